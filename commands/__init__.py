@@ -1,0 +1,1 @@
+"""What the system chooses: deciders, routing, and the handler that drives them over ports."""

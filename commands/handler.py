@@ -1,0 +1,279 @@
+"""The write path: reserve, write ahead, call, record, answer. No payment is charged twice, whatever stops in between.
+
+Each step that could not be confirmed is treated as having happened in the worst way: a record that was not
+acknowledged may be on the log, a call that was not answered may have charged.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from commands.ownership import Owner, fold, is_owned_by
+from commands.payment import INITIAL, Open, PaymentState, Settled, decide
+from commands.ports import Clock, EventLog, Gateways, Histories, Reservations, RoutingFacts
+from commands.writer import PaymentWriter
+from schemas.base import Value
+from schemas.charge import Charge
+from schemas.envelope import LONGEST_WINDOW_MS, Recorded, Window
+from schemas.errors import Refusal, Refused, Unavailable
+from schemas.http import PaymentBody
+from schemas.ids import PaymentId
+from schemas.instrument import masked
+from schemas.payment import (
+    AttemptStarted,
+    HandOverPayment,
+    Order,
+    PaymentEvent,
+    RecordOutcome,
+    RequestPayment,
+    TakeOverPayment,
+)
+from schemas.reservation import Held, Reservation
+
+WINDOW_MARGIN_MS = 6_000
+"""What an owner needs beyond its latency budget and one gateway timeout: the reservation and two bounded appends."""
+
+
+class Handled(Value, frozen=True, kw_only=True):
+    """A payment as its handler left or found it: its records in offset order, void ones included."""
+
+    history: tuple[Recorded[PaymentEvent], ...]
+    is_replay: bool
+
+
+class PaymentHandler:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        log: EventLog,
+        reservations: Reservations,
+        histories: Histories,
+        gateways: Gateways,
+        facts: RoutingFacts,
+        max_in_flight: int,
+        gateway_timeout_ms: int,
+    ) -> None:
+        self._clock = clock
+        self._log = log
+        self._reservations = reservations
+        self._histories = histories
+        self._gateways = gateways
+        self._facts = facts
+        self._max_in_flight = max_in_flight
+        self._gateway_timeout_ms = gateway_timeout_ms
+        self._running: set[asyncio.Task[Handled]] = set()
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._running)
+
+    async def request_payment(
+        self, body: PaymentBody, key: str, request_id: str, attributes: Mapping[str, str]
+    ) -> Handled:
+        """Pay, or tell what became of the payment that has this key. Raises Refused and Unavailable.
+
+        It runs in a task of its own: a client that goes away changes nothing.
+        """
+        if len(self._running) >= self._max_in_flight:
+            raise Refused(Refusal.TOO_BUSY, "too many payments at once", retry_after_s=1)
+        return await asyncio.shield(self._run(self._request(body, key, request_id, attributes)))
+
+    async def drain(self, timeout_s: float) -> int:
+        """Wait until the payments in flight have ended; how many have not within the time."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=timeout_s)
+        return len(self._running)
+
+    def _run(self, payment: Coroutine[Any, Any, Handled]) -> "asyncio.Task[Handled]":
+        task = asyncio.create_task(payment)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: "asyncio.Task[Handled]") -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # a client that has gone away takes no interest in it
+
+    async def _request(
+        self, body: PaymentBody, key: str, request_id: str, attributes: Mapping[str, str]
+    ) -> Handled:
+        if not self._log.is_available:
+            raise Refused(Refusal.LOG_UNAVAILABLE, "the event log does not answer", retry_after_s=2)
+        since_ms = self._clock.elapsed_ms()
+        command = self._command(body, key, attributes)
+        try:
+            events = decide(command, INITIAL)
+        except Refused:
+            held = await self._reservations.find(body.merchant_id, command.key_hash)
+            if held is None:
+                raise
+            return await self._same_key_again(body, command, held, request_id)
+        wish = self._wish(command)
+        found = await self._reservations.reserve(wish)
+        if isinstance(found, Held):
+            return await self._same_key_again(body, command, found, request_id)
+        owner = _owner(command.payment_id, 1, found.window, since_ms, wish.window_ms)
+        writer = PaymentWriter(self._clock, self._log, owner, request_id)
+        return await self._pay(body, writer, events, since_ms)
+
+    async def _pay(
+        self, body: PaymentBody, writer: PaymentWriter, events: list[PaymentEvent], since_ms: float
+    ) -> Handled:
+        """Drive a decided first attempt to the end of what its owner may do."""
+        try:
+            await writer.append(events)
+        except Unavailable as error:
+            raise Refused(
+                Refusal.LOG_UNAVAILABLE, "the payment could not be recorded", retry_after_s=2
+            ) from error
+        while (attempt := writer.attempt_to_make()) is not None:
+            called_ms = self._clock.elapsed_ms()
+            outcome = await self._gateways[attempt.gateway].charge(
+                _charge(body, attempt), lambda: writer.may_send(attempt)
+            )
+            now_ms = self._clock.elapsed_ms()
+            command = RecordOutcome(
+                payment_id=writer.owner.payment_id,
+                attempt_id=attempt.attempt_id,
+                outcome=outcome,
+                latency_ms=round(now_ms - called_ms),
+                elapsed_ms=round(now_ms - since_ms),
+                epoch=writer.owner.epoch,
+                at=self._clock.now(),
+            )
+            try:
+                await writer.append(decide(command, writer.state))
+            except Unavailable:
+                return Handled(history=writer.history, is_replay=False)
+        await self._hand_over(writer)
+        return Handled(history=writer.history, is_replay=False)
+
+    async def _hand_over(self, writer: PaymentWriter) -> None:
+        """Give up what is unsettled, as the last word; if that fails, the end of the window says it too."""
+        try:
+            await writer.append(decide(HandOverPayment(), writer.state))
+        except Unavailable:
+            return
+
+    async def _same_key_again(
+        self, body: PaymentBody, command: RequestPayment, held: Held, request_id: str
+    ) -> Handled:
+        if held.fingerprint != command.fingerprint:
+            raise Refused(Refusal.KEY_REUSED, "this Idempotency-Key was used with another body")
+        history = tuple(await self._histories.at_head(held.payment_id))
+        state = fold(history)
+        if _may_be_told(state, held):
+            return Handled(history=history, is_replay=True)
+        if held.is_owned:
+            raise _in_progress()
+        return await self._take_over(body, command, held, request_id)
+
+    async def _take_over(
+        self, body: PaymentBody, command: RequestPayment, held: Held, request_id: str
+    ) -> Handled:
+        """Nothing was tried under this key and its window has passed: start it afresh, if the log agrees."""
+        since_ms = self._clock.elapsed_ms()
+        wish = msgspec.structs.replace(self._wish(command), payment_id=held.payment_id)
+        claim = await self._reservations.claim(wish, held.epoch)
+        if claim is None:
+            raise _in_progress()
+        owner = _owner(held.payment_id, claim.epoch, claim.window, since_ms, wish.window_ms)
+        writer = PaymentWriter(self._clock, self._log, owner, request_id)
+        await writer.append(decide(TakeOverPayment(claim_id=claim.claim_id, by="payment_service"), Open()))
+        history = tuple(await self._histories.through(held.payment_id, writer.history[-1].position))
+        if not is_owned_by(history, claim.epoch, claim.claim_id):
+            raise _in_progress()
+        writer.resume(history)
+        if not isinstance(writer.state, Open) or writer.state.attempts:
+            await self._hand_over(writer)
+            return Handled(history=writer.history, is_replay=True)
+        afresh = msgspec.structs.replace(command, payment_id=held.payment_id, epoch=claim.epoch)
+        try:
+            events = decide(afresh, writer.state)
+        except Refused:
+            await self._hand_over(writer)
+            raise
+        return await self._pay(body, writer, events, since_ms)
+
+    def _command(self, body: PaymentBody, key: str, attributes: Mapping[str, str]) -> RequestPayment:
+        return RequestPayment(
+            payment_id=self._clock.payment_id(),
+            order=Order(
+                merchant_id=body.merchant_id,
+                customer_id=body.customer_id,
+                amount_minor=body.amount_minor,
+                currency=body.currency,
+                payment_method=body.payment_method,
+                instrument=masked(body.instrument),
+                attributes=dict(attributes),
+            ),
+            key_hash=key_hash(key),
+            fingerprint=fingerprint(key, body),
+            policy=self._facts.retry_policy(body.merchant_id),
+            gateways=self._facts.gateways(),
+            epoch=1,
+            at=self._clock.now(),
+        )
+
+    def _wish(self, command: RequestPayment) -> Reservation:
+        window_ms = command.policy.latency_budget_ms + self._gateway_timeout_ms + WINDOW_MARGIN_MS
+        assert window_ms <= LONGEST_WINDOW_MS
+        return Reservation(
+            merchant_id=command.order.merchant_id,
+            key_hash=command.key_hash,
+            fingerprint=command.fingerprint,
+            payment_id=command.payment_id,
+            window_ms=window_ms,
+        )
+
+
+def key_hash(key: str) -> str:
+    """The key itself is never stored: it may be a secret of the client's."""
+    return sha256(key.encode()).hexdigest()
+
+
+def fingerprint(key: str, body: PaymentBody) -> str:
+    """Of the body as parsed, so that white space and field order do not matter.
+
+    Salted with the key, which nobody stores: without it the log would confirm a guessed VPA.
+    """
+    return sha256(key.encode() + b"\n" + _CANONICAL.encode(body)).hexdigest()
+
+
+_CANONICAL = msgspec.json.Encoder(order="deterministic")
+
+
+def _owner(payment_id: PaymentId, epoch: int, window: Window, since_ms: float, window_ms: int) -> Owner:
+    return Owner(payment_id=payment_id, epoch=epoch, window=window, until_ms=since_ms + window_ms)
+
+
+def _charge(body: PaymentBody, attempt: AttemptStarted) -> Charge:
+    return Charge(
+        attempt_id=attempt.attempt_id,
+        gateway=attempt.gateway,
+        amount_minor=attempt.amount_minor,
+        currency=attempt.currency,
+        payment_method=attempt.payment_method,
+        instrument=body.instrument,
+        timeout_ms=attempt.timeout_ms,
+    )
+
+
+def _may_be_told(state: PaymentState, held: Held) -> bool:
+    """Whether the payment's owner has ended, and something of it is worth telling."""
+    match state:
+        case Settled():
+            return True
+        case Open(attempts=attempts, is_handed_over=is_handed_over):
+            return bool(attempts) and (is_handed_over or not held.is_owned)
+        case _:
+            return False
+
+
+def _in_progress() -> Refused:
+    return Refused(Refusal.PAYMENT_IN_PROGRESS, "this payment is being made; ask again", retry_after_s=1)

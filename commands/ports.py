@@ -1,0 +1,92 @@
+"""What the handler needs of the outside world; `infra` has a real class and an in-memory twin of each."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from schemas.charge import Charge, Compensation, LookUp
+from schemas.envelope import Outgoing, Position, Recorded
+from schemas.gateway import GatewayConfiguration
+from schemas.ids import AttemptId, GatewayId, PaymentId
+from schemas.outcome import Outcome
+from schemas.payment import PaymentEvent
+from schemas.reservation import Claimed, Held, Reservation, Reserved
+from schemas.routing import RetryPolicy
+
+
+class Clock(Protocol):
+    """The only source of time and of new ids."""
+
+    def now(self) -> datetime: ...
+
+    def elapsed_ms(self) -> float:
+        """Milliseconds since boot, also through a suspended machine; never jumps."""
+
+    def payment_id(self) -> PaymentId: ...
+
+    def event_id(self) -> str: ...
+
+
+class EventLog(Protocol):
+    @property
+    def is_available(self) -> bool:
+        """False while appends are known to fail, so that a new payment can be refused before anything is done."""
+
+    async def append(self, events: Sequence[Outgoing[PaymentEvent]]) -> Sequence[Recorded[PaymentEvent]]:
+        """Append one aggregate's events in order, and return when all are acknowledged, as they stand on the log.
+
+        Raises LogUnavailable when certainly nothing was appended, AppendAmbiguous for anything else that is
+        not *every event acknowledged, in order, in time*.
+        """
+
+
+class Histories(Protocol):
+    """A payment's records in offset order, void ones included.
+
+    Raises LogUnavailable, StoreUnavailable, ReadTooFarBehind.
+    """
+
+    async def at_head(self, payment_id: PaymentId) -> Sequence[Recorded[PaymentEvent]]:
+        """Through the end offset that its partition has now."""
+
+    async def through(
+        self, payment_id: PaymentId, position: Position
+    ) -> Sequence[Recorded[PaymentEvent]]: ...
+
+
+class Reservations(Protocol):
+    """Raises StoreUnavailable when it cannot tell: the key may then be ours or not, and nothing may be contacted."""
+
+    async def reserve(self, wish: Reservation) -> Reserved | Held: ...
+
+    async def find(self, merchant_id: str, key_hash: str) -> Held | None: ...
+
+    async def claim(self, wish: Reservation, epoch: int) -> Claimed | None:
+        """Compare and set: the row moves from `epoch` to the next one, if its window has ended. None: it has not, or
+        somebody else was faster."""
+
+
+class Gateway(Protocol):
+    """Every operation is bounded by its own timeout and never raises for what a gateway or a network does."""
+
+    async def charge(self, charge: Charge, may_send: Callable[[], bool]) -> Outcome:
+        """`may_send` is asked once more when the connection is there, right before the first byte."""
+
+    async def look_up(self, reference: AttemptId) -> LookUp: ...
+
+    async def cancel(self, reference: AttemptId) -> Compensation:
+        """Void what was charged under the reference, or burn it so that it can never be charged."""
+
+    async def refund(self, reference: AttemptId) -> Compensation: ...
+
+
+class Gateways(Protocol):
+    def __getitem__(self, gateway: GatewayId) -> Gateway: ...
+
+
+class RoutingFacts(Protocol):
+    """What routing knows without asking anybody."""
+
+    def gateways(self) -> tuple[GatewayConfiguration, ...]: ...
+
+    def retry_policy(self, merchant_id: str) -> RetryPolicy: ...

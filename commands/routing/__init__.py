@@ -1,0 +1,1 @@
+"""Which gateways a payment may try, in which order, and whether it may try another one."""

@@ -1,0 +1,80 @@
+"""The one codec between events and Kafka records: JSON of the tagged struct, CloudEvents 1.0 binary headers beside it.
+
+https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/kafka-protocol-binding.md
+Extension names are lower case letters and digits, as it asks: `ce_validfrom`, `ce_validuntil`, `ce_epoch`.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import msgspec
+
+from schemas.base import Event
+from schemas.configuration import ConfigurationEvent
+from schemas.envelope import Envelope, Outgoing, Position, Recorded, Window
+from schemas.errors import Unreadable
+from schemas.payment import PaymentEvent
+
+PAYMENTS_TOPIC = "payments.events.v1"
+CONFIGURATION_TOPIC = "configuration.events.v1"
+
+Headers = list[tuple[str, bytes]]
+
+_SOURCE = b"payments-gateway"
+_encoder = msgspec.json.Encoder()
+_decoders: dict[str, msgspec.json.Decoder[Event]] = {
+    PAYMENTS_TOPIC: msgspec.json.Decoder(PaymentEvent),
+    CONFIGURATION_TOPIC: msgspec.json.Decoder(ConfigurationEvent),
+}
+
+
+def encode(outgoing: Outgoing[Event]) -> tuple[bytes, Headers]:
+    """The record's value and headers; its key is the aggregate's id."""
+    envelope, event = outgoing.envelope, outgoing.event
+    headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", envelope.event_id.encode()),
+        ("ce_type", type(event).__name__.encode()),
+        ("ce_source", _SOURCE),
+        ("ce_time", rfc3339(envelope.at).encode()),
+        ("ce_subject", envelope.aggregate_id.encode()),
+        ("ce_sequence", b"%010d" % envelope.sequence),
+        ("ce_epoch", b"%d" % envelope.epoch),
+        ("ce_validfrom", b"%d" % envelope.window.valid_from_ms),
+        ("ce_validuntil", b"%d" % envelope.window.valid_until_ms),
+        ("ce_correlationid", envelope.correlation_id.encode()),
+        ("ce_causationid", envelope.causation_id.encode()),
+        ("content-type", b"application/json"),
+    ]
+    return _encoder.encode(event), headers
+
+
+def decode(
+    value: bytes | None, headers: Iterable[tuple[str, bytes]], position: Position, stamp_ms: int
+) -> Recorded[Event]:
+    """Raises Unreadable for anything that is not one of our events in its whole envelope."""
+    try:
+        fields = {name: content.decode() for name, content in headers}
+        envelope = Envelope(
+            event_id=fields["ce_id"],
+            aggregate_id=fields["ce_subject"],
+            sequence=int(fields["ce_sequence"]),
+            at=datetime.fromisoformat(fields["ce_time"]),
+            epoch=int(fields["ce_epoch"]),
+            window=Window(
+                valid_from_ms=int(fields["ce_validfrom"]), valid_until_ms=int(fields["ce_validuntil"])
+            ),
+            correlation_id=fields["ce_correlationid"],
+            causation_id=fields["ce_causationid"],
+        )
+        event = _decoders[position.topic].decode(value or b"")
+    except KeyError as error:
+        raise Unreadable(f"missing header or unknown topic: {error}") from error
+    except (ValueError, msgspec.DecodeError) as error:
+        raise Unreadable(str(error)) from error
+    return Recorded(envelope=envelope, event=event, position=position, stamp_ms=stamp_ms)
+
+
+def rfc3339(moment: datetime) -> str:
+    """UTC with milliseconds: `2026-11-23T09:30:00.123Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

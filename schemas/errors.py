@@ -1,0 +1,62 @@
+"""Everything that can go wrong and has a name.
+
+PaymentsError
+├── Refused             the command is not admissible as things stand: nothing was done; becomes HTTP in api/errors.py
+├── Unreadable          bytes on the log or in a request that are no value of ours
+└── Unavailable         a part we need did not answer in time
+    ├── LogUnavailable      certainly nothing was appended
+    ├── AppendAmbiguous     some, all or none of it may be on the log, now or later
+    ├── StoreUnavailable    Postgres
+    └── ReadTooFarBehind    the projection lags by more than may be folded on top
+"""
+
+from enum import StrEnum
+
+
+class PaymentsError(Exception):
+    pass
+
+
+class Refusal(StrEnum):
+    KEY_MISSING = "idempotency-key-missing"
+    KEY_INVALID = "idempotency-key-invalid"
+    KEY_REUSED = "idempotency-key-reused"
+    PAYMENT_IN_PROGRESS = "payment-in-progress"
+    NO_ELIGIBLE_GATEWAY = "no-eligible-gateway"
+    TOO_BUSY = "too-busy"
+    NOT_ADMITTING = "not-admitting"
+    LOG_UNAVAILABLE = "log-unavailable"
+    STORE_UNAVAILABLE = "store-unavailable"
+    PAYMENT_NOT_FOUND = "payment-not-found"
+
+
+class Refused(PaymentsError):
+    def __init__(self, reason: Refusal, detail: str, *, retry_after_s: int | None = None) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+
+
+class Unreadable(PaymentsError):
+    pass
+
+
+class Unavailable(PaymentsError):
+    pass
+
+
+class LogUnavailable(Unavailable):
+    pass
+
+
+class AppendAmbiguous(Unavailable):
+    pass
+
+
+class StoreUnavailable(Unavailable):
+    pass
+
+
+class ReadTooFarBehind(Unavailable):
+    pass

@@ -1,0 +1,55 @@
+"""Identifiers: a prefix and the 26 base32 characters of a UUIDv7, so that they sort by the time they were minted."""
+
+from datetime import UTC, datetime
+from typing import NewType
+from uuid import UUID
+
+PaymentId = NewType("PaymentId", str)
+AttemptId = NewType("AttemptId", str)
+GatewayId = NewType("GatewayId", str)
+
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+"""Crockford's base32 in lower case: digits sort before letters, and no letter looks like a digit."""
+
+_VALUES = {character: value for value, character in enumerate(ALPHABET)}
+_PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
+_BODY_LENGTH = 26
+_PAYMENT_LENGTH = len("pay_") + _BODY_LENGTH
+
+
+def base32(number: int) -> str:
+    """The 26 characters of a 128-bit number, most significant first."""
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])
+
+
+def payment_id(minted: UUID) -> PaymentId:
+    return PaymentId("pay_" + base32(minted.int))
+
+
+def attempt_id(payment: PaymentId, epoch: int, number: int) -> AttemptId:
+    """At most 40 characters, so that it fits a gateway's receipt; never reused, since an epoch has one owner."""
+    attempt = f"att_{payment[4:]}_{epoch}_{number}"
+    assert len(attempt) <= 40, attempt
+    return AttemptId(attempt)
+
+
+def payment_of(attempt: AttemptId) -> PaymentId:
+    return PaymentId("pay_" + attempt[4 : 4 + _BODY_LENGTH])
+
+
+def is_payment_id(text: str) -> bool:
+    """Whether the text has the form of a payment id; says nothing about its existence."""
+    return (
+        len(text) == _PAYMENT_LENGTH
+        and text.startswith("pay_")
+        and text[4] < "8"
+        and all(character in _VALUES for character in text[4:])
+    )
+
+
+def minted_at(payment: PaymentId) -> datetime:
+    """The millisecond in which the id was minted: the first 48 bits of its UUIDv7."""
+    number = 0
+    for character in payment[4:]:
+        number = number * 32 + _VALUES[character]
+    return datetime.fromtimestamp((number >> 80) / 1000, UTC)

@@ -1,0 +1,97 @@
+"""What a customer pays with: as the client sends it, and masked as it may be written down."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from schemas.base import Body, Value
+
+PaymentMethod = Literal["UPI", "CARD", "NETBANKING", "WALLET"]
+
+Vpa = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{2,256}@[A-Za-z][A-Za-z0-9.-]{1,63}$", max_length=320)]
+Token = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{6,128}$")]
+Bin = Annotated[str, Meta(pattern=r"^[0-9]{6,8}$")]
+LastFour = Annotated[str, Meta(pattern=r"^[0-9]{4}$")]
+Slug = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{2,32}$")]
+
+
+class Upi(Body, frozen=True, kw_only=True, tag_field="type", tag="UPI"):
+    """UPI collect where a VPA is given, UPI intent where it is not."""
+
+    vpa: Vpa | None = None
+
+
+class Card(Body, frozen=True, kw_only=True, tag_field="type", tag="CARD"):
+    """A card by the token of a gateway or a vault. There is no field for its number or its CVV, on purpose."""
+
+    token: Token
+    bin: Bin
+    last4: LastFour
+    network: Slug | None = None
+
+
+class Netbanking(Body, frozen=True, kw_only=True, tag_field="type", tag="NETBANKING"):
+    bank_code: Slug
+
+
+class Wallet(Body, frozen=True, kw_only=True, tag_field="type", tag="WALLET"):
+    wallet: Slug
+
+
+Instrument = Upi | Card | Netbanking | Wallet
+
+
+class UpiMasked(Value, frozen=True, kw_only=True, tag_field="type", tag="UPI"):
+    """`te***@okhdfcbank` and its handle; the handle is None for an intent, which has no VPA yet."""
+
+    vpa_masked: str | None = None
+    handle: str | None = None
+
+
+class CardMasked(Value, frozen=True, kw_only=True, tag_field="type", tag="CARD"):
+    """The token stays with the gateway call: what is written down identifies the issuer, not the card."""
+
+    bin: str
+    last4: str
+    network: str | None = None
+
+
+class NetbankingMasked(Value, frozen=True, kw_only=True, tag_field="type", tag="NETBANKING"):
+    bank_code: str
+
+
+class WalletMasked(Value, frozen=True, kw_only=True, tag_field="type", tag="WALLET"):
+    wallet: str
+
+
+MaskedInstrument = UpiMasked | CardMasked | NetbankingMasked | WalletMasked
+
+
+def method_of(instrument: Instrument) -> PaymentMethod:
+    match instrument:
+        case Upi():
+            return "UPI"
+        case Card():
+            return "CARD"
+        case Netbanking():
+            return "NETBANKING"
+        case Wallet():
+            return "WALLET"
+
+
+def masked(instrument: Instrument) -> MaskedInstrument:
+    match instrument:
+        case Upi(vpa=None):
+            return UpiMasked()
+        case Upi(vpa=str(vpa)):
+            name, _, handle = vpa.rpartition("@")
+            return UpiMasked(
+                vpa_masked=f"{name[:2] if len(name) > 4 else ''}***@{handle}", handle=handle.lower()
+            )
+        case Card():
+            return CardMasked(bin=instrument.bin, last4=instrument.last4, network=instrument.network)
+        case Netbanking():
+            return NetbankingMasked(bank_code=instrument.bank_code)
+        case Wallet():
+            return WalletMasked(wallet=instrument.wallet)
+    raise AssertionError(instrument)

@@ -1,0 +1,70 @@
+"""What a gateway call can come to. Everything about money follows from which of the five it is.
+
+Only *not sent* and a retryable *declined* prove that nobody was charged and may cascade to another gateway;
+*in doubt* proves nothing, and is verified, never retried blindly.
+"""
+
+from typing import Literal
+
+from schemas.base import Value
+
+Blame = Literal["customer", "risk", "caller", "issuer", "gateway"]
+"""Whose doing a decline is; only `gateway` counts against a gateway's health."""
+
+NotSentReason = Literal["dns", "tls", "connect", "too_busy", "window_closed", "burned"]
+"""`too_busy`: our own limit of calls at once. `window_closed`: our ownership had run out. Neither is the gateway's
+fault."""
+
+DoubtReason = Literal[
+    "read_timeout",
+    "connection_lost",
+    "server_error",
+    "rate_limited",
+    "unreadable_answer",
+    "mismatched_answer",
+    "interrupted",
+]
+
+
+class Decline(Value, frozen=True, kw_only=True):
+    code: str
+    """Unified, merchant-visible: the same for every gateway."""
+    blame: Blame
+    retryable: bool
+    """Whether another gateway may be tried at once."""
+    gateway_code: str | None = None
+    gateway_reason: str | None = None
+
+
+class NextAction(Value, frozen=True, kw_only=True):
+    """What the customer must do to complete the payment."""
+
+    type: Literal["upi_intent", "upi_collect", "redirect"]
+    url: str | None = None
+
+
+class Succeeded(Value, frozen=True, kw_only=True):
+    gateway_reference: str
+
+
+class Declined(Value, frozen=True, kw_only=True):
+    decline: Decline
+    gateway_reference: str | None = None
+
+
+class NotSent(Value, frozen=True, kw_only=True):
+    reason: NotSentReason
+
+
+class AwaitingCustomer(Value, frozen=True, kw_only=True):
+    gateway_reference: str
+    next_action: NextAction
+
+
+class InDoubt(Value, frozen=True, kw_only=True):
+    reason: DoubtReason
+    gateway_reference: str | None = None
+    http_status: int | None = None
+
+
+Outcome = Succeeded | Declined | NotSent | AwaitingCustomer | InDoubt

@@ -1,0 +1,250 @@
+"""The payment aggregate's vocabulary: what may be asked of it and everything that can happen to it.
+
+The list of events is closed and its names are for ever: they are on an immutable log.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from schemas.base import Command, Event, Value
+from schemas.gateway import GatewayConfiguration
+from schemas.ids import AttemptId, GatewayId, PaymentId
+from schemas.instrument import MaskedInstrument, PaymentMethod
+from schemas.outcome import Blame, Decline, DoubtReason, NextAction, NotSentReason, Outcome
+from schemas.routing import AttemptReason, Candidate, Excluded, RetryPolicy, Strategy
+
+# Values
+
+
+class Order(Value, frozen=True, kw_only=True):
+    """What is to be paid, by whom and to whom; nothing in it may not be written down."""
+
+    merchant_id: str
+    customer_id: str
+    amount_minor: int
+    currency: str
+    payment_method: PaymentMethod
+    instrument: MaskedInstrument
+    attributes: dict[str, str] = msgspec.field(default_factory=dict)
+    """`X-Context-*` headers, which rules and experiment filters may name."""
+
+
+class Failure(Value, frozen=True, kw_only=True):
+    """Why nobody was charged, certainly."""
+
+    code: str
+    blame: Blame
+    customer_may_retry: bool
+    gateway_code: str | None = None
+
+
+# Commands
+
+
+class RequestPayment(Command, frozen=True, kw_only=True):
+    payment_id: PaymentId
+    order: Order
+    key_hash: str
+    fingerprint: str
+    policy: RetryPolicy
+    gateways: tuple[GatewayConfiguration, ...]
+    epoch: int
+    at: datetime
+
+
+class RecordOutcome(Command, frozen=True, kw_only=True):
+    """What a gateway call came to. `elapsed_ms` is since the request was admitted, on a clock that never jumps."""
+
+    payment_id: PaymentId
+    attempt_id: AttemptId
+    outcome: Outcome
+    latency_ms: int
+    elapsed_ms: int
+    epoch: int
+    at: datetime
+
+
+class HandOverPayment(Command, frozen=True, kw_only=True):
+    """The owner has done what it can and gives the payment up, so that nobody waits for its window to end."""
+
+
+class TakeOverPayment(Command, frozen=True, kw_only=True):
+    claim_id: str
+    by: Literal["payment_service", "payment_verifier"]
+
+
+PaymentCommand = RequestPayment | RecordOutcome | HandOverPayment | TakeOverPayment
+
+# Events: the request and its route
+
+
+class PaymentRequested(Event, frozen=True, kw_only=True):
+    """`key_hash` and `fingerprint` make the reservation an index that the log can rebuild."""
+
+    order: Order
+    key_hash: str
+    fingerprint: str
+    requested_at: datetime
+
+
+class ExperimentAssigned(Event, frozen=True, kw_only=True):
+    experiment_id: str
+    variant: str
+    treatment: bool
+
+
+class PaymentRouted(Event, frozen=True, kw_only=True):
+    """Candidates in the order they will be tried, and every excluded gateway with its reason."""
+
+    strategy: Strategy
+    reason: str
+    candidates: tuple[Candidate, ...]
+    excluded: tuple[Excluded, ...]
+    policy: RetryPolicy
+
+
+# Events: one attempt
+
+
+class AttemptStarted(Event, frozen=True, kw_only=True):
+    """Written ahead of the call, and sufficient by itself to ask the gateway what became of it."""
+
+    attempt_id: AttemptId
+    number: int
+    gateway: GatewayId
+    amount_minor: int
+    currency: str
+    payment_method: PaymentMethod
+    timeout_ms: int
+    reason: AttemptReason
+    started_at: datetime
+
+
+class AttemptSucceeded(Event, frozen=True, kw_only=True):
+    attempt_id: AttemptId
+    gateway: GatewayId
+    gateway_reference: str
+    latency_ms: int
+    verified: bool = False
+    """Learned by asking afterwards, not from the answer to the call."""
+
+
+class AttemptDeclined(Event, frozen=True, kw_only=True):
+    attempt_id: AttemptId
+    gateway: GatewayId
+    decline: Decline
+    latency_ms: int
+    gateway_reference: str | None = None
+    verified: bool = False
+
+
+class AttemptNotSent(Event, frozen=True, kw_only=True):
+    attempt_id: AttemptId
+    gateway: GatewayId
+    reason: NotSentReason
+    latency_ms: int
+    verified: bool = False
+
+
+class AttemptAwaitingCustomer(Event, frozen=True, kw_only=True):
+    attempt_id: AttemptId
+    gateway: GatewayId
+    gateway_reference: str
+    next_action: NextAction
+    latency_ms: int
+
+
+class AttemptInDoubt(Event, frozen=True, kw_only=True):
+    attempt_id: AttemptId
+    gateway: GatewayId
+    reason: DoubtReason
+    latency_ms: int
+    gateway_reference: str | None = None
+    http_status: int | None = None
+
+
+# Events: the end
+
+
+class PaymentSucceeded(Event, frozen=True, kw_only=True):
+    attempt_id: AttemptId
+    gateway: GatewayId
+    gateway_reference: str
+
+
+class PaymentFailed(Event, frozen=True, kw_only=True):
+    failure: Failure
+
+
+# Events: who owns it, and what verification found
+
+
+class PaymentHandedOver(Event, frozen=True, kw_only=True):
+    """The owner's last word; `unsettled` names the attempts whose outcome is not known."""
+
+    unsettled: tuple[AttemptId, ...]
+
+
+class PaymentTakenOver(Event, frozen=True, kw_only=True):
+    claim_id: str
+    by: Literal["payment_service", "payment_verifier"]
+
+
+class VerificationPerformed(Event, frozen=True, kw_only=True):
+    attempt_id: AttemptId
+    check: int
+    verdict: Literal["succeeded", "declined", "still_pending", "not_found_yet", "not_sent", "unreachable"]
+    next_check_at: datetime | None = None
+
+
+class ReviewRequested(Event, frozen=True, kw_only=True):
+    """Verification could not tell; a person decides."""
+
+    unsettled: tuple[AttemptId, ...]
+
+
+class ReviewSettled(Event, frozen=True, kw_only=True):
+    attempt_id: AttemptId
+    verdict: Literal["succeeded", "declined", "not_sent"]
+    settled_by: str
+    note: str
+
+
+class LateSuccessDetected(Event, frozen=True, kw_only=True):
+    """A second success, or one after we said FAILURE: compensated unless the merchant keeps it."""
+
+    attempt_id: AttemptId
+    gateway: GatewayId
+    gateway_reference: str
+    kept: bool
+
+
+class ChargeCompensated(Event, frozen=True, kw_only=True):
+    attempt_id: AttemptId
+    gateway: GatewayId
+    gateway_reference: str
+    by: Literal["void", "refund"]
+
+
+PaymentEvent = (
+    PaymentRequested
+    | ExperimentAssigned
+    | PaymentRouted
+    | AttemptStarted
+    | AttemptSucceeded
+    | AttemptDeclined
+    | AttemptNotSent
+    | AttemptAwaitingCustomer
+    | AttemptInDoubt
+    | PaymentSucceeded
+    | PaymentFailed
+    | PaymentHandedOver
+    | PaymentTakenOver
+    | VerificationPerformed
+    | ReviewRequested
+    | ReviewSettled
+    | LateSuccessDetected
+    | ChargeCompensated
+)

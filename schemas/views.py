@@ -1,0 +1,105 @@
+"""The read models of a payment: what the projections store and the routes answer from."""
+
+from datetime import datetime
+from typing import Literal
+
+from schemas.base import Value
+from schemas.envelope import Position
+from schemas.ids import AttemptId, GatewayId, PaymentId
+from schemas.outcome import Decline, NextAction
+from schemas.payment import Failure, Order
+from schemas.routing import AttemptReason, Candidate, Excluded, RetryPolicy, Strategy
+
+PaymentStatus = Literal["SUCCESS", "AWAITING_CUSTOMER", "PENDING_VERIFICATION", "NEEDS_REVIEW", "FAILURE"]
+AttemptStatus = Literal["STARTED", "SUCCEEDED", "DECLINED", "NOT_SENT", "AWAITING_CUSTOMER", "IN_DOUBT"]
+
+
+class AttemptView(Value, frozen=True, kw_only=True):
+    attempt_id: AttemptId
+    payment_id: PaymentId
+    number: int
+    gateway: GatewayId
+    status: AttemptStatus
+    started_at: datetime
+    reason: AttemptReason | None = None
+    """None, as `timeout_ms` is, where only the attempt's outcome arrived."""
+    timeout_ms: int | None = None
+    latency_ms: int | None = None
+    gateway_reference: str | None = None
+    decline: Decline | None = None
+    detail: str | None = None
+    """Why it was not sent, or is in doubt."""
+    verified: bool = False
+    compensated_by: Literal["void", "refund"] | None = None
+    """How a charge that nobody wanted was given back."""
+
+
+class RoutingDecisionView(Value, frozen=True, kw_only=True):
+    payment_id: PaymentId
+    sequence: int
+    strategy: Strategy
+    reason: str
+    candidates: tuple[Candidate, ...]
+    excluded: tuple[Excluded, ...]
+    policy: RetryPolicy
+    decided_at: datetime
+
+
+class PaymentView(Value, frozen=True, kw_only=True):
+    """`order` and `requested_at` are None where the request itself is missing from the log: any subset of a
+    decision's events may be what arrived."""
+
+    payment_id: PaymentId
+    status: PaymentStatus
+    sequence: int
+    epoch: int
+    created_at: datetime
+    updated_at: datetime
+    order: Order | None = None
+    key_hash: str | None = None
+    fingerprint: str | None = None
+    gateway: GatewayId | None = None
+    gateway_reference: str | None = None
+    attempts: int = 0
+    failure: Failure | None = None
+    next_action: NextAction | None = None
+    strategy: Strategy | None = None
+    routing_reason: str | None = None
+    experiment_id: str | None = None
+    variant: str | None = None
+    latency_ms: int | None = None
+    """From the request to its settlement; None while it is unsettled."""
+    owned_until_ms: int = 0
+    """The end of the newest window, or the stamp of the hand-over that ended it early."""
+    handed_over: bool = False
+    offsets: tuple[int, ...] = ()
+    """Where its records lie in its partition, void ones too: the index of its history on the log."""
+
+
+class PaymentHistory(Value, frozen=True, kw_only=True):
+    """Everything the payments projection knows of one payment."""
+
+    payment: PaymentView
+    attempts: tuple[AttemptView, ...] = ()
+    decisions: tuple[RoutingDecisionView, ...] = ()
+
+
+class Watermark(Value, frozen=True, kw_only=True):
+    """How far a projection has come in one partition: everything below `next_offset` is in its rows."""
+
+    next_offset: int
+    last_stamp_ms: int
+    """The broker's stamp of the last record taken in; 0 before the first."""
+    updated_at: datetime | None = None
+    """When the store noted it, by the store's clock; None before it has."""
+
+
+class DeadLetter(Value, frozen=True, kw_only=True):
+    """A record that a projection could not take in, as it lies on the log, and why."""
+
+    position: Position
+    stamp_ms: int
+    reason: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
