@@ -1,0 +1,1 @@
+"""What touches the world: Kafka, Postgres, Redis, gateways, the clock. Adapters translate and nothing else."""

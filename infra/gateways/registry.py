@@ -1,0 +1,82 @@
+"""Which gateways there are: their configurations, and the adapter that speaks to each."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from infra.gateways.http import GatewayHttp
+from infra.gateways.simulated import SimulatedGateway
+from infra.settings import BadSetting, Settings
+from schemas.gateway import GatewayConfiguration
+from schemas.ids import GatewayId
+from schemas.routing import RetryPolicy
+
+_LOCAL = (
+    ("razorpay", "Razorpay", 10, 200),
+    ("stripe", "Stripe", 20, 290),
+    ("payu", "PayU", 30, 180),
+    ("cashfree", "Cashfree", 40, 175),
+)
+
+
+class GatewayRegistry:
+    """Satisfies `Gateways` and `RoutingFacts`: configuration and adapters, all in this process."""
+
+    def __init__(self, configurations: Iterable[GatewayConfiguration], policy: RetryPolicy) -> None:
+        self._configurations = tuple(configurations)
+        self._policy = policy
+        self._http = {c.id: GatewayHttp(c.base_url, c.max_concurrent_calls) for c in self._configurations}
+        self._gateways = {id_: SimulatedGateway(http) for id_, http in self._http.items()}
+
+    def __getitem__(self, gateway: GatewayId) -> SimulatedGateway:
+        return self._gateways[gateway]
+
+    def gateways(self) -> tuple[GatewayConfiguration, ...]:
+        return self._configurations
+
+    def retry_policy(self, merchant_id: str) -> RetryPolicy:
+        """One policy for every merchant, until merchants have their own."""
+        return self._policy
+
+    async def close(self) -> None:
+        for http in self._http.values():
+            await http.close()
+
+
+def registry(settings: Settings) -> GatewayRegistry:
+    policy = RetryPolicy(
+        max_attempts=settings.retry_max_attempts, latency_budget_ms=settings.retry_latency_budget_ms
+    )
+    configurations = _from_file(settings) if settings.gateways_file else _simulated(settings)
+    return GatewayRegistry(configurations, policy)
+
+
+def _from_file(settings: Settings) -> tuple[GatewayConfiguration, ...]:
+    assert settings.gateways_file is not None
+    try:
+        given = msgspec.json.decode(Path(settings.gateways_file).read_bytes(), type=list[dict[str, object]])
+        filled = [{"timeout_ms": settings.gateway_timeout_ms} | configuration for configuration in given]
+        configurations = msgspec.convert(filled, tuple[GatewayConfiguration, ...])
+    except (OSError, msgspec.MsgspecError) as error:
+        raise BadSetting(f"GATEWAYS_FILE: {error}") from None
+    if len({configuration.id for configuration in configurations}) != len(configurations):
+        raise BadSetting("GATEWAYS_FILE: two gateways have the same id")
+    return configurations
+
+
+def _simulated(settings: Settings) -> tuple[GatewayConfiguration, ...]:
+    return tuple(
+        GatewayConfiguration(
+            id=GatewayId(id_),
+            name=name,
+            adapter="simulator",
+            base_url=f"{settings.simulator_url.rstrip('/')}/{id_}",
+            payment_methods=("UPI", "CARD", "NETBANKING", "WALLET"),
+            currencies=("INR", "USD", "EUR"),
+            priority=priority,
+            fee_bps=fee_bps,
+            timeout_ms=settings.gateway_timeout_ms,
+        )
+        for id_, name, priority, fee_bps in _LOCAL
+    )

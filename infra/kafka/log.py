@@ -1,0 +1,48 @@
+"""The event log: one aggregate's events, in order, to its partition, every acknowledgement awaited and checked."""
+
+from collections.abc import Sequence
+
+from aiokafka.structs import RecordMetadata
+
+from infra.kafka.partition import partition_for
+from infra.kafka.producer import Publisher
+from schemas.codec import PAYMENTS_TOPIC, encode
+from schemas.envelope import Outgoing, Position, Recorded
+from schemas.errors import AppendAmbiguous
+from schemas.payment import PaymentEvent
+
+
+class KafkaLog:
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+
+    @property
+    def is_available(self) -> bool:
+        return self._publisher.is_available
+
+    async def append(self, events: Sequence[Outgoing[PaymentEvent]]) -> list[Recorded[PaymentEvent]]:
+        key = events[0].envelope.aggregate_id
+        messages = [(key.encode(), *encode(outgoing)) for outgoing in events]
+        acknowledged = await self._publisher.publish(PAYMENTS_TOPIC, partition_for(key), messages)
+        recorded = [
+            _recorded(outgoing, metadata) for outgoing, metadata in zip(events, acknowledged, strict=True)
+        ]
+        _check(recorded)
+        return recorded
+
+
+def _recorded(outgoing: Outgoing[PaymentEvent], metadata: RecordMetadata) -> Recorded[PaymentEvent]:
+    return Recorded(
+        envelope=outgoing.envelope,
+        event=outgoing.event,
+        position=Position(topic=metadata.topic, partition=metadata.partition, offset=metadata.offset),
+        stamp_ms=metadata.timestamp,
+    )
+
+
+def _check(recorded: Sequence[Recorded[PaymentEvent]]) -> None:
+    if any(record.is_void for record in recorded):
+        raise AppendAmbiguous("acknowledged outside its window")
+    offsets = [record.position.offset for record in recorded]
+    if offsets != sorted(set(offsets)):
+        raise AppendAmbiguous("acknowledged out of order")

@@ -1,0 +1,143 @@
+"""Sends records and waits, bounded, until every one is acknowledged; replaces its producer when that fails.
+
+An idempotent aiokafka producer retries a batch until the broker is back, whatever its timeouts say, and can be wedged
+for good by an OutOfOrderSequenceNumber (aiokafka#1017). So the wait is ours, its expiry is *ambiguous*, and the
+producer is then abandoned with what it still holds: nothing is sent again, neither by it nor by its successor.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.structs import RecordMetadata
+
+from schemas.codec import Headers
+from schemas.errors import AppendAmbiguous, LogUnavailable
+
+log = structlog.get_logger(__name__)
+
+Message = tuple[bytes | None, bytes, Headers]
+"""Key, value, headers."""
+
+_OPEN_TIMEOUT_S = 5.0
+_REOPEN_DELAYS_S = (0.1, 0.25, 0.5, 1.0)
+
+
+class Publisher:
+    def __init__(self, bootstrap_servers: str, acknowledgement_timeout_ms: int = 2000) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._timeout_s = acknowledgement_timeout_ms / 1000
+        self._producer: AIOKafkaProducer | None = None
+        self._opened = asyncio.Event()
+        self._reopening: asyncio.Task[None] | None = None
+        self.replaced = 0
+
+    async def start(self) -> None:
+        """Returns when the broker answers or 5 s have passed; goes on trying by itself after that."""
+        self._reopening = asyncio.create_task(self._reopen(None))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_OPEN_TIMEOUT_S):
+                await self._opened.wait()
+
+    async def stop(self) -> None:
+        if self._reopening is not None:
+            self._reopening.cancel()
+        if self._producer is not None:
+            with suppress(TimeoutError, KafkaError):
+                async with asyncio.timeout(_OPEN_TIMEOUT_S):
+                    await self._producer.stop()
+
+    @property
+    def is_available(self) -> bool:
+        return self._producer is not None
+
+    async def publish(
+        self, topic: str, partition: int | None, messages: Sequence[Message]
+    ) -> list[RecordMetadata]:
+        """Send in order, to one partition; return when all are acknowledged.
+
+        Raises LogUnavailable if nothing was handed to the producer, else AppendAmbiguous.
+        """
+        producer = None
+        sent: list[asyncio.Future[RecordMetadata]] = []
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._opened.wait()
+                producer = self._producer
+                assert producer is not None
+                for key, value, headers in messages:
+                    sent.append(await producer.send(topic, value, key, partition, headers=headers))
+                await asyncio.wait(sent)
+        except MessageSizeTooLargeError:
+            raise
+        except (TimeoutError, KafkaError) as error:
+            self._replace(producer)
+            if not sent:
+                raise LogUnavailable("the broker does not answer") from error
+            raise AppendAmbiguous(f"not acknowledged within {self._timeout_s:g} s") from error
+        return [self._acknowledged(future, producer) for future in sent]
+
+    def _acknowledged(
+        self, future: "asyncio.Future[RecordMetadata]", producer: AIOKafkaProducer
+    ) -> RecordMetadata:
+        error = future.exception()
+        if error is None:
+            return future.result()
+        self._replace(producer)
+        raise AppendAmbiguous(f"{type(error).__name__} from the broker") from error
+
+    def _replace(self, producer: AIOKafkaProducer | None) -> None:
+        if producer is not None and producer is self._producer:
+            self._producer = None
+            self._opened.clear()
+            self._reopening = asyncio.create_task(self._reopen(producer))
+
+    async def _reopen(self, broken: AIOKafkaProducer | None) -> None:
+        if broken is not None:
+            self.replaced += 1
+            log.warning("producer abandoned: an acknowledgement did not come", replaced=self.replaced)
+            await _abandon(broken)
+        attempt = 0
+        while self._producer is None:
+            try:
+                self._producer = await _open(self._bootstrap_servers)
+                self._opened.set()
+                log.info("log is open for appends")
+            except (TimeoutError, KafkaError, OSError) as error:
+                log.warning("no broker answers", error=type(error).__name__, attempt=attempt + 1)
+                await asyncio.sleep(_REOPEN_DELAYS_S[min(attempt, len(_REOPEN_DELAYS_S) - 1)])
+                attempt += 1
+
+
+async def _open(bootstrap_servers: str) -> AIOKafkaProducer:
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap_servers,
+        acks="all",
+        enable_idempotence=True,
+        max_batch_size=131_072,
+        linger_ms=0,
+        request_timeout_ms=5000,
+        retry_backoff_ms=50,
+        metadata_max_age_ms=30_000,
+    )
+    try:
+        async with asyncio.timeout(_OPEN_TIMEOUT_S):
+            await producer.start()
+    except BaseException:
+        await _abandon(producer)
+        raise
+    return producer
+
+
+async def _abandon(producer: AIOKafkaProducer) -> None:
+    """`stop()` would first flush what the producer holds, perhaps for ever; what is held is ambiguous and must not be
+    sent later than it has to, so the sender is closed under it. aiokafka has no public way to do that."""
+    producer._closed = True
+    with suppress(TimeoutError, KafkaError, OSError):
+        async with asyncio.timeout(_OPEN_TIMEOUT_S):
+            if producer._sender is not None:
+                await producer._sender.close()
+            await producer.client.close()

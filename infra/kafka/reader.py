@@ -1,0 +1,110 @@
+"""Reads ranges of a partition by offset, outside any consumer group. Every read is bounded in time and in records."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas.errors import LogUnavailable
+
+Record = Any  # aiokafka, which has no types, calls it ConsumerRecord
+
+
+class LogReader:
+    """A few consumers taken in turn; one that failed or was interrupted is closed and replaced by the next reader."""
+
+    def __init__(self, bootstrap_servers: str, readers: int = 4) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._idle: list[AIOKafkaConsumer] = []
+        self._closing: set[asyncio.Task[None]] = set()
+        self._turns = asyncio.Semaphore(readers)
+
+    async def start(self) -> None:
+        """Nothing is opened before the first read."""
+
+    async def stop(self) -> None:
+        while self._idle:
+            await _close(self._idle.pop())
+
+    async def read(
+        self, topic: str, partition: int, start: int, stop: int, timeout_s: float = 2.0
+    ) -> list[Record]:
+        """The records of offsets [start, stop), all of them.
+
+        Raises LogUnavailable when the broker does not answer, or the range is not (or no longer) on the log.
+        """
+        records: list[Record] = []
+        here = TopicPartition(topic, partition)
+        async with self._consumer(timeout_s) as consumer:
+            consumer.assign([here])
+            consumer.seek(here, start)
+            while start < stop:
+                for record in (await consumer.getmany(here, timeout_ms=200, max_records=stop - start)).get(
+                    here, []
+                ):
+                    if record.offset != start:
+                        raise LogUnavailable(f"{topic}-{partition}: offset {start} is not on the log")
+                    records.append(record)
+                    start += 1
+            consumer.unsubscribe()
+        return records
+
+    async def end_offset(self, topic: str, partition: int, timeout_s: float = 2.0) -> int:
+        here = TopicPartition(topic, partition)
+        async with self._consumer(timeout_s) as consumer:
+            return int((await consumer.end_offsets([here]))[here])
+
+    async def end_offsets(self, topic: str, timeout_s: float = 2.0) -> dict[int, int]:
+        """The next offset of every partition of the topic."""
+        async with self._consumer(timeout_s) as consumer:
+            await consumer._client.force_metadata_update()
+            partitions = [
+                TopicPartition(topic, p) for p in consumer._client.cluster.partitions_for_topic(topic) or ()
+            ]
+            return {here.partition: end for here, end in (await consumer.end_offsets(partitions)).items()}
+
+    @asynccontextmanager
+    async def _consumer(self, timeout_s: float) -> AsyncIterator[AIOKafkaConsumer]:
+        consumer = None
+        try:
+            async with asyncio.timeout(timeout_s), self._turns:
+                consumer = self._idle.pop() if self._idle else await self._open()
+                yield consumer
+                self._idle.append(consumer)
+                consumer = None
+        except (TimeoutError, KafkaError, OSError) as error:
+            raise LogUnavailable(f"no read from the log: {type(error).__name__}") from error
+        finally:
+            if consumer is not None:
+                closing = asyncio.create_task(_close(consumer))
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
+
+    async def _open(self) -> AIOKafkaConsumer:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap_servers,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            max_partition_fetch_bytes=262_144,
+            fetch_max_wait_ms=100,
+            request_timeout_ms=5000,
+            retry_backoff_ms=50,
+        )
+        try:
+            await consumer.start()
+        except BaseException:
+            await _close(consumer)
+            raise
+        return consumer
+
+
+async def _close(consumer: AIOKafkaConsumer) -> None:
+    try:
+        async with asyncio.timeout(3):
+            await consumer.stop()
+    except (TimeoutError, KafkaError, OSError):
+        return

@@ -1,0 +1,80 @@
+"""Every setting, from the environment, in one struct. A bad value stops the start with one line naming the variable."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+Positive = Annotated[int, Meta(ge=1)]
+Address = Annotated[str, Meta(pattern=r"^[^\s:]+:[0-9]{1,5}$")]
+DEFAULT_ADMIN_KEY = "dev-internal-key"
+
+
+class BadSetting(SystemExit):
+    """Ends the process with its message: there is nothing sensible to go on with."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Variables have the upper-case names of the fields. Durations are in the unit of their suffix."""
+
+    database_url: str = "postgres://postgres:postgres@localhost:5432/payments_gateway"
+    redis_url: str = "redis://127.0.0.1:6379/"
+    kafka_bootstrap_servers: str = "localhost:9092"
+    bind_addr: Address = "0.0.0.0:3000"
+    app_env: Literal["development", "production"] = "development"
+    internal_api_key: Annotated[str, Meta(min_length=8)] = DEFAULT_ADMIN_KEY
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    gateways_file: str | None = None
+    """A JSON list of gateway configurations; without it, the four gateways of the local simulator."""
+    simulator_url: str = "http://127.0.0.1:18080"
+    gateway_timeout_ms: Annotated[int, Meta(ge=50, le=20_000)] = 2500
+    retry_max_attempts: Annotated[int, Meta(ge=1, le=10)] = 3
+    retry_latency_budget_ms: Annotated[int, Meta(ge=100, le=60_000)] = 10_000
+
+    max_in_flight: Positive = 1024
+    """Payments at once in one process; above it the answer is 503 before anything is done."""
+    acknowledgement_timeout_ms: Annotated[int, Meta(ge=100, le=10_000)] = 2000
+    drain_timeout_s: Positive = 30
+
+    kafka_replication_factor: Positive = 1
+    """3 in production, with `kafka_min_insync_replicas` 2: an acknowledgement is not an fsync."""
+    kafka_min_insync_replicas: Positive = 1
+
+    database_pool_size: Positive = 8
+    projection_consumer_group: str = "projections-v1"
+    projection_consumer_name: str = "projection-worker-1"
+    """Unique per worker: it is its static membership, so that a restart takes a second instead of a minute."""
+    projection_worker_web: Address = "127.0.0.1:13001"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        given: dict[str, Any] = {
+            name: environment[name.upper()]
+            for name in cls.__struct_fields__
+            if environment.get(name.upper(), "") != ""
+        }
+        for name, text in given.items():
+            _check(cls, name, text)
+        settings = msgspec.convert(given, cls, strict=False)
+        if settings.app_env == "production" and settings.internal_api_key == DEFAULT_ADMIN_KEY:
+            raise BadSetting("INTERNAL_API_KEY: the default key is refused in production")
+        return settings
+
+    @property
+    def bind(self) -> tuple[str, int]:
+        return host_and_port(self.bind_addr)
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host, int(port)
+
+
+def _check(cls: type[Settings], name: str, text: str) -> None:
+    try:
+        msgspec.convert({name: text}, cls, strict=False)
+    except msgspec.ValidationError as error:
+        shown = "" if "key" in name or "url" in name else f" (is {text!r})"
+        raise BadSetting(f"{name.upper()}: {str(error).partition(' - at')[0]}{shown}") from None

@@ -1,0 +1,29 @@
+"""`python -m tests.bench NAME`: a subcommand is a module of this package with `add_arguments` and `run`."""
+
+import argparse
+import sys
+from importlib import import_module
+
+SUBCOMMANDS = {
+    "figures": "start the whole product here, measure it, and check that nothing was lost or doubled",
+    "load": "post payments to a running service, in a closed loop or at a fixed rate",
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench", description="Measures the payment gateway."
+    )
+    subparsers = parser.add_subparsers(required=True, metavar="NAME")
+    for name, purpose in SUBCOMMANDS.items():
+        module = import_module(f"tests.bench.{name}")
+        subparser = subparsers.add_parser(name, help=purpose, description=purpose)
+        module.add_arguments(subparser)
+        subparser.set_defaults(run=module.run)
+    args = parser.parse_args()
+    code: int = args.run(args)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""`kill -9`, SIGSTOP and outages in the middle of load: nothing acknowledged is lost, nothing is charged twice."""
+
+import asyncio
+import time
+
+from infra.local.servers import Server
+from projections.payments import evolve
+from schemas.payment import AttemptStarted
+from schemas.views import PaymentHistory
+from tests.chaos.load import Load, assert_nothing_is_lost_or_charged_twice
+from tests.chaos.test_one_key import charges_of, new_key
+from tests.product import Answer, Client, Product, plain, read_topic
+
+OUTAGE_S = 8
+ANSWER_BOUND_S = 12
+"""No request may take longer, whatever is away: reservation, appends and the gateway call are each bounded."""
+
+
+async def pay_until(client: Client, status: int, seconds: float) -> Answer:
+    """Try new payments until one is answered so."""
+    deadline = time.monotonic() + seconds
+    while (answer := await client.pay(new_key())).status != status:
+        assert time.monotonic() < deadline, f"no {status} within {seconds} s, last was {answer}"
+        await asyncio.sleep(0.1)
+    return answer
+
+
+async def test_an_api_that_is_killed_loses_no_acknowledged_payment(product: Product, client: Client) -> None:
+    async with Load(client) as load:
+        await asyncio.sleep(2)
+        product.api.kill()
+        await asyncio.sleep(0.5)
+        await product.api.start()
+        await product.api.wait_ready()
+        await asyncio.sleep(2)
+    assert load.statuses[201] > 100
+    await assert_nothing_is_lost_or_charged_twice(product.stack, client, load)
+
+
+async def test_a_payment_whose_api_was_killed_in_the_call_is_pending_and_not_charged_again(
+    product: Product, client: Client
+) -> None:
+    await client.set_profile("razorpay", seed=7, success_rate=1.0, latency={"fixed_ms": 900})
+    key = new_key()
+    post = asyncio.create_task(client.pay(key))
+    await asyncio.sleep(0.4)
+    product.api.kill()
+    assert (await post).status == 0
+    assert (await client.pay(key, api=1)).status == 409
+    await product.api.start()
+    await asyncio.sleep(11)  # the window of the killed owner
+    again = await client.pay(key, api=1)
+    assert (again.status, again.body["status"]) == (202, "PENDING_VERIFICATION")
+    assert len(await charges_of(client, again.payment_id)) == 1
+    await product.api.wait_ready()
+
+
+async def test_a_worker_that_is_killed_misses_nothing(product: Product, client: Client) -> None:
+    async with Load(client) as load:
+        await asyncio.sleep(2)
+        product.worker.kill()
+        await asyncio.sleep(1)
+        await product.worker.start()
+        await asyncio.sleep(3)
+    await assert_nothing_is_lost_or_charged_twice(product.stack, client, load)
+    await assert_reads_equal_a_fold_of_the_topic(product, client, load)
+
+
+async def assert_reads_equal_a_fold_of_the_topic(product: Product, client: Client, load: Load) -> None:
+    topic = await read_topic(product.stack)
+    for answer in load.with_status(201)[:100]:
+        history: PaymentHistory | None = None
+        for record in topic[answer.payment_id]:
+            history = evolve(history, record)
+        assert history is not None
+        read = await client.get(
+            f"/payments/{answer.payment_id}", Consistency_Token=answer.headers["Consistency-Token"]
+        )
+        assert (read.status, read.headers["X-Read-Source"]) == (200, "projection")
+        assert read.body["status"] == history.payment.status
+        assert read.body["updated_at"] == plain(history.payment.updated_at)
+        attempts = await client.get(f"/payments/{answer.payment_id}/attempts")
+        assert [a["attempt_id"] for a in attempts.body["attempts"]] == [
+            a.attempt_id for a in history.attempts
+        ]
+
+
+async def outage(product: Product, client: Client, server: Server, *, pause: bool) -> Load:
+    """Load, with the server stopped or standing still in the middle; every answer comes in bounded time."""
+    async with Load(client, per_second=30) as load:
+        await asyncio.sleep(1)
+        if pause:
+            server.pause()
+        else:
+            server.kill()
+        await asyncio.sleep(2.5)
+        begun = time.monotonic()
+        refused = await client.pay(new_key())
+        assert refused.status == 503, refused
+        assert "Retry-After" in refused.headers
+        assert time.monotonic() - begun < ANSWER_BOUND_S
+        begun = time.monotonic()
+        readiness = await client.get("/ops/readiness")
+        assert readiness.status == 503
+        await client.get("/ops/lag")
+        assert time.monotonic() - begun < ANSWER_BOUND_S
+        assert (await client.get("/ops/liveness")).status == 200
+        await asyncio.sleep(OUTAGE_S - 2.5)
+        if pause:
+            server.resume()
+        else:
+            await server.start()
+            await server.wait_ready()
+        await pay_until(client, 201, 40)
+        await product.worker.wait_ready()
+    assert 0 not in load.statuses, load.statuses
+    await product.api.wait_ready()
+    await assert_nothing_is_lost_or_charged_twice(product.stack, client, load)
+    return load
+
+
+async def test_kafka_killed_under_load(product: Product, client: Client) -> None:
+    await outage(product, client, product.stack.kafka, pause=False)
+
+
+async def test_kafka_standing_still_under_load(product: Product, client: Client) -> None:
+    await outage(product, client, product.stack.kafka, pause=True)
+
+
+async def test_postgres_killed_under_load(product: Product, client: Client) -> None:
+    await outage(product, client, product.stack.postgres, pause=False)
+
+
+async def test_postgres_standing_still_under_load(product: Product, client: Client) -> None:
+    await outage(product, client, product.stack.postgres, pause=True)
+
+
+async def test_payments_go_on_without_redis(product: Product, client: Client) -> None:
+    product.stack.redis.kill()
+    try:
+        assert (await client.pay(new_key())).status == 201
+        assert (await client.get("/ops/readiness")).status == 200
+    finally:
+        await product.stack.redis.start()
+        await product.stack.redis.wait_ready()
+
+
+async def test_an_api_that_slept_past_its_window_contacts_nobody_and_writes_nothing_that_counts(
+    product: Product, client: Client
+) -> None:
+    await client.set_profile("razorpay", seed=7, success_rate=1.0, latency={"fixed_ms": 300})
+    async with Load(client, per_second=80) as load:
+        await asyncio.sleep(1)
+        product.api.pause()
+        await asyncio.sleep(0.3)
+        asleep = len(await client.ledger())
+        await asyncio.sleep(11)
+        product.api.resume()
+        woken = time.time() * 1000
+        await asyncio.sleep(1)
+    topic, ledger = await read_topic(product.stack), await client.ledger()
+    for records in topic.values():
+        owned = [r for r in records if not r.is_void and isinstance(r.event, AttemptStarted)]
+        for record in records:
+            if record.stamp_ms >= woken and owned and owned[0].stamp_ms < woken - 10_500:
+                assert record.is_void, record
+    after = {charge["reference"] for charge in ledger[asleep:]}
+    for records in topic.values():
+        for record in records:
+            if isinstance(record.event, AttemptStarted) and record.stamp_ms < woken - 10_500:
+                assert record.event.attempt_id not in after
+    await assert_nothing_is_lost_or_charged_twice(product.stack, client, load)
+
+
+async def test_a_drained_api_cuts_no_payment(product: Product, client: Client) -> None:
+    await client.set_profile("razorpay", seed=7, success_rate=1.0, latency={"fixed_ms": 700})
+    posts = [asyncio.create_task(client.pay(new_key())) for _ in range(20)]
+    await asyncio.sleep(0.3)
+    await product.api.stop()
+    assert [answer.status for answer in await asyncio.gather(*posts)] == [201] * 20
+    await product.api.start()
+    await product.api.wait_ready()

@@ -1,0 +1,197 @@
+"""The whole product on a stack of real servers, for tests that kill it and benchmarks that load it."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from infra.kafka.reader import LogReader
+from infra.local.ports import HOST, free_ports
+from infra.local.processes import Service, finish
+from infra.local.stack import Stack
+from schemas.codec import PAYMENTS_TOPIC, decode
+from schemas.envelope import Position, Recorded
+from schemas.payment import PaymentEvent
+
+BODY = {
+    "amount_minor": 1000,
+    "currency": "INR",
+    "payment_method": "UPI",
+    "merchant_id": "m_001",
+    "customer_id": "cust_001",
+    "instrument": {"type": "UPI", "vpa": "test@okhdfcbank"},
+}
+
+
+class Product:
+    """The simulator, so many API processes and so many workers, each on ports of its own."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        folder: Path,
+        *,
+        apis: int = 1,
+        workers: int = 1,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.stack = stack
+        self.folder = folder
+        ports = iter(free_ports(1 + apis + workers))
+        simulator = f"{HOST}:{next(ports)}"
+        # A window of ten seconds instead of eighteen: a test that waits for one to end must not take long.
+        self.env = {
+            **stack.env,
+            "SIMULATOR_BIND": simulator,
+            "SIMULATOR_URL": f"http://{simulator}",
+            "RETRY_LATENCY_BUDGET_MS": "3000",
+            "GATEWAY_TIMEOUT_MS": "1000",
+            **(env or {}),
+        }
+        self.simulator = self._service(
+            "simulator", ["infra.gateways.simulator"], simulator, "/control/health", {}
+        )
+        self.apis = [
+            self._service(f"api-{n}", ["api"], bind, "/ops/readiness", {"BIND_ADDR": bind})
+            for n, bind in enumerate(f"{HOST}:{next(ports)}" for _ in range(apis))
+        ]
+        self.workers = [
+            self._service(
+                f"worker-{n}",
+                ["streams", "projection_worker"],
+                bind,
+                "/ops/liveness",
+                {"PROJECTION_WORKER_WEB": bind, "PROJECTION_CONSUMER_NAME": f"worker-{n}"},
+            )
+            for n, bind in enumerate(f"{HOST}:{next(ports)}" for _ in range(workers))
+        ]
+
+    @property
+    def api(self) -> Service:
+        return self.apis[0]
+
+    @property
+    def worker(self) -> Service:
+        return self.workers[0]
+
+    @property
+    def services(self) -> list[Service]:
+        return [self.simulator, *self.workers, *self.apis]
+
+    async def start(self) -> None:
+        await finish(["infra.postgres", "migrate"], env=self.env, log=self.folder / "migrate.log")
+        await finish(["infra.kafka", "topics"], env=self.env, log=self.folder / "topics.log")
+        for service in self.services:
+            await service.start()
+        for service in self.services:
+            await service.wait_ready()
+
+    async def stop(self) -> None:
+        for service in reversed(self.services):
+            await service.stop()
+
+    def _service(
+        self, name: str, module: Sequence[str], bind: str, ready: str, env: Mapping[str, str]
+    ) -> Service:
+        return Service(name, module, self.folder, env={**self.env, **env}, url=f"http://{bind}", ready=ready)
+
+
+class Client:
+    """Posts and reads as a merchant would, and asks the simulator what is true."""
+
+    def __init__(self, product: Product, timeout_s: float = 30) -> None:
+        self._product = product
+        self._http = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=timeout_s), connector=aiohttp.TCPConnector(limit=0)
+        )
+
+    async def close(self) -> None:
+        await self._http.close()
+
+    async def pay(
+        self, key: str, *, api: int = 0, timeout_s: float | None = None, **changes: object
+    ) -> "Answer":
+        """Status 0 stands for a connection that gave no answer."""
+        try:
+            async with self._http.post(
+                f"{self._product.apis[api].url}/payments",
+                json=BODY | changes,
+                headers={"Idempotency-Key": key},
+                timeout=aiohttp.ClientTimeout(total=timeout_s) if timeout_s else None,
+            ) as response:
+                return Answer(response.status, await response.json(content_type=None), dict(response.headers))
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            return Answer(0, {"error": type(error).__name__}, {})
+
+    async def get(self, path: str, *, api: int = 0, **headers: str) -> "Answer":
+        url = f"{self._product.apis[api].url}{path}"
+        async with self._http.get(
+            url, headers={n.replace("_", "-"): v for n, v in headers.items()}
+        ) as response:
+            return Answer(response.status, await response.json(content_type=None), dict(response.headers))
+
+    async def set_profile(self, gateway: str, **profile: object) -> None:
+        url = f"{self._product.simulator.url}/control/gateways/{gateway}"
+        async with self._http.put(url, json=profile) as response:
+            assert response.status in (200, 201), await response.text()
+
+    async def ledger(self) -> list[dict[str, Any]]:
+        """Every charge the gateways made, in order."""
+        charges: list[dict[str, Any]] = []
+        after: int | None = 0
+        while after is not None:
+            query = {"limit": "1000", "after": str(after)}
+            async with self._http.get(
+                f"{self._product.simulator.url}/control/ledger", params=query
+            ) as response:
+                page = await response.json()
+            charges += page["charges"]
+            after = page["next"]
+        return charges
+
+    async def ledger_summary(self) -> dict[str, Any]:
+        async with self._http.get(f"{self._product.simulator.url}/control/ledger/summary") as response:
+            summary: dict[str, Any] = await response.json()
+            return summary
+
+
+class Answer:
+    def __init__(self, status: int, body: dict[str, Any], headers: Mapping[str, str]) -> None:
+        self.status = status
+        self.body = body
+        self.headers = headers
+
+    @property
+    def payment_id(self) -> str:
+        return str(self.body["payment_id"])
+
+    def __repr__(self) -> str:
+        return f"{self.status} {json.dumps(self.body)[:300]}"
+
+
+async def read_topic(stack: Stack) -> dict[str, list[Recorded[PaymentEvent]]]:
+    """Every record of the payments topic, void ones too, by payment in offset order."""
+    reader = LogReader(stack.env["KAFKA_BOOTSTRAP_SERVERS"])
+    payments: dict[str, list[Recorded[PaymentEvent]]] = defaultdict(list)
+    try:
+        for partition, end in (await reader.end_offsets(PAYMENTS_TOPIC, timeout_s=30)).items():
+            for start in range(0, end, 20_000):
+                records = await reader.read(
+                    PAYMENTS_TOPIC, partition, start, min(start + 20_000, end), timeout_s=30
+                )
+                for raw in records:
+                    position = Position(topic=PAYMENTS_TOPIC, partition=partition, offset=raw.offset)
+                    recorded = decode(raw.value, raw.headers, position, raw.timestamp)
+                    payments[recorded.envelope.aggregate_id].append(recorded)
+    finally:
+        await reader.stop()
+    return payments
+
+
+def plain(value: object) -> Any:
+    """A struct as plain JSON types, to be compared with what came over HTTP."""
+    return msgspec.to_builtins(value)
