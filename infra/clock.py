@@ -23,7 +23,8 @@ class SystemClock:
         return ids.payment_id(uuid7(time.time_ns() // 1_000_000, os.urandom(10)))
 
     def event_id(self) -> str:
-        return "evt_" + ids.base32(uuid7(time.time_ns() // 1_000_000, os.urandom(10)).int)
+        """Sorts by time like a UUIDv7, and costs a tenth: there are five to a payment."""
+        return f"evt_{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
 
 
 def uuid7(milliseconds: int, chance: bytes) -> UUID:

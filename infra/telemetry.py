@@ -40,5 +40,7 @@ def configure_logging(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level)
-    for chatty in ("aiokafka", "faust", "mode", "asyncio"):
+    for chatty in ("faust", "mode", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+    # It says several times a second that a broker is away; the producer, readiness and the lag say it once.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

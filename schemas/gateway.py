@@ -12,10 +12,10 @@ Milliseconds = Annotated[int, Meta(ge=50, le=60_000)]
 
 
 class GatewayConfiguration(Body, frozen=True, kw_only=True):
-    id: Annotated[GatewayId, Meta(pattern=r"^[a-z][a-z0-9_-]{1,31}$")]
+    id: Annotated[GatewayId, Meta(pattern=r"^[a-z][a-z0-9_-]{1,31}$(?!\n)")]
     name: Annotated[str, Meta(min_length=1, max_length=64)]
     adapter: Literal["simulator"]
-    base_url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$", max_length=256)]
+    base_url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$(?!\n)", max_length=256)]
     payment_methods: Annotated[tuple[PaymentMethod, ...], Meta(min_length=1)]
     currencies: Annotated[tuple[str, ...], Meta(min_length=1)]
     enabled: bool = True

@@ -14,14 +14,14 @@ from schemas.payment import Failure
 from schemas.routing import Strategy
 from schemas.views import PaymentStatus
 
-PartyId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
+PartyId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$(?!\n)")]
 
 
 class PaymentBody(Body, frozen=True, kw_only=True):
     """`POST /payments`."""
 
     amount_minor: Annotated[int, Meta(gt=0, le=2**53)]
-    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)")]
     payment_method: PaymentMethod
     merchant_id: PartyId
     customer_id: PartyId

@@ -8,11 +8,11 @@ from schemas.base import Body, Value
 
 PaymentMethod = Literal["UPI", "CARD", "NETBANKING", "WALLET"]
 
-Vpa = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{2,256}@[A-Za-z][A-Za-z0-9.-]{1,63}$", max_length=320)]
-Token = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{6,128}$")]
-Bin = Annotated[str, Meta(pattern=r"^[0-9]{6,8}$")]
-LastFour = Annotated[str, Meta(pattern=r"^[0-9]{4}$")]
-Slug = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{2,32}$")]
+Vpa = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{2,256}@[A-Za-z][A-Za-z0-9.-]{1,63}$(?!\n)", max_length=320)]
+Token = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{6,128}$(?!\n)")]
+Bin = Annotated[str, Meta(pattern=r"^[0-9]{6,8}$(?!\n)")]
+LastFour = Annotated[str, Meta(pattern=r"^[0-9]{4}$(?!\n)")]
+Slug = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{2,32}$(?!\n)")]
 
 
 class Upi(Body, frozen=True, kw_only=True, tag_field="type", tag="UPI"):

@@ -6,12 +6,13 @@ producer is then abandoned with what it still holds: nothing is sent again, neit
 """
 
 import asyncio
+import contextvars
 from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
 from schemas.codec import Headers
@@ -70,9 +71,9 @@ class Publisher:
                 assert producer is not None
                 for key, value, headers in messages:
                     sent.append(await producer.send(topic, value, key, partition, headers=headers))
-                await asyncio.wait(sent)
-        except MessageSizeTooLargeError:
-            raise
+                for future in sent:  # mostly one batch: the first wait is the only one
+                    with suppress(KafkaError):
+                        await future
         except (TimeoutError, KafkaError) as error:
             self._replace(producer)
             if not sent:
@@ -93,7 +94,8 @@ class Publisher:
         if producer is not None and producer is self._producer:
             self._producer = None
             self._opened.clear()
-            self._reopening = asyncio.create_task(self._reopen(producer))
+            # Not in the context of the request that happened to notice: its log lines are not that request's.
+            self._reopening = asyncio.create_task(self._reopen(producer), context=contextvars.Context())
 
     async def _reopen(self, broken: AIOKafkaProducer | None) -> None:
         if broken is not None:

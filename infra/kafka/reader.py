@@ -49,7 +49,7 @@ class LogReader:
                         raise LogUnavailable(f"{topic}-{partition}: offset {start} is not on the log")
                     records.append(record)
                     start += 1
-            consumer.unsubscribe()
+            consumer.pause(here)  # or it would fetch on; unsubscribing ends its fetcher for good
         return records
 
     async def end_offset(self, topic: str, partition: int, timeout_s: float = 2.0) -> int:

@@ -1,0 +1,57 @@
+"""The application: every route, what surrounds them, and what they are given to work with."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from api import errors, metrics
+from api.body import BodyLimits
+from api.lag import LagMonitor
+from api.middleware import Guarded, Measured, RequestId
+from api.ops import OpsRoutes
+from api.payments import PaymentRoutes
+from api.ports import Handler, Histories, Reader
+from api.readiness import Readiness
+from commands.ports import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """`draining` is set once, when the process is told to go: it then admits nothing and says so."""
+
+    handler: Handler
+    reader: Reader
+    histories: Histories
+    clock: Clock
+    readiness: Readiness
+    lag: LagMonitor
+    body_limits: BodyLimits = field(default_factory=BodyLimits)
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def create_app(services: Services) -> Starlette:
+    @asynccontextmanager
+    async def watching(_: Starlette) -> AsyncIterator[None]:
+        async with services.readiness.running(), services.lag.running():
+            yield
+
+    payments = PaymentRoutes(
+        services.handler, services.reader, services.histories, services.draining, services.body_limits
+    )
+    ops = OpsRoutes(services.readiness, services.lag, services.draining)
+    app = Starlette(
+        routes=[*payments.routes(), *ops.routes(), *metrics.routes()],
+        middleware=[
+            Middleware(RequestId, clock=services.clock),
+            Middleware(Measured, clock=services.clock),
+            Middleware(Guarded),
+        ],
+        exception_handlers=errors.HANDLERS,
+        lifespan=watching,
+    )
+    app.router.redirect_slashes = False
+    return app

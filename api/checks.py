@@ -1,0 +1,100 @@
+"""What this service's dependencies must prove, each by asking the dependency itself."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from api.ports import EndOffsets, Proof, Watermarks
+from schemas.codec import PAYMENTS_TOPIC
+from schemas.views import Watermark
+
+CAUGHT_UP_WITHIN = 5_000
+"""Records of one partition: as many as a read still folds on top of the projection."""
+
+
+class Log(Protocol):
+    @property
+    def is_available(self) -> bool: ...
+
+
+class LogReader(Protocol):
+    async def end_offset(self, topic: str, partition: int) -> int: ...
+
+
+class Database(Protocol):
+    async def fetch(self, sql: str) -> object: ...
+
+
+class Pingable(Protocol):
+    async def ping(self) -> object: ...
+
+
+class Admission(Protocol):
+    detail: str
+
+    @property
+    def is_open(self) -> bool: ...
+
+
+class LogCheck:
+    """The producer is open, and the brokers tell where the log ends."""
+
+    def __init__(self, log: Log, reader: LogReader) -> None:
+        self._log = log
+        self._reader = reader
+
+    async def check(self) -> Proof:
+        if not self._log.is_available:
+            return Proof(ok=False, detail="not open for appends")
+        await self._reader.end_offset(PAYMENTS_TOPIC, 0)
+        return Proof(ok=True, detail="open for appends")
+
+
+class StoreCheck:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def check(self) -> Proof:
+        await self._database.fetch("SELECT 1")
+        return Proof(ok=True, detail="answers")
+
+
+class RedisCheck:
+    """Optional: payments go on without it."""
+
+    def __init__(self, redis: Pingable) -> None:
+        self._redis = redis
+
+    async def check(self) -> Proof:
+        await self._redis.ping()
+        return Proof(ok=True, detail="answers")
+
+
+class ProjectionCheck:
+    """Whether every partition's projection is near enough to the end of the log for reads to be served."""
+
+    def __init__(self, ends: EndOffsets, watermarks: Watermarks) -> None:
+        self._ends = ends
+        self._watermarks = watermarks
+
+    async def check(self) -> Proof:
+        marks = await self._watermarks()
+        ends = await self._ends(PAYMENTS_TOPIC)
+        behind = max((end - _reached(marks, partition) for partition, end in ends.items()), default=0)
+        return Proof(
+            ok=behind <= CAUGHT_UP_WITHIN, detail=f"{max(0, behind)} records behind where it is most"
+        )
+
+
+def _reached(marks: Mapping[tuple[str, int], Watermark], partition: int) -> int:
+    mark = marks.get((PAYMENTS_TOPIC, partition))
+    return mark.next_offset if mark else 0
+
+
+class AdmissionCheck:
+    """Whether Postgres is the one whose reservations are known to be complete."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+
+    async def check(self) -> Proof:
+        return Proof(ok=self._admission.is_open, detail=self._admission.detail)

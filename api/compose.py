@@ -1,0 +1,102 @@
+"""The one place where the service's real parts are chosen and put together."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from redis.asyncio import Redis
+
+from api.app import Services
+from api.checks import AdmissionCheck, LogCheck, ProjectionCheck, RedisCheck, StoreCheck
+from api.lag import Consumer, LagMonitor
+from api.readiness import Readiness
+from commands.handler import PaymentHandler
+from infra.clock import SystemClock
+from infra.gateways.registry import registry
+from infra.histories import LogHistories
+from infra.kafka.adoptions import KafkaAdoptions
+from infra.kafka.lag import GroupOffsets
+from infra.kafka.log import KafkaLog
+from infra.kafka.partition import partition_for
+from infra.kafka.producer import Publisher
+from infra.kafka.reader import LogReader
+from infra.postgres.admission import Admission
+from infra.postgres.database import Database
+from infra.postgres.payments import PaymentViews
+from infra.postgres.reservations import PostgresReservations
+from infra.settings import Settings
+from projections.reader import PaymentReader
+from schemas.codec import PAYMENTS_TOPIC
+
+
+@asynccontextmanager
+async def services(settings: Settings) -> AsyncIterator[Services]:
+    """Everything is stopped in the opposite order, when no payment is in flight any more."""
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        publisher = Publisher(settings.kafka_bootstrap_servers, settings.acknowledgement_timeout_ms)
+        stack.push_async_callback(publisher.stop)
+        await publisher.start()
+        reader = LogReader(settings.kafka_bootstrap_servers)
+        stack.push_async_callback(reader.stop)
+        database = await Database.connect(
+            settings.database_url, min_size=0, max_size=settings.database_pool_size
+        )
+        stack.push_async_callback(database.close)
+        views = PaymentViews(database, partition_for)
+        admission = Admission(
+            database,
+            KafkaAdoptions(publisher, reader, clock),
+            lambda: reader.end_offsets(PAYMENTS_TOPIC),
+            views.watermarks,
+        )
+        stack.push_async_callback(admission.stop)
+        admission.start()
+        reservations = await Database.connect(
+            settings.database_url, min_size=0, max_size=4, on_connect=admission.verify
+        )
+        stack.push_async_callback(reservations.close)
+        gateways = registry(settings)
+        stack.push_async_callback(gateways.close)
+        histories = LogHistories(views, reader, partition_for)
+        redis = Redis.from_url(settings.redis_url)
+        stack.push_async_callback(redis.aclose)
+        groups = GroupOffsets(settings.kafka_bootstrap_servers)
+        stack.push_async_callback(groups.stop)
+        log = KafkaLog(publisher)
+        yield Services(
+            handler=PaymentHandler(
+                clock=clock,
+                log=log,
+                reservations=PostgresReservations(reservations, clock),
+                histories=histories,
+                gateways=gateways,
+                facts=gateways,
+                max_in_flight=settings.max_in_flight,
+                gateway_timeout_ms=settings.gateway_timeout_ms,
+            ),
+            reader=PaymentReader(PAYMENTS_TOPIC, views, reader, partition_for, clock.now),
+            histories=histories,
+            clock=clock,
+            readiness=Readiness(
+                clock,
+                {
+                    "log": LogCheck(log, reader),
+                    "store": StoreCheck(database),
+                    "projection": ProjectionCheck(reader.end_offsets, views.watermarks),
+                    "admission": AdmissionCheck(admission),
+                },
+                {"redis": RedisCheck(redis)},
+            ),
+            lag=LagMonitor(
+                clock,
+                reader.end_offsets,
+                groups.offsets,
+                [
+                    Consumer(
+                        group=settings.projection_consumer_group,
+                        topics=(PAYMENTS_TOPIC,),
+                        watermarks=views.watermarks,
+                    )
+                ],
+            ),
+        )

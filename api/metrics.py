@@ -1,0 +1,43 @@
+"""What this process counts about HTTP, and `GET /metrics`. A label never holds what a client chose."""
+
+from functools import cache
+
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+IN_FLIGHT = Gauge("payments_gateway_http_requests_in_flight", "Requests being answered now.")
+CONSUMER_LAG = Gauge(
+    "payments_gateway_consumer_lag_records", "Records not yet applied.", ["group", "topic", "partition"]
+)
+_REQUESTS = Counter("payments_gateway_http_requests", "Requests answered.", ["route", "method", "status"])
+_DURATIONS = Histogram(
+    "payments_gateway_http_request_duration_seconds",
+    "From the request's headers to the end of its answer.",
+    ["route", "method", "status"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+CLIENT_GONE = 499
+"""The status of a request whose client left before it was answered."""
+
+
+@cache
+def _children(route: str, method: str, status: int) -> tuple[Counter, Histogram]:
+    """Finding a labelled child takes a lock and a dictionary each time; routes, methods and statuses are few."""
+    return _REQUESTS.labels(route, method, status), _DURATIONS.labels(route, method, status)
+
+
+def observe(route: str, method: str, status: int, elapsed_ms: float) -> None:
+    requests, durations = _children(route, method if method in _METHODS else "OTHER", status)
+    requests.inc()
+    durations.observe(elapsed_ms / 1000)
+
+
+async def show(_: Request) -> Response:
+    return Response(generate_latest(), 200, {"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def routes() -> list[Route]:
+    return [Route("/metrics", show, methods=["GET"])]

@@ -1,0 +1,132 @@
+"""`/payments`: create one, and read it as it stands, as it was tried, as it was routed and as it happened."""
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from api import headers
+from api.answers import (
+    STATUS_OF_POST,
+    attempts_answer,
+    decisions_answer,
+    etag,
+    events_answer,
+    folded,
+    json_response,
+    payment_answer,
+    token_after,
+)
+from api.body import BodyLimits, invalid, json_body
+from api.ports import Handler, Histories, Reader
+from commands.handler import Handled
+from infra.kafka.partition import partition_for
+from schemas.errors import Refusal, Refused
+from schemas.http import PaymentBody, faults_in
+from schemas.ids import PaymentId, is_payment_id
+from schemas.views import PaymentHistory
+
+_DECODER = msgspec.json.Decoder(PaymentBody)
+
+
+class PaymentRoutes:
+    def __init__(
+        self,
+        handler: Handler,
+        reader: Reader,
+        histories: Histories,
+        draining: asyncio.Event,
+        limits: BodyLimits,
+    ) -> None:
+        self._handler = handler
+        self._reader = reader
+        self._histories = histories
+        self._draining = draining
+        self._limits = limits
+
+    def routes(self) -> list[Route]:
+        one = "/payments/{payment_id}"
+        return [
+            Route("/payments", self.create, methods=["POST"]),
+            Route(one, self.show, methods=["GET"]),
+            Route(f"{one}/attempts", self.attempts, methods=["GET"]),
+            Route(f"{one}/routing-decision", self.routing_decision, methods=["GET"]),
+            Route(f"{one}/events", self.events, methods=["GET"]),
+        ]
+
+    async def create(self, request: Request) -> Response:
+        key = headers.idempotency_key(request.scope)
+        attributes = headers.attributes(request.scope)
+        body = await json_body(request, _DECODER, self._limits)
+        if faults := faults_in(body):
+            raise invalid(*faults)
+        if self._draining.is_set():
+            raise Refused(
+                Refusal.NOT_ADMITTING, "This process is going away; ask again with the same Idempotency-Key."
+            )
+        return _created(await self._handler.request_payment(body, key, request.state.request_id, attributes))
+
+    async def show(self, request: Request) -> Response:
+        return await self._read(request, lambda history: payment_answer(history.payment))
+
+    async def attempts(self, request: Request) -> Response:
+        return await self._read(request, attempts_answer)
+
+    async def routing_decision(self, request: Request) -> Response:
+        return await self._read(request, decisions_answer)
+
+    async def events(self, request: Request) -> Response:
+        payment_id = _payment_id(request)
+        records = await self._histories.at_head(payment_id)
+        if not records:
+            raise _no_such_payment()
+        token = headers.consistency_token(records[-1].position)
+        return json_response(
+            events_answer(payment_id, records), 200, {"Consistency-Token": token, "X-Read-Source": "log"}
+        )
+
+    async def _read(self, request: Request, answer: Callable[[PaymentHistory], object]) -> Response:
+        payment_id = _payment_id(request)
+        at_least, wait_s = headers.at_least(request), headers.wait_s(request)
+        reading = await self._reader.read(
+            payment_id, at_least, headers.DEFAULT_WAIT_S if wait_s is None else wait_s
+        )
+        if reading.history is None:
+            raise _no_such_payment()
+        payment = reading.history.payment
+        answered = {
+            "ETag": etag(payment),
+            "Consistency-Token": token_after(payment, partition_for(payment_id), reading.next_offset),
+            "X-Read-Source": reading.source,
+        }
+        if wait_s is not None:
+            answered["Preference-Applied"] = f"wait={wait_s}"
+        if headers.is_known(request, answered["ETag"]):
+            return Response(None, 304, answered)
+        return json_response(answer(reading.history), 200, answered)
+
+
+def _created(handled: Handled) -> Response:
+    payment = folded(handled.history).payment
+    answered = {
+        "Location": f"/payments/{payment.payment_id}",
+        "ETag": etag(payment),
+        "Consistency-Token": headers.consistency_token(handled.history[-1].position),
+    }
+    if handled.is_replay:
+        answered["Idempotent-Replayed"] = "true"
+    return json_response(payment_answer(payment), STATUS_OF_POST[payment.status], answered)
+
+
+def _payment_id(request: Request) -> PaymentId:
+    text: str = request.path_params["payment_id"]
+    if not is_payment_id(text):
+        raise _no_such_payment()
+    return PaymentId(text)
+
+
+def _no_such_payment() -> Refused:
+    return Refused(Refusal.PAYMENT_NOT_FOUND, "No payment has this id.")

@@ -1,0 +1,70 @@
+"""What the routes need of the rest of the system."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Literal, Protocol
+
+from commands.handler import Handled
+from schemas.base import Value
+from schemas.envelope import Position, Recorded
+from schemas.http import PaymentBody
+from schemas.ids import PaymentId
+from schemas.payment import PaymentEvent
+from schemas.views import PaymentHistory, Watermark
+
+
+class Handler(Protocol):
+    async def request_payment(
+        self, body: PaymentBody, key: str, request_id: str, attributes: Mapping[str, str]
+    ) -> Handled:
+        """Runs the whole payment whatever becomes of the caller. Raises Refused, Unavailable."""
+
+    @property
+    def in_flight(self) -> int: ...
+
+    async def drain(self, timeout_s: float) -> int:
+        """Wait for the payments in flight; how many have not ended in time."""
+
+
+class Reading(Protocol):
+    """`history` is None when there is no such payment; `next_offset` is how far its partition was read."""
+
+    @property
+    def history(self) -> PaymentHistory | None: ...
+
+    @property
+    def source(self) -> Literal["projection", "log"]: ...
+
+    @property
+    def next_offset(self) -> int: ...
+
+
+class Reader(Protocol):
+    async def read(self, payment_id: PaymentId, at_least: Position | None, wait_s: float) -> Reading:
+        """Raises ReadTooFarBehind, LogUnavailable, StoreUnavailable."""
+
+
+class Histories(Protocol):
+    async def at_head(self, payment_id: PaymentId) -> Sequence[Recorded[PaymentEvent]]:
+        """Empty when there is no such payment. Raises LogUnavailable, StoreUnavailable, ReadTooFarBehind."""
+
+
+class Proof(Value, frozen=True, kw_only=True):
+    """What a dependency's check came to; the detail is shown to anyone who asks."""
+
+    ok: bool
+    detail: str
+
+
+class Check(Protocol):
+    async def check(self) -> Proof:
+        """Ask the dependency itself, now. Whatever it raises, and a second without an answer, means not ok."""
+
+
+Watermarks = Callable[[], Awaitable[Mapping[tuple[str, int], Watermark]]]
+"""Where a group's projection stands, by topic and partition."""
+
+EndOffsets = Callable[[str], Awaitable[Mapping[int, int]]]
+"""Of a topic, by partition: the offset that its next record will have."""
+
+GroupOffsets = Callable[[str], Awaitable[Mapping[tuple[str, int], int]]]
+"""Of a consumer group, by topic and partition: the offset it would continue from."""

@@ -1,0 +1,40 @@
+"""A clock that reads the running event loop's time, which may be virtual, and ids that follow from a seed."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from infra.clock import uuid7
+from schemas import ids
+from schemas.ids import PaymentId
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+"""When the loop's time was zero."""
+
+
+class MemoryClock:
+    """`skew_ms` is how far this machine's wall clock is ahead of the true time; elapsed time has no skew."""
+
+    def __init__(self, *, skew_ms: int = 0, seed: int = 0) -> None:
+        self.skew_ms = skew_ms
+        self._chance = Random(seed)
+        self._minted = 0
+
+    def now(self) -> datetime:
+        return EPOCH + timedelta(milliseconds=int(self.elapsed_ms()) + self.skew_ms)
+
+    def now_ms(self) -> int:
+        return int(EPOCH.timestamp() * 1000) + int(self.elapsed_ms()) + self.skew_ms
+
+    def elapsed_ms(self) -> float:
+        return asyncio.get_running_loop().time() * 1000
+
+    def payment_id(self) -> PaymentId:
+        """Later ids of one clock sort after earlier ones, also within a millisecond."""
+        self._minted += 1
+        return ids.payment_id(
+            uuid7(self.now_ms(), (self._minted << 32 | self._chance.getrandbits(32)).to_bytes(10, "big"))
+        )
+
+    def event_id(self) -> str:
+        return "evt_" + self.payment_id().removeprefix("pay_")

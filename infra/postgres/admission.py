@@ -1,0 +1,139 @@
+"""Whether this Postgres may be believed when it says that a key is free.
+
+A reservation that Postgres has forgotten (a fail-over, a restored backup, an empty new server) would let a second owner
+start the same payment. So reservations are used only on connections to the Postgres that was adopted on the log, and
+one is adopted only when every window that a forgotten owner may still hold has passed, and the projection that heals
+the reservations has reached the end that the log had then.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+import structlog
+
+from infra.postgres.database import Database
+from schemas.base import Value
+from schemas.codec import PAYMENTS_TOPIC
+from schemas.envelope import LONGEST_WINDOW_MS
+from schemas.errors import StoreUnavailable, Unavailable
+from schemas.views import Watermark
+
+log = structlog.get_logger(__name__)
+
+SKEW_MS = 2_000
+_RETRY_S = 1.0
+_CATCH_UP_POLL_S = 0.05
+
+_IDENTITY = """
+SELECT system_identifier::text,
+       ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int AS timeline
+FROM pg_control_system()
+"""
+
+
+class StoreIdentity(Value, frozen=True, kw_only=True):
+    """A fail-over or a restored backup changes the timeline; another cluster has another identifier."""
+
+    system_identifier: str
+    timeline: int
+
+
+class Adoptions(Protocol):
+    """The record of adopted stores on the configuration topic."""
+
+    async def newest(self) -> StoreIdentity | None: ...
+
+    async def append(self, identity: StoreIdentity) -> None: ...
+
+
+class Admission:
+    """Opens by itself when it is safe; closes as soon as a connection turns out to lead to another Postgres."""
+
+    def __init__(
+        self,
+        database: Database,
+        adoptions: Adoptions,
+        end_offsets: Callable[[], Awaitable[Mapping[int, int]]],
+        watermarks: Callable[[], Awaitable[Mapping[tuple[str, int], Watermark]]],
+        *,
+        longest_window_ms: int = LONGEST_WINDOW_MS,
+    ) -> None:
+        self._database = database
+        self._adoptions = adoptions
+        self._end_offsets = end_offsets
+        self._watermarks = watermarks
+        self._wait_s = (longest_window_ms + SKEW_MS) / 1000
+        self._adopted: StoreIdentity | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self.detail = "starting"
+
+    @property
+    def is_open(self) -> bool:
+        return self._adopted is not None
+
+    def start(self) -> None:
+        self._opening = asyncio.create_task(self._open())
+
+    async def stop(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
+
+    async def verify(self, connection: Any) -> None:
+        """For each new connection of the reservations' pool. Raises StoreUnavailable while admission is closed."""
+        if self._adopted is None:
+            raise StoreUnavailable(f"no payments are admitted yet: {self.detail}")
+        found = _identity(await connection.fetchrow(_IDENTITY))
+        if found != self._adopted:
+            log.error("another Postgres answers: admission is closed", was=self._adopted, found=found)
+            self._adopted = None
+            self.start()
+            raise StoreUnavailable("another Postgres answers: admission is closed")
+
+    async def _open(self) -> None:
+        while True:
+            try:
+                self._adopted = await self._adopt()
+                self.detail = "open"
+                log.info("payments are admitted")
+                return
+            except Unavailable as error:
+                self.detail = str(error)
+                await asyncio.sleep(_RETRY_S)
+
+    async def _adopt(self) -> StoreIdentity:
+        identity = _identity((await self._database.fetch(_IDENTITY))[0])
+        known = await self._adoptions.newest()
+        ends = await self._end_offsets()
+        if identity != known and any(ends.values()):
+            self.detail = (
+                f"an unknown Postgres: waiting {self._wait_s:.0f} s until no forgotten owner can write"
+            )
+            log.warning(self.detail)
+            await asyncio.sleep(self._wait_s)
+            ends = await self._end_offsets()
+        await self._catch_up(ends)
+        if identity != known:
+            await self._adoptions.append(identity)
+        return identity
+
+    async def _catch_up(self, ends: Mapping[int, int]) -> None:
+        """Wait for the projection that heals the reservations; it has no deadline, but says how far it is."""
+        while behind := _behind(ends, await self._watermarks()):
+            self.detail = f"the projection is {behind} records behind the log as it was at start"
+            await asyncio.sleep(_CATCH_UP_POLL_S)
+
+
+def _behind(ends: Mapping[int, int], watermarks: Mapping[tuple[str, int], Watermark]) -> int:
+    """How many records, over all partitions, the projection has yet to reach."""
+    reached = {
+        partition: mark.next_offset
+        for (topic, partition), mark in watermarks.items()
+        if topic == PAYMENTS_TOPIC
+    }
+    return sum(max(end - reached.get(partition, 0), 0) for partition, end in ends.items())
+
+
+def _identity(row: Any) -> StoreIdentity:
+    return StoreIdentity(system_identifier=row["system_identifier"], timeline=row["timeline"])

@@ -1,0 +1,110 @@
+"""A pool whose every wait is bounded: a hung server costs a connection, never a request.
+
+asyncpg cancels a timed-out statement over a second connection, which hangs as well when the server is stopped;
+so a connection that missed its deadline is terminated, not reused.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from schemas.errors import StoreUnavailable
+
+Connection = Any  # asyncpg's pool hands out proxies that its stubs do not unify with connections
+
+_FAILURES = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.InternalClientError,
+)
+_BROKEN = (*_FAILURES, asyncio.CancelledError)
+
+
+class Database:
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str,
+        *,
+        min_size: int = 1,
+        max_size: int = 8,
+        on_connect: Callable[[Any], Coroutine[Any, Any, None]] | None = None,
+    ) -> "Database":
+        """Raises StoreUnavailable when no connection can be made within 5 s."""
+        pool = asyncpg.create_pool(
+            url,
+            min_size=min_size,
+            max_size=max_size,
+            timeout=3,
+            command_timeout=None,
+            max_inactive_connection_lifetime=300,
+            init=on_connect,
+        )
+        try:
+            async with asyncio.timeout(5):
+                await pool
+        except _FAILURES as error:
+            pool.terminate()
+            raise StoreUnavailable(f"no connection: {describe(error)}") from error
+        return cls(pool)
+
+    async def fetch(self, sql: str, *arguments: object, timeout_s: float = 2.0) -> list[asyncpg.Record]:
+        async with self._connection(timeout_s) as connection:
+            records: list[asyncpg.Record] = await connection.fetch(sql, *arguments)
+            return records
+
+    @asynccontextmanager
+    async def transaction(self, timeout_s: float = 10.0) -> AsyncIterator[Connection]:
+        """Committed when the block ends; rolled back when it raises. The whole block is bounded by `timeout_s`."""
+        async with self._connection(timeout_s) as connection:
+            transaction = connection.transaction()
+            await transaction.start()
+            try:
+                yield connection
+            except _BROKEN:
+                raise  # terminated below: a ROLLBACK to a hung server would wait for ever
+            except BaseException:
+                await transaction.rollback()
+                raise
+            await transaction.commit()
+
+    async def close(self) -> None:
+        try:
+            async with asyncio.timeout(3):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    @asynccontextmanager
+    async def _connection(self, timeout_s: float) -> AsyncIterator[Connection]:
+        try:
+            async with asyncio.timeout(timeout_s):
+                connection = await self._pool.acquire()
+                try:
+                    yield connection
+                except _BROKEN:
+                    connection.terminate()
+                    raise
+                finally:
+                    await self._pool.release(connection)
+        except _FAILURES as error:
+            raise StoreUnavailable(describe(error)) from error
+
+
+def describe(error: BaseException) -> str:
+    """An error's kind and its first line; a timeout has no text of its own."""
+    first_line = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__

@@ -1,0 +1,230 @@
+"""The payments projection in Postgres: the sink that stores it, and the views that answer from it.
+
+Rows have the fields of the views, so reading one back is decoding the JSON that Postgres makes of it.
+"""
+
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import msgspec
+
+from infra.postgres import queries
+from infra.postgres.database import Connection, Database, describe
+from schemas.codec import PAYMENTS_TOPIC
+from schemas.errors import Unreadable
+from schemas.ids import PaymentId
+from schemas.views import (
+    AttemptView,
+    DeadLetter,
+    PaymentHistory,
+    PaymentView,
+    RoutingDecisionView,
+    Watermark,
+)
+
+PROJECTION = ("payments", 1)
+"""Its name and version in the tables of watermarks and errors."""
+
+_sql = queries.load(Path(__file__).with_suffix(".sql"))
+_payments = msgspec.json.Decoder(PaymentView)
+_attempts = msgspec.json.Decoder(tuple[AttemptView, ...])
+_decisions = msgspec.json.Decoder(tuple[RoutingDecisionView, ...])
+_encode = msgspec.json.Encoder().encode
+
+
+class PostgresPaymentSink:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @asynccontextmanager
+    async def transaction(self, topic: str, partitions: Collection[int]) -> AsyncIterator["SinkTransaction"]:
+        async with self._database.transaction() as connection:
+            yield SinkTransaction(connection, topic, await _locked(connection, topic, partitions))
+
+
+async def _locked(connection: Connection, topic: str, partitions: Collection[int]) -> dict[int, Watermark]:
+    arguments = (*PROJECTION, topic, list(partitions))
+    rows = await connection.fetch(_sql.lock_watermarks, *arguments)
+    if len(rows) < len(partitions):
+        await connection.execute(_sql.add_watermarks, *arguments)
+        rows = await connection.fetch(_sql.lock_watermarks, *arguments)
+    return {
+        row["partition"]: Watermark(next_offset=row["next_offset"], last_stamp_ms=row["last_stamp_ms"])
+        for row in rows
+    }
+
+
+class SinkTransaction:
+    def __init__(self, connection: Connection, topic: str, watermarks: Mapping[int, Watermark]) -> None:
+        self._connection = connection
+        self._topic = topic
+        self.watermarks = watermarks
+
+    async def load(self, payment_ids: Collection[PaymentId]) -> dict[PaymentId, PaymentHistory]:
+        rows = await self._connection.fetch(_sql.histories, list(payment_ids))
+        return {row["payment_id"]: _history(row) for row in rows}
+
+    async def store(
+        self,
+        *,
+        payments: Sequence[PaymentView],
+        attempts: Sequence[AttemptView],
+        decisions: Sequence[RoutingDecisionView],
+        owners: Sequence[PaymentView],
+        dead: Sequence[DeadLetter],
+        watermarks: Mapping[int, Watermark],
+    ) -> None:
+        where = (*PROJECTION, self._topic)
+        try:
+            await self._execute(_sql.upsert_payments, [_payment_row(row) for row in payments])
+            await self._execute(_sql.upsert_attempts, [_attempt_row(row) for row in attempts])
+            await self._execute(_sql.add_decisions, [_decision_row(row) for row in decisions])
+            await self._execute(_sql.heal_reservations, [_owner_row(row) for row in owners])
+            await self._execute(_sql.note_errors, [_error_row(letter) for letter in dead], *where)
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+            raise Unreadable(f"Postgres cannot hold it: {describe(error)}") from error
+        moved = [(partition, w.next_offset, w.last_stamp_ms) for partition, w in watermarks.items()]
+        await self._execute(_sql.move_watermarks, moved, *where)
+
+    async def _execute(self, sql: str, rows: Sequence[tuple[object, ...]], *before: object) -> None:
+        """The rows as one array per column: one statement for any number of them."""
+        if rows:
+            await self._connection.execute(sql, *before, *map(list, zip(*rows, strict=True)))
+
+
+def _payment_row(row: PaymentView) -> tuple[object, ...]:
+    return (
+        row.payment_id,
+        row.status,
+        row.sequence,
+        row.epoch,
+        row.created_at,
+        row.updated_at,
+        _json(row.order),
+        row.key_hash,
+        row.fingerprint,
+        row.gateway,
+        row.gateway_reference,
+        row.attempts,
+        _json(row.failure),
+        _json(row.next_action),
+        row.strategy,
+        row.routing_reason,
+        row.experiment_id,
+        row.variant,
+        row.latency_ms,
+        row.owned_until_ms,
+        row.handed_over,
+        "{" + ",".join(map(str, row.offsets)) + "}",  # arrays of different lengths do not go into one array
+    )
+
+
+def _attempt_row(row: AttemptView) -> tuple[object, ...]:
+    return (
+        row.attempt_id,
+        row.payment_id,
+        row.number,
+        row.gateway,
+        row.status,
+        row.started_at,
+        row.reason,
+        row.timeout_ms,
+        row.latency_ms,
+        row.gateway_reference,
+        _json(row.decline),
+        row.detail,
+        row.verified,
+        row.compensated_by,
+    )
+
+
+def _decision_row(row: RoutingDecisionView) -> tuple[object, ...]:
+    return (
+        row.payment_id,
+        row.sequence,
+        row.strategy,
+        row.reason,
+        _json(row.candidates),
+        _json(row.excluded),
+        _json(row.policy),
+        row.decided_at,
+    )
+
+
+def _owner_row(row: PaymentView) -> tuple[object, ...]:
+    assert row.order is not None
+    return (
+        row.order.merchant_id,
+        row.key_hash,
+        row.fingerprint,
+        row.payment_id,
+        row.epoch,
+        row.owned_until_ms,
+        row.handed_over,
+        row.created_at,
+    )
+
+
+def _error_row(letter: DeadLetter) -> tuple[object, ...]:
+    return (letter.position.partition, letter.position.offset, letter.reason)
+
+
+def _json(value: object) -> str | None:
+    return None if value is None else _encode(value).decode()
+
+
+def _history(row: asyncpg.Record) -> PaymentHistory:
+    return PaymentHistory(
+        payment=_payments.decode(row["payment"]),
+        attempts=_attempts.decode(row["attempts"] or "[]"),
+        decisions=_decisions.decode(row["decisions"] or "[]"),
+    )
+
+
+class PaymentViews:
+    """Each answer is one round trip. Raises StoreUnavailable."""
+
+    def __init__(
+        self, database: Database, partition_of: Callable[[str], int], topic: str = PAYMENTS_TOPIC
+    ) -> None:
+        self._database = database
+        self._partition_of = partition_of
+        self._topic = topic
+
+    async def find(self, payment_id: PaymentId) -> tuple[PaymentHistory | None, Watermark]:
+        """The payment, and how far its partition's projection had come at that moment."""
+        (row,) = await self._database.fetch(_sql.find, *self._where(payment_id))
+        watermark = Watermark(
+            next_offset=row["next_offset"], last_stamp_ms=row["last_stamp_ms"], updated_at=row["updated_at"]
+        )
+        return (_history(row) if row["payment"] is not None else None), watermark
+
+    async def offsets(self, payment_id: PaymentId) -> tuple[tuple[int, ...], int]:
+        """Where its records lie below the partition's watermark, and that watermark."""
+        (row,) = await self._database.fetch(_sql.find_offsets, *self._where(payment_id))
+        return tuple(row["offsets"] or ()), row["next_offset"]
+
+    async def attempts(self, payment_id: PaymentId) -> tuple[AttemptView, ...]:
+        (row,) = await self._database.fetch(_sql.find_attempts, payment_id)
+        return _attempts.decode(row["attempts"])
+
+    async def decisions(self, payment_id: PaymentId) -> tuple[RoutingDecisionView, ...]:
+        (row,) = await self._database.fetch(_sql.find_decisions, payment_id)
+        return _decisions.decode(row["decisions"])
+
+    async def watermarks(self) -> dict[tuple[str, int], Watermark]:
+        """By topic and partition; a partition that never had a record has none."""
+        rows = await self._database.fetch(_sql.watermarks, *PROJECTION)
+        return {
+            (row["topic"], row["partition"]): Watermark(
+                next_offset=row["next_offset"],
+                last_stamp_ms=row["last_stamp_ms"],
+                updated_at=row["updated_at"],
+            )
+            for row in rows
+        }
+
+    def _where(self, payment_id: PaymentId) -> tuple[object, ...]:
+        return payment_id, *PROJECTION, self._topic, self._partition_of(payment_id)

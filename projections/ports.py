@@ -1,0 +1,84 @@
+"""What the projections need of the outside world; `infra` has a real class and an in-memory twin of each."""
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from schemas.ids import PaymentId
+from schemas.views import (
+    AttemptView,
+    DeadLetter,
+    PaymentHistory,
+    PaymentView,
+    RoutingDecisionView,
+    Watermark,
+)
+
+
+class RawRecord(Protocol):
+    """A record as it lies on the log. `timestamp` is the broker's stamp in milliseconds."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
+class Log(Protocol):
+    """Raises LogUnavailable when it cannot, in bounded time."""
+
+    async def read(self, topic: str, partition: int, start: int, stop: int) -> Sequence[RawRecord]:
+        """The records of offsets [start, stop), all of them."""
+
+    async def end_offset(self, topic: str, partition: int) -> int:
+        """The offset that the partition's next record will have."""
+
+
+class DeadLetters(Protocol):
+    async def publish(self, letters: Sequence[DeadLetter]) -> None:
+        """Returns when all are acknowledged; raises Unavailable when that is not certain.
+
+        One letter may be published twice: what it told of was not stored in between.
+        """
+
+
+class Transaction(Protocol):
+    """Everything asked and told in it is one snapshot, and is stored together or not at all."""
+
+    @property
+    def watermarks(self) -> Mapping[int, Watermark]:
+        """Of every partition asked for; nobody else can move them before the end of the transaction."""
+
+    async def load(self, payment_ids: Collection[PaymentId]) -> Mapping[PaymentId, PaymentHistory]: ...
+
+    async def store(
+        self,
+        *,
+        payments: Sequence[PaymentView],
+        attempts: Sequence[AttemptView],
+        decisions: Sequence[RoutingDecisionView],
+        owners: Sequence[PaymentView],
+        dead: Sequence[DeadLetter],
+        watermarks: Mapping[int, Watermark],
+    ) -> None:
+        """Each row at most once. `owners` are the payments whose ownership row the log knows better than the index.
+
+        Raises Unreadable when a value is none the store can hold; the transaction is then of no more use.
+        """
+
+
+class Sink(Protocol):
+    def transaction(
+        self, topic: str, partitions: Collection[int]
+    ) -> AbstractAsyncContextManager[Transaction]:
+        """Committed when the block ends. Raises StoreUnavailable."""

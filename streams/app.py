@@ -1,0 +1,42 @@
+"""A Faust app that loses nothing; every setting here avoids a way to lose events, or minutes, that was reproduced.
+
+The agent's part is in `streams/agent.py`. No tables, no `group_by`, no producer: Faust only brings the records.
+"""
+
+import faust
+
+from infra.settings import Settings
+
+BATCH_MAX = 1000
+WITHIN_S = 0.02
+"""How long a batch that is not full waits for more. It is paid in full, so it is most of the projection's latency."""
+STOP_WITHIN_S = 7.0
+_SESSION_S = 6.0
+
+
+def make_app(settings: Settings) -> faust.App:
+    servers = settings.kafka_bootstrap_servers.split(",")
+    return faust.App(
+        settings.projection_consumer_group,
+        broker=";".join(f"kafka://{server.strip()}" for server in servers),
+        autodiscover=False,
+        web_enabled=False,
+        store="memory://",
+        # `exactly_once` repeats records all the same (faust-streaming#177, #517): the sinks make it once.
+        processing_guarantee="at_least_once",
+        consumer_auto_offset_reset="earliest",
+        # Static membership: a worker that was killed has its partitions back a second after its restart. A short
+        # session: the partitions of one that does not come back move within seconds.
+        consumer_group_instance_id=settings.projection_consumer_name,
+        broker_session_timeout=_SESSION_S,
+        broker_heartbeat_interval=_SESSION_S / 3,
+        broker_request_timeout=_SESSION_S * 2,
+        broker_commit_interval=1.0,
+        broker_max_poll_records=5000,
+        stream_buffer_maxsize=8192,
+        # A batch that waits for a store is never acknowledged: a rebalance or a stop must not wait for it.
+        stream_wait_empty=False,
+        # Topics are made by `python -m infra.kafka topics`, with the settings that the log needs.
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+    )

@@ -1,0 +1,103 @@
+"""Health is *the watermark advances while the log grows*. That a process runs, or that its group has no lag, is not."""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple, Protocol
+
+from schemas.errors import Unavailable
+from schemas.views import Watermark
+
+LOOK_EVERY_S = 1.0
+STALLED_AFTER_MS = 15_000
+GIVEN_UP_AFTER_MS = 60_000
+
+
+class Log(Protocol):
+    async def end_offsets(self, topic: str) -> dict[int, int]: ...
+
+
+class Views(Protocol):
+    async def watermarks(self) -> Mapping[tuple[str, int], Watermark]: ...
+
+
+class Progress(NamedTuple):
+    next_offset: int
+    end_offset: int
+    last_stamp_ms: int
+    moved_at_ms: float
+    """When it last advanced or had nothing to do, on a clock that never jumps."""
+
+    @property
+    def lag(self) -> int:
+        return max(0, self.end_offset - self.next_offset)
+
+
+class Watchdog:
+    def __init__(
+        self,
+        topic: str,
+        log: Log,
+        views: Views,
+        elapsed_ms: Callable[[], float],
+        assigned: Callable[[], Collection[int]],
+    ) -> None:
+        self._topic = topic
+        self._log = log
+        self._views = views
+        self._elapsed_ms = elapsed_ms
+        self._assigned = assigned
+        self._looked_at_ms: float | None = None
+        self.blind: str | None = "has not looked yet"
+        self.progress: dict[int, Progress] = {}
+
+    async def watch(self) -> None:
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def look(self) -> None:
+        try:
+            # The watermarks first: a log that is read later can only be longer.
+            watermarks = await self._views.watermarks()
+            ends = await self._log.end_offsets(self._topic)
+        except Unavailable as error:
+            self.blind = f"{type(error).__name__}: {error}"
+            return
+        self.blind = None
+        self._looked_at_ms = self._elapsed_ms()
+        nothing = Watermark(next_offset=0, last_stamp_ms=0)
+        self.progress = {
+            partition: self._moved(
+                partition, ends.get(partition, 0), watermarks.get((self._topic, partition), nothing)
+            )
+            for partition in self._assigned()
+        }
+
+    def _moved(self, partition: int, end: int, watermark: Watermark) -> Progress:
+        now_ms, before = self._elapsed_ms(), self.progress.get(partition)
+        moved = before is None or watermark.next_offset > before.next_offset or watermark.next_offset >= end
+        return Progress(
+            next_offset=watermark.next_offset,
+            end_offset=end,
+            last_stamp_ms=watermark.last_stamp_ms,
+            moved_at_ms=now_ms if moved or before is None else before.moved_at_ms,
+        )
+
+    def stalled(self, after_ms: float = STALLED_AFTER_MS) -> list[int]:
+        """The partitions whose log has grown while their watermark has not moved for so long."""
+        now_ms = self._elapsed_ms()
+        return sorted(
+            partition
+            for partition, progress in self.progress.items()
+            if progress.lag and now_ms - progress.moved_at_ms > after_ms
+        )
+
+    @property
+    def complaint(self) -> str | None:
+        """Why the projection is not healthy; None when it is."""
+        if self.blind is not None:
+            return self.blind
+        if self._looked_at_ms is None or self._elapsed_ms() - self._looked_at_ms > STALLED_AFTER_MS:
+            return "has not looked for a while"
+        stalled = self.stalled()
+        return f"stalled partitions: {', '.join(map(str, stalled))}" if stalled else None

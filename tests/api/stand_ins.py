@@ -1,0 +1,245 @@
+"""The application's surroundings in memory: a handler, a reader and checks that do what a test tells them."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from api.answers import folded
+from api.app import Services
+from api.body import BodyLimits
+from api.lag import LagMonitor
+from api.ports import Check, Proof
+from api.readiness import Readiness
+from commands.handler import Handled
+from schemas.codec import PAYMENTS_TOPIC
+from schemas.envelope import Envelope, Position, Recorded, Window
+from schemas.errors import LogUnavailable
+from schemas.http import PaymentBody
+from schemas.ids import GatewayId, PaymentId, attempt_id
+from schemas.instrument import UpiMasked
+from schemas.payment import (
+    AttemptStarted,
+    AttemptSucceeded,
+    Order,
+    PaymentEvent,
+    PaymentRequested,
+    PaymentRouted,
+    PaymentSucceeded,
+)
+from schemas.routing import Candidate, RetryPolicy
+from schemas.views import PaymentHistory
+
+PAYMENT = PaymentId("pay_01jd8x5w3r0000000000000000")
+ATTEMPT = attempt_id(PAYMENT, 1, 1)
+GATEWAY = GatewayId("razorpay")
+START = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
+STAMP_MS = round(START.timestamp() * 1000)
+PARTITION = 5
+
+REQUESTED = PaymentRequested(
+    order=Order(
+        merchant_id="m_001",
+        customer_id="cust_001",
+        amount_minor=1000,
+        currency="INR",
+        payment_method="UPI",
+        instrument=UpiMasked(vpa_masked="***@okhdfcbank", handle="okhdfcbank"),
+    ),
+    key_hash="k",
+    fingerprint="f",
+    requested_at=START,
+)
+ROUTED = PaymentRouted(
+    strategy="PRIORITY",
+    reason="lowest_priority_number",
+    candidates=(Candidate(gateway=GATEWAY, priority=1, fee_bps=200, timeout_ms=2500),),
+    excluded=(),
+    policy=RetryPolicy(),
+)
+STARTED = AttemptStarted(
+    attempt_id=ATTEMPT,
+    number=1,
+    gateway=GATEWAY,
+    amount_minor=1000,
+    currency="INR",
+    payment_method="UPI",
+    timeout_ms=2500,
+    reason="first",
+    started_at=START,
+)
+SUCCEEDED = AttemptSucceeded(attempt_id=ATTEMPT, gateway=GATEWAY, gateway_reference="pay_xyz", latency_ms=12)
+PAID = PaymentSucceeded(attempt_id=ATTEMPT, gateway=GATEWAY, gateway_reference="pay_xyz")
+SUCCESS = (REQUESTED, ROUTED, STARTED, SUCCEEDED, PAID)
+
+
+def records(*events: PaymentEvent, void: Sequence[int] = ()) -> tuple[Recorded[PaymentEvent], ...]:
+    """The events as one payment's records, at every second offset from 100; those numbered in `void` came too late."""
+    return tuple(
+        Recorded(
+            envelope=Envelope(
+                event_id=f"evt_{number}",
+                aggregate_id=PAYMENT,
+                sequence=number,
+                at=START,
+                epoch=1,
+                window=Window(valid_from_ms=0, valid_until_ms=STAMP_MS + (0 if number in void else 20_000)),
+                correlation_id="req_1",
+                causation_id="req_1",
+            ),
+            event=event,
+            position=Position(topic=PAYMENTS_TOPIC, partition=PARTITION, offset=98 + 2 * number),
+            stamp_ms=STAMP_MS + number,
+        )
+        for number, event in enumerate(events, start=1)
+    )
+
+
+@dataclass
+class ManualClock:
+    """Stands still until it is told to move."""
+
+    ms: float = 1_000_000.0
+    minted: int = 0
+
+    def now(self) -> datetime:
+        return START + timedelta(milliseconds=self.ms - 1_000_000)
+
+    def elapsed_ms(self) -> float:
+        return self.ms
+
+    def payment_id(self) -> PaymentId:
+        return PAYMENT
+
+    def event_id(self) -> str:
+        self.minted += 1
+        return f"evt_{self.minted}"
+
+
+@dataclass(frozen=True)
+class Call:
+    body: PaymentBody
+    key: str
+    request_id: str
+    attributes: Mapping[str, str]
+
+
+class ScriptedHandler:
+    """Answers every payment alike, after `takes_s`; like the real one, in a task that its caller cannot cancel."""
+
+    def __init__(self, history: tuple[Recorded[PaymentEvent], ...] = (), *, is_replay: bool = False) -> None:
+        self.handled = Handled(history=history or records(*SUCCESS), is_replay=is_replay)
+        self.failure: Exception | None = None
+        self.takes_s = 0.0
+        self.calls: list[Call] = []
+        self.called = asyncio.Event()
+        self.ended = 0
+        self._running: set[asyncio.Task[Handled]] = set()
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._running)
+
+    async def request_payment(
+        self, body: PaymentBody, key: str, request_id: str, attributes: Mapping[str, str]
+    ) -> Handled:
+        self.calls.append(Call(body, key, request_id, attributes))
+        self.called.set()
+        task = asyncio.create_task(self._pay())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def drain(self, timeout_s: float) -> int:
+        if self._running:
+            await asyncio.wait(self._running, timeout=timeout_s)
+        return len(self._running)
+
+    async def _pay(self) -> Handled:
+        await asyncio.sleep(self.takes_s)
+        self.ended += 1
+        if self.failure is not None:
+            raise self.failure
+        return self.handled
+
+
+@dataclass
+class Reading:
+    history: PaymentHistory | None
+    source: Literal["projection", "log"] = "projection"
+    next_offset: int = 200
+
+
+@dataclass
+class ScriptedReader:
+    """Knows at most the one payment; notes what it was asked."""
+
+    reading: Reading = field(default_factory=lambda: Reading(folded(records(*SUCCESS))))
+    failure: Exception | None = None
+    asked: list[tuple[PaymentId, Position | None, float]] = field(default_factory=list)
+
+    async def read(self, payment_id: PaymentId, at_least: Position | None, wait_s: float) -> Reading:
+        self.asked.append((payment_id, at_least, wait_s))
+        if self.failure is not None:
+            raise self.failure
+        return self.reading
+
+
+@dataclass
+class MemoryHistories:
+    history: tuple[Recorded[PaymentEvent], ...] = ()
+    is_away: bool = False
+
+    async def at_head(self, payment_id: PaymentId) -> Sequence[Recorded[PaymentEvent]]:
+        if self.is_away:
+            raise LogUnavailable("broker 1 at 10.0.0.1 does not answer")
+        return [record for record in self.history if record.envelope.aggregate_id == payment_id]
+
+
+@dataclass
+class ScriptedCheck:
+    proof: Proof = field(default_factory=lambda: Proof(ok=True, detail="answers"))
+    failure: Exception | None = None
+    hangs: bool = False
+
+    async def check(self) -> Proof:
+        if self.hangs:
+            await asyncio.sleep(3600)
+        if self.failure is not None:
+            raise self.failure
+        return self.proof
+
+
+async def nothing(_: str) -> Mapping[int, int]:
+    return {}
+
+
+async def no_offsets(_: str) -> Mapping[tuple[str, int], int]:
+    return {}
+
+
+@dataclass
+class World:
+    """Everything the application works with, for a test to prepare and look at."""
+
+    handler: ScriptedHandler = field(default_factory=ScriptedHandler)
+    reader: ScriptedReader = field(default_factory=ScriptedReader)
+    histories: MemoryHistories = field(default_factory=lambda: MemoryHistories(records(*SUCCESS)))
+    clock: ManualClock = field(default_factory=ManualClock)
+    log: ScriptedCheck = field(default_factory=ScriptedCheck)
+    redis: ScriptedCheck = field(default_factory=ScriptedCheck)
+    limits: BodyLimits = field(default_factory=BodyLimits)
+    lag: Callable[[ManualClock], LagMonitor] = lambda clock: LagMonitor(clock, nothing, no_offsets, ())
+
+    def services(self) -> Services:
+        required: dict[str, Check] = {"log": self.log}
+        return Services(
+            handler=self.handler,
+            reader=self.reader,
+            histories=self.histories,
+            clock=self.clock,
+            readiness=Readiness(self.clock, required, {"redis": self.redis}),
+            lag=self.lag(self.clock),
+            body_limits=self.limits,
+        )

@@ -1,0 +1,66 @@
+"""`GET /metrics` and what is counted about HTTP."""
+
+import asyncio
+
+from prometheus_client import REGISTRY
+
+from tests.api.client import Client
+from tests.api.requests import HEADERS, body
+from tests.api.stand_ins import PAYMENT, World
+
+
+def count(route: str, method: str, status: int) -> float:
+    labels = {"route": route, "method": method, "status": str(status)}
+    return REGISTRY.get_sample_value("payments_gateway_http_requests_total", labels) or 0.0
+
+
+async def test_metrics_are_prometheus_text(client: Client) -> None:
+    await client.get("/ops/liveness")
+    answer = await client.get("/metrics")
+    assert (answer.status, answer.headers["content-type"].partition(";")[0]) == (200, "text/plain")
+    assert 'payments_gateway_http_requests_total{method="GET",route="/ops/liveness",status="200"}' in (
+        answer.body.decode()
+    )
+    assert "payments_gateway_http_request_duration_seconds_bucket" in answer.body.decode()
+
+
+async def test_requests_are_counted_by_template_and_never_by_what_the_client_chose(client: Client) -> None:
+    read, lost, brewed = (
+        count("/payments/{payment_id}", "GET", 200),
+        count("unmatched", "GET", 404),
+        count("/metrics", "OTHER", 405),
+    )
+    await client.get(f"/payments/{PAYMENT}")
+    await client.get("/secret/4111111111111111")
+    await client.request("BREW", "/metrics")
+    assert count("/payments/{payment_id}", "GET", 200) == read + 1
+    assert count("unmatched", "GET", 404) == lost + 1
+    assert count("/metrics", "OTHER", 405) == brewed + 1
+    text = (await client.get("/metrics")).body.decode()
+    assert PAYMENT not in text
+    assert "4111" not in text
+    assert "BREW" not in text
+
+
+async def test_failures_are_counted_by_the_status_they_were_answered_with(
+    world: World, client: Client
+) -> None:
+    before = count("/payments", "POST", 500)
+    world.handler.failure = RuntimeError()
+    await client.post("/payments", HEADERS, body())
+    assert count("/payments", "POST", 500) == before + 1
+
+
+async def test_requests_in_flight_are_a_gauge_that_returns_to_where_it_was(
+    world: World, client: Client
+) -> None:
+    def in_flight() -> float:
+        return REGISTRY.get_sample_value("payments_gateway_http_requests_in_flight") or 0.0
+
+    before = in_flight()
+    world.handler.takes_s = 0.02
+    running = asyncio.create_task(client.post("/payments", HEADERS, body()))
+    await asyncio.sleep(0.01)
+    assert in_flight() == before + 1
+    await running
+    assert in_flight() == before
