@@ -22,7 +22,7 @@ FOLDED_ON_TOP_MAX = 5000
 """Records of one partition read on top of the projection for one answer: some 10 ms of work."""
 POLL_S = 0.015
 FRESH = timedelta(seconds=60)
-"""An id minted more recently may be of a payment whose projection has yet to come."""
+"""An id minted more recently may be of a payment whose end, or all of it, has yet to be projected."""
 
 
 class Views(Protocol):
@@ -64,7 +64,7 @@ class PaymentReader:
         """
         partition = self._partition_of(payment_id)
         history, watermark = await self._views.find(payment_id)
-        through = await self._needed(payment_id, partition, at_least, known=history is not None)
+        through = await self._needed(payment_id, partition, at_least, is_settled=_is_settled(history))
         if through > watermark.next_offset:
             if await self._progress.reach(partition, through, wait_s):
                 history, watermark = await self._views.find(payment_id)
@@ -73,12 +73,12 @@ class PaymentReader:
         return _reading(history, "projection", watermark.next_offset)
 
     async def _needed(
-        self, payment_id: PaymentId, partition: int, at_least: Position | None, known: bool
+        self, payment_id: PaymentId, partition: int, at_least: Position | None, is_settled: bool
     ) -> int:
         """The offset that the answer must reach, exclusively; 0 when any answer will do."""
         if at_least is not None and (at_least.topic, at_least.partition) == (self._topic, partition):
             return at_least.offset + 1
-        if not known and self._now() - minted_at(payment_id) < FRESH:
+        if not is_settled and self._now() - minted_at(payment_id) < FRESH:
             return await self._log.end_offset(self._topic, partition)
         return 0
 
@@ -147,3 +147,7 @@ class Progress:
             watermark = watermarks.get((self._topic, partition))
             if watermark is not None and watermark.next_offset >= next_offset and not arrival.done():
                 arrival.set_result(None)
+
+
+def _is_settled(history: PaymentHistory | None) -> bool:
+    return history is not None and history.payment.status in ("SUCCESS", "FAILURE")

@@ -50,11 +50,14 @@ def encode(outgoing: Outgoing[Event]) -> tuple[bytes, Headers]:
 
 
 def decode(
-    value: bytes | None, headers: Iterable[tuple[str, bytes]], position: Position, stamp_ms: int
+    value: bytes | None, headers: Iterable[tuple[str, bytes | None]], position: Position, stamp_ms: int
 ) -> Recorded[Event]:
-    """Raises Unreadable for anything that is not one of our events in its whole envelope."""
+    """Raises Unreadable for anything that is not one of our events in its whole envelope.
+
+    Headers that others added, such as a trace's, are left alone: they may be null, and need not be text.
+    """
     try:
-        fields = {name: content.decode() for name, content in headers}
+        fields = {name: content.decode() for name, content in headers if content is not None and name[:3] == "ce_"}
         envelope = Envelope(
             event_id=fields["ce_id"],
             aggregate_id=fields["ce_subject"],
@@ -70,7 +73,7 @@ def decode(
         event = _decoders[position.topic].decode(value or b"")
     except KeyError as error:
         raise Unreadable(f"missing header or unknown topic: {error}") from error
-    except (ValueError, msgspec.DecodeError) as error:
+    except (ValueError, RecursionError, msgspec.DecodeError) as error:
         raise Unreadable(str(error)) from error
     return Recorded(envelope=envelope, event=event, position=position, stamp_ms=stamp_ms)
 

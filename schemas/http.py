@@ -51,14 +51,17 @@ def faults_in(body: PaymentBody) -> list[FieldError]:
         for field in ("merchant_id", "customer_id")
         if looks_like_a_card_number(getattr(body, field))
     )
-    if looks_like_a_card_number(getattr(body.instrument, "token", "")):
-        faults.append(FieldError(pointer="/instrument/token", detail="must be a token, not a card number"))
+    faults.extend(
+        FieldError(pointer=f"/instrument/{field}", detail="must not be a card number")
+        for field in ("token", "network", "bank_code", "wallet")
+        if looks_like_a_card_number(getattr(body.instrument, field, None) or "")
+    )
     return faults
 
 
 def looks_like_a_card_number(text: str) -> bool:
     """13 to 19 digits, perhaps grouped, whose Luhn sum is a multiple of ten (ISO/IEC 7812-1)."""
-    digits = [int(character) for character in text if character.isdigit()]
+    digits = [int(character) for character in text if character.isdecimal()]
     if not 13 <= len(digits) <= 19 or any(character.isalpha() for character in text):
         return False
     doubled = [digit * 2 - 9 if digit > 4 else digit * 2 for digit in digits[-2::-2]]

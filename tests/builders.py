@@ -158,7 +158,9 @@ def success(reference: str = "txn_1") -> Succeeded:
     return Succeeded(gateway_reference=reference)
 
 
-def declined(code: str = "insufficient_funds", *, blame: Blame = "customer", retryable: bool = False) -> Declined:
+def declined(
+    code: str = "insufficient_funds", *, blame: Blame = "customer", retryable: bool = False
+) -> Declined:
     return Declined(decline=Decline(code=code, blame=blame, retryable=retryable))
 
 
@@ -242,13 +244,17 @@ def attempt_declined(outcome: Declined, number: int = 1, gateway: str = "alpha")
 def attempt_not_sent(
     number: int = 1, gateway: str = "alpha", reason: NotSentReason = "connect"
 ) -> AttemptNotSent:
-    return AttemptNotSent(attempt_id=attempt(number), gateway=GatewayId(gateway), reason=reason, latency_ms=80)
+    return AttemptNotSent(
+        attempt_id=attempt(number), gateway=GatewayId(gateway), reason=reason, latency_ms=80
+    )
 
 
 def attempt_in_doubt(
     number: int = 1, gateway: str = "alpha", reason: DoubtReason = "read_timeout"
 ) -> AttemptInDoubt:
-    return AttemptInDoubt(attempt_id=attempt(number), gateway=GatewayId(gateway), reason=reason, latency_ms=80)
+    return AttemptInDoubt(
+        attempt_id=attempt(number), gateway=GatewayId(gateway), reason=reason, latency_ms=80
+    )
 
 
 def attempt_awaiting(number: int = 1, gateway: str = "alpha") -> AttemptAwaitingCustomer:

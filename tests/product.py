@@ -83,6 +83,7 @@ class Product:
         return [self.simulator, *self.workers, *self.apis]
 
     async def start(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
         await finish(["infra.postgres", "migrate"], env=self.env, log=self.folder / "migrate.log")
         await finish(["infra.kafka", "topics"], env=self.env, log=self.folder / "topics.log")
         for service in self.services:
@@ -123,7 +124,7 @@ class Client:
                 headers={"Idempotency-Key": key},
                 timeout=aiohttp.ClientTimeout(total=timeout_s) if timeout_s else None,
             ) as response:
-                return Answer(response.status, await response.json(content_type=None), dict(response.headers))
+                return Answer(response.status, await response.json(content_type=None), response.headers)
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             return Answer(0, {"error": type(error).__name__}, {})
 
@@ -132,7 +133,7 @@ class Client:
         async with self._http.get(
             url, headers={n.replace("_", "-"): v for n, v in headers.items()}
         ) as response:
-            return Answer(response.status, await response.json(content_type=None), dict(response.headers))
+            return Answer(response.status, await response.json(content_type=None), response.headers)
 
     async def set_profile(self, gateway: str, **profile: object) -> None:
         url = f"{self._product.simulator.url}/control/gateways/{gateway}"

@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from random import Random
+from hashlib import sha256
 
 from infra.clock import uuid7
 from schemas import ids
@@ -17,7 +17,7 @@ class MemoryClock:
 
     def __init__(self, *, skew_ms: int = 0, seed: int = 0) -> None:
         self.skew_ms = skew_ms
-        self._chance = Random(seed)
+        self._seed = seed
         self._minted = 0
 
     def now(self) -> datetime:
@@ -32,9 +32,8 @@ class MemoryClock:
     def payment_id(self) -> PaymentId:
         """Later ids of one clock sort after earlier ones, also within a millisecond."""
         self._minted += 1
-        return ids.payment_id(
-            uuid7(self.now_ms(), (self._minted << 32 | self._chance.getrandbits(32)).to_bytes(10, "big"))
-        )
+        chance = sha256(f"{self._seed} {self._minted}".encode()).digest()[:4]
+        return ids.payment_id(uuid7(self.now_ms(), self._minted.to_bytes(6, "big") + chance))
 
     def event_id(self) -> str:
         return "evt_" + self.payment_id().removeprefix("pay_")

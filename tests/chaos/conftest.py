@@ -1,25 +1,25 @@
 """One product for all chaos tests: each leaves it running, as it found it."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
-import pytest_asyncio
 
 from infra.local.stack import Stack
 from tests.product import Client, Product
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def product(stack: Stack) -> AsyncIterator[Product]:
+@pytest.fixture(scope="session")
+def product(stack: Stack) -> Iterator[Product]:
     product = Product(stack, stack.folder / "chaos", apis=2)
     try:
-        await product.start()
+        asyncio.run(product.start())
         yield product
     finally:
-        await product.stop()
+        asyncio.run(product.stop())
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest.fixture
 async def client(product: Product) -> AsyncIterator[Client]:
     client = Client(product)
     for gateway in ("razorpay", "stripe", "payu", "cashfree"):
@@ -28,10 +28,3 @@ async def client(product: Product) -> AsyncIterator[Client]:
         yield client
     finally:
         await client.close()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "tests/chaos" in str(item.path):
-            item.add_marker(pytest.mark.chaos)
-            item.add_marker(pytest.mark.asyncio(loop_scope="session"))

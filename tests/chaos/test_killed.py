@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+import pytest
+
 from infra.local.servers import Server
 from projections.payments import evolve
 from schemas.payment import AttemptStarted
@@ -10,6 +12,8 @@ from schemas.views import PaymentHistory
 from tests.chaos.load import Load, assert_nothing_is_lost_or_charged_twice
 from tests.chaos.test_one_key import charges_of, new_key
 from tests.product import Answer, Client, Product, plain, read_topic
+
+pytestmark = pytest.mark.chaos
 
 OUTAGE_S = 8
 ANSWER_BOUND_S = 12

@@ -3,7 +3,11 @@
 import asyncio
 import uuid
 
+import pytest
+
 from tests.product import Client, Product
+
+pytestmark = pytest.mark.chaos
 
 
 def new_key() -> str:

@@ -27,7 +27,11 @@ def test_the_fold_of_a_history_is_that_of_its_valid_records() -> None:
 
 
 def test_the_first_valid_record_of_an_epoch_owns_it() -> None:
-    history = [recorded(requested()), recorded(taken_over("clm_a"), epoch=2), recorded(taken_over("clm_b"), epoch=2)]
+    history = [
+        recorded(requested()),
+        recorded(taken_over("clm_a"), epoch=2),
+        recorded(taken_over("clm_b"), epoch=2),
+    ]
     assert is_owned_by(history, 2, "clm_a") and not is_owned_by(history, 2, "clm_b")
 
 

@@ -42,8 +42,12 @@ from tests.builders import (
 from tests.spec import given, state_after
 
 BEGUN: tuple[PaymentEvent, ...] = (requested(), routed(), started())
-UNREACHABLE = PaymentFailed(failure=Failure(code="gateway_unreachable", blame="gateway", customer_may_retry=True))
-NO_FUNDS = PaymentFailed(failure=Failure(code="insufficient_funds", blame="customer", customer_may_retry=True))
+UNREACHABLE = PaymentFailed(
+    failure=Failure(code="gateway_unreachable", blame="gateway", customer_may_retry=True)
+)
+NO_FUNDS = PaymentFailed(
+    failure=Failure(code="insufficient_funds", blame="customer", customer_may_retry=True)
+)
 
 # Requesting
 
@@ -73,9 +77,7 @@ def test_every_excluded_gateway_is_recorded_with_its_reason() -> None:
 
 def test_a_first_attempt_has_no_more_time_than_the_budget() -> None:
     policy = RetryPolicy(latency_budget_ms=900)
-    given().when(a_request(policy=policy)).then(
-        requested(), routed(policy=policy), started(timeout_ms=900)
-    )
+    given().when(a_request(policy=policy)).then(requested(), routed(policy=policy), started(timeout_ms=900))
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,14 @@ def test_a_payment_whose_owner_has_no_time_or_no_right_left_goes_nowhere(reason:
 
 @pytest.mark.parametrize(
     "reason",
-    ["read_timeout", "connection_lost", "server_error", "rate_limited", "unreadable_answer", "mismatched_answer"],
+    [
+        "read_timeout",
+        "connection_lost",
+        "server_error",
+        "rate_limited",
+        "unreadable_answer",
+        "mismatched_answer",
+    ],
 )
 def test_a_doubtful_attempt_never_cascades(reason: Any) -> None:
     given(*BEGUN).when(the_outcome(in_doubt(reason))).then(attempt_in_doubt(reason=reason))
@@ -147,7 +156,13 @@ def test_an_attempt_that_waits_for_the_customer_settles_nothing() -> None:
 
 
 def test_no_gateway_is_tried_twice() -> None:
-    history = (*BEGUN, attempt_not_sent(), started(2, "beta"), attempt_not_sent(2, "beta"), started(3, "gamma"))
+    history = (
+        *BEGUN,
+        attempt_not_sent(),
+        started(2, "beta"),
+        attempt_not_sent(2, "beta"),
+        started(3, "gamma"),
+    )
     given(*history).when(the_outcome(not_sent(), of=3)).then(attempt_not_sent(3, "gamma"), UNREACHABLE)
 
 
@@ -231,7 +246,13 @@ def test_a_settled_payment_is_not_handed_over() -> None:
 
 
 def test_a_settled_payment_with_an_earlier_doubtful_attempt_is_handed_over() -> None:
-    history = (*BEGUN, attempt_in_doubt(), started(2, "beta"), attempt_succeeded(2, "beta"), payment_succeeded(2, "beta"))
+    history = (
+        *BEGUN,
+        attempt_in_doubt(),
+        started(2, "beta"),
+        attempt_succeeded(2, "beta"),
+        payment_succeeded(2, "beta"),
+    )
     given(*history).when(HandOverPayment()).then(PaymentHandedOver(unsettled=(attempt(),)))
 
 
@@ -240,7 +261,11 @@ def test_a_payment_is_handed_over_once() -> None:
 
 
 def test_who_took_over_may_hand_over_again() -> None:
-    history = (*BEGUN, PaymentHandedOver(unsettled=(attempt(),)), PaymentTakenOver(claim_id="clm_1", by="payment_service"))
+    history = (
+        *BEGUN,
+        PaymentHandedOver(unsettled=(attempt(),)),
+        PaymentTakenOver(claim_id="clm_1", by="payment_service"),
+    )
     given(*history).when(HandOverPayment()).then(PaymentHandedOver(unsettled=(attempt(),)))
 
 

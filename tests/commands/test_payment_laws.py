@@ -29,7 +29,15 @@ from tests.builders import (
 from tests.spec import state_after
 
 outcomes: st.SearchStrategy[Outcome] = st.sampled_from(
-    [success(), declined(), retryable_decline(), not_sent(), not_sent("window_closed"), awaiting(), in_doubt()]
+    [
+        success(),
+        declined(),
+        retryable_decline(),
+        not_sent(),
+        not_sent("window_closed"),
+        awaiting(),
+        in_doubt(),
+    ]
 )
 policies = st.builds(
     RetryPolicy,
@@ -42,7 +50,9 @@ policies = st.builds(
 def requests(epoch: int = 1) -> st.SearchStrategy[RequestPayment]:
     some = st.lists(st.sampled_from("abcdef"), min_size=1, unique=True)
     return st.builds(
-        lambda policy, names: a_request(policy=policy, to=gateways(*(name * 3 for name in names)), epoch=epoch),
+        lambda policy, names: a_request(
+            policy=policy, to=gateways(*(name * 3 for name in names)), epoch=epoch
+        ),
         policies,
         some,
     )
@@ -115,7 +125,11 @@ def test_no_failure_is_told_beside_an_unsettled_attempt(history: list[PaymentEve
                 assert not unsettled(getattr(state_after(*history, *events), "attempts", ()))
 
 
-@given(requests(), st.lists(outcomes, min_size=8, max_size=8), st.lists(st.integers(0, 300), min_size=8, max_size=8))
+@given(
+    requests(),
+    st.lists(outcomes, min_size=8, max_size=8),
+    st.lists(st.integers(0, 300), min_size=8, max_size=8),
+)
 def test_there_are_never_more_attempts_than_the_policy_allows(
     request: RequestPayment, came_to: list[Outcome], pauses_ms: list[int]
 ) -> None:

@@ -48,6 +48,10 @@ def test_there_is_no_next_one_without_a_candidate_an_attempt_or_time_left(
     assert next_candidate(CANDIDATES, frozenset(tried), policy, elapsed_ms) is None
 
 
-@pytest.mark.parametrize(("elapsed_ms", "timeout_ms"), [(0, 2_500), (9_000, 1_000), (9_900, LEAST_TIMEOUT_MS)])
-def test_an_attempt_has_the_gateways_timeout_or_what_is_left_of_the_budget(elapsed_ms: int, timeout_ms: int) -> None:
+@pytest.mark.parametrize(
+    ("elapsed_ms", "timeout_ms"), [(0, 2_500), (9_000, 1_000), (9_900, LEAST_TIMEOUT_MS)]
+)
+def test_an_attempt_has_the_gateways_timeout_or_what_is_left_of_the_budget(
+    elapsed_ms: int, timeout_ms: int
+) -> None:
     assert attempt_timeout_ms(CANDIDATES[0], RetryPolicy(), elapsed_ms) == timeout_ms

@@ -1,8 +1,7 @@
 """The writer: what it knows is on the log, and when it falls silent."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
@@ -15,7 +14,7 @@ from infra.memory.log import MemoryLog
 from schemas.envelope import Window
 from schemas.errors import AppendAmbiguous, LogUnavailable
 from tests.builders import PAYMENT, attempt_declined, declined, recorded, requested, routed, started
-from tests.simulation.loop import run
+from tests.simulation.loop import in_virtual_time
 from tests.spec import state_after
 
 
@@ -27,15 +26,6 @@ def a_writer(
     window = Window(valid_from_ms=0, valid_until_ms=clock.now_ms() + window_ms)
     owner = Owner(payment_id=PAYMENT, epoch=1, window=window, until_ms=clock.elapsed_ms() + window_ms)
     return PaymentWriter(clock, log, owner, "req_1"), log
-
-
-def in_virtual_time(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    def wrapped() -> None:
-        run(test())
-
-    wrapped.__name__ = test.__name__
-    wrapped.__doc__ = test.__doc__
-    return wrapped
 
 
 @in_virtual_time

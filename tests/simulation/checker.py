@@ -54,7 +54,11 @@ class Checker:
 
     def a_contact_was_written_ahead(self, contact: Contact) -> None:
         """On the log, valid, and stamped before the call by the broker's clock, give or take its skew."""
-        self._require(self._start_of(contact) is not None, _vpa(contact), "a gateway was contacted without a valid start")
+        self._require(
+            self._start_of(contact) is not None,
+            _vpa(contact),
+            "a gateway was contacted without a valid start",
+        )
 
     def a_contact_is_inside_its_window(self, contact: Contact) -> None:
         """By the store's clock, which leases are judged by; the pause after the last look is nobody's to prevent."""
@@ -72,7 +76,9 @@ class Checker:
         on_log = self.records[told[-1].envelope.aggregate_id]
         self._require(all(record in on_log for record in told), answer.vpa, "told what is not on the log")
         up_to_there = [record for record in on_log if record.position <= told[-1].position]
-        self._require(_gist(fold(told)) == _gist(fold(up_to_there)), answer.vpa, "told what the log does not say")
+        self._require(
+            _gist(fold(told)) == _gist(fold(up_to_there)), answer.vpa, "told what the log does not say"
+        )
         self._require(_gist(fold(told)) != ((), None), answer.vpa, "acknowledged though nothing was tried")
 
     def a_success_told_is_a_charge(self, answer: Answer) -> None:
@@ -104,24 +110,39 @@ class Checker:
         """Everything of one key in the order of true time, as far as clocks allow."""
         begun = EPOCH.timestamp() * 1000
         payments = {payment_of(c.charge.attempt_id) for c in self.contacts if _vpa(c) == vpa}
-        payments |= {PaymentId(a.handled.history[-1].envelope.aggregate_id) for a in self.world.answers if a.vpa == vpa}
+        payments |= {
+            PaymentId(a.handled.history[-1].envelope.aggregate_id) for a in self.world.answers if a.vpa == vpa
+        }
         lines = [
             (record.stamp_ms - begun, f"log    {'void ' if record.is_void else ''}epoch {record.envelope.epoch} "
              f"{record.position.offset} {payment[-6:]} {_short(record.event)}")
             for payment in sorted(payments)
             for record in self.records[payment]
         ]  # fmt: skip
-        lines += [(c.looked_ms, f"call   {c.charge.gateway} {c.charge.attempt_id}") for c in self.contacts if _vpa(c) == vpa]
+        lines += [
+            (c.looked_ms, f"call   {c.charge.gateway} {c.charge.attempt_id}")
+            for c in self.contacts
+            if _vpa(c) == vpa
+        ]
         lines += [(e.at_ms, f"charge {e.charge.gateway} {e.outcome}") for e in self.entries if _vpa(e) == vpa]
-        lines += [(a.at_ms, f"told   {_gist(fold(a.handled.history))}") for a in self.world.answers if a.vpa == vpa]
-        lines += [(at_ms, f"told   {type(error).__name__}: {error}") for who, at_ms, error in self.world.refusals if who == vpa]
+        lines += [
+            (a.at_ms, f"told   {_gist(fold(a.handled.history))}") for a in self.world.answers if a.vpa == vpa
+        ]
+        lines += [
+            (at_ms, f"told   {type(error).__name__}: {error}")
+            for who, at_ms, error in self.world.refusals
+            if who == vpa
+        ]
         return "\n".join(f"{at_ms:10.0f}  {line}" for at_ms, line in sorted(lines))
 
     def _start_of(self, contact: Contact) -> Record | None:
         """The valid start that was on the log when the gateway was contacted (a skew's difference apart)."""
         called_ms = int(EPOCH.timestamp() * 1000) + contact.looked_ms + 2 * LARGEST_DIFFERENCE_MS
         for record in self.records[payment_of(contact.charge.attempt_id)]:
-            if isinstance(record.event, AttemptStarted) and record.event.attempt_id == contact.charge.attempt_id:
+            if (
+                isinstance(record.event, AttemptStarted)
+                and record.event.attempt_id == contact.charge.attempt_id
+            ):
                 return record if not record.is_void and record.stamp_ms <= called_ms else None
         return None
 

@@ -54,7 +54,9 @@ class Faults:
             case "late":
                 return CallFate(effect_ms=late_ms)
             case "broken after":
-                return CallFate(effect_ms=self._soon(), broken=self._chance.choice(("server_error", "rate_limited")))
+                return CallFate(
+                    effect_ms=self._soon(), broken=self._chance.choice(("server_error", "rate_limited"))
+                )
             case "broken before":
                 return CallFate(effect_ms=None, broken="connection_lost")
             case _:

@@ -1,9 +1,11 @@
 """An event loop on virtual time: when nothing is ready, time jumps to the next timer. No I/O, no threads, no chance."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, NoReturn, TypeVar
+import functools
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -47,3 +49,13 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
 def run(main: Coroutine[Any, Any, T]) -> T:
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(main)
+
+
+def in_virtual_time(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """For tests that wait: their hours pass at once."""
+
+    @functools.wraps(test)
+    def passes_at_once(*args: P.args, **kwargs: P.kwargs) -> T:
+        return run(test(*args, **kwargs))
+
+    return passes_at_once

@@ -59,7 +59,8 @@ class Answer(Value, frozen=True, kw_only=True):
 class Facts:
     def gateways(self) -> tuple[GatewayConfiguration, ...]:
         return tuple(
-            a_gateway(name, priority=place, timeout_ms=GATEWAY_TIMEOUT_MS) for place, name in enumerate(GATEWAYS)
+            a_gateway(name, priority=place, timeout_ms=GATEWAY_TIMEOUT_MS)
+            for place, name in enumerate(GATEWAYS)
         )
 
     def retry_policy(self, merchant_id: str) -> RetryPolicy:
@@ -93,7 +94,9 @@ class World:
 
     async def run(self) -> None:
         asyncio.get_running_loop().set_task_factory(task_factory)
-        around = [asyncio.create_task(work) for work in (self._project(), self._leaders(), *self._disasters())]
+        around = [
+            asyncio.create_task(work) for work in (self._project(), self._leaders(), *self._disasters())
+        ]
         await asyncio.gather(*(self._client(number) for number in range(self.scenario.clients)))
         await asyncio.sleep(60)  # what is still on its way arrives
         for task in around:
@@ -103,7 +106,10 @@ class World:
 
     def _disasters(self) -> list[asyncio.Future[None]]:
         works = [self._kill() for _ in range(self.scenario.kills)]
-        works += [self._outage(self.chance.choice((self.log, self.reservations))) for _ in range(self.scenario.outages)]
+        works += [
+            self._outage(self.chance.choice((self.log, self.reservations)))
+            for _ in range(self.scenario.outages)
+        ]
         if self.scenario.forgets:
             works.append(self._forget())
         return works  # type: ignore[return-value]  # coroutines
@@ -163,7 +169,9 @@ class World:
             at_once = self.chance.choice((1, 1, 1, 5))
             await asyncio.gather(*(self._post(vpa, body) for _ in range(at_once)))
             if self.chance.random() < 0.05:
-                await self._post(vpa, a_body(amount_minor=7, customer_id=f"customer{number}", instrument=Upi(vpa=vpa)))
+                await self._post(
+                    vpa, a_body(amount_minor=7, customer_id=f"customer{number}", instrument=Upi(vpa=vpa))
+                )
             await asyncio.sleep(self.chance.choice((0.01, 0.5, 2, 9, 11, 20)) * self.chance.uniform(0.8, 1.2))
 
     async def _post(self, vpa: str, body: PaymentBody) -> None:

@@ -1,0 +1,45 @@
+"""JSON Schema (2020-12) of every event on the log, for consumers that are not written in Python.
+
+`python -m schemas.json_schema` prints what `docs/schemas/events.json` holds.
+"""
+
+import typing
+from typing import Any
+
+import msgspec
+
+from schemas.base import Event
+from schemas.codec import CONFIGURATION_TOPIC, PAYMENTS_TOPIC
+from schemas.configuration import ConfigurationEvent
+from schemas.payment import PaymentEvent
+
+TOPICS: dict[str, Any] = {PAYMENTS_TOPIC: PaymentEvent, CONFIGURATION_TOPIC: ConfigurationEvent}
+
+
+def events_of(union: Any) -> tuple[type[Event], ...]:
+    """The members of a union of events; one event alone is a union of one."""
+    return typing.get_args(union) or (union,)
+
+
+def json_schema() -> dict[str, Any]:
+    """One `$defs` for all, and under each topic the events that lie on it."""
+    topics = {topic: events_of(union) for topic, union in TOPICS.items()}
+    every = [event for events in topics.values() for event in events]
+    references, definitions = msgspec.json.schema_components(every, ref_template="#/$defs/{name}")
+    of_event = dict(zip(every, references, strict=True))
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Events of payments-gateway",
+        "topics": {
+            topic: {"oneOf": [of_event[event] for event in events]} for topic, events in topics.items()
+        },
+        "$defs": definitions,
+    }
+
+
+def printed() -> str:
+    return msgspec.json.format(msgspec.json.encode(json_schema(), order="sorted"), indent=2).decode() + "\n"
+
+
+if __name__ == "__main__":
+    print(printed(), end="")

@@ -1,0 +1,120 @@
+"""One API process, or several, over the twins, with every part at hand for a test to break."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from commands.handler import Handled, PaymentHandler
+from commands.ownership import fold
+from commands.payment import PaymentState
+from infra.memory.clock import MemoryClock
+from infra.memory.fate import UNTROUBLED, Fate
+from infra.memory.gateways import CallFate, Entry, Ledger, MemoryGateway, MemoryGateways, no_pause
+from infra.memory.log import MemoryHistories, MemoryLog
+from infra.memory.reservations import MemoryReservations
+from schemas.gateway import GatewayConfiguration
+from schemas.http import PaymentBody
+from schemas.ids import AttemptId, GatewayId
+from schemas.outcome import Outcome
+from schemas.routing import RetryPolicy
+from tests.builders import a_body, gateways, success
+
+NAMES = (GatewayId("alpha"), GatewayId("beta"))
+WINDOW_S = 18.5
+"""The default budget, one gateway timeout and the margin."""
+
+
+class System:
+    """Fates are taken from the queues first; when a queue is empty all goes well. `latent` is what every charge comes to."""
+
+    def __init__(
+        self, latent: Callable[[AttemptId], Outcome] = lambda _: success(), *, broker_skew_ms: int = 0
+    ) -> None:
+        self.records: deque[Fate] = deque()
+        self.rows: deque[Fate] = deque()
+        self.calls: deque[CallFate] = deque()
+        self.policy = RetryPolicy()
+        self.configured: tuple[GatewayConfiguration, ...] = gateways(*NAMES)
+        self.clock = MemoryClock()
+        self.log = MemoryLog(MemoryClock(skew_ms=broker_skew_ms), fate=lambda: _next(self.records))
+        self.reservations = MemoryReservations(self.clock, fate=lambda: _next(self.rows))
+        self.histories = MemoryHistories(self.log, self.clock)
+        self.ledgers = {name: Ledger(self.clock, latent) for name in NAMES}
+        self._processes = 0
+        self.handler = self.process()
+
+    def gateways(self) -> tuple[GatewayConfiguration, ...]:
+        return self.configured
+
+    def retry_policy(self, merchant_id: str) -> RetryPolicy:
+        return self.policy
+
+    def process(
+        self,
+        *,
+        max_in_flight: int = 100,
+        before_look: Callable[[], Awaitable[None]] = no_pause,
+        histories: MemoryHistories | None = None,
+    ) -> PaymentHandler:
+        self._processes += 1
+        held = {
+            name: MemoryGateway(
+                ledger,
+                self.clock,
+                fate=lambda: self.calls.popleft() if self.calls else CallFate(effect_ms=5, answer_ms=5),
+                before_look=before_look,
+            )
+            for name, ledger in self.ledgers.items()
+        }
+        return PaymentHandler(
+            clock=MemoryClock(seed=self._processes),
+            log=self.log,
+            reservations=self.reservations,
+            histories=histories or self.histories,
+            gateways=MemoryGateways(held),
+            facts=self,
+            max_in_flight=max_in_flight,
+            gateway_timeout_ms=2_500,
+        )
+
+    async def post(
+        self, body: PaymentBody | None = None, *, key: str = "key 1", to: PaymentHandler | None = None
+    ) -> Handled:
+        return await (to or self.handler).request_payment(body or a_body(), key, "req_1", {})
+
+    async def gone(self, *, after_s: float) -> None:
+        """A client posts, and goes away."""
+        task = asyncio.create_task(self.post())
+        await asyncio.sleep(after_s)
+        task.cancel()
+        await asyncio.wait([task])
+
+    def heal(self) -> None:
+        for partition in self.log.partitions:
+            for record in partition:
+                self.reservations.heal(record)
+
+    @property
+    def charges(self) -> list[Entry]:
+        return [entry for ledger in self.ledgers.values() for entry in ledger.entries.values()]
+
+    @property
+    def contacts(self) -> int:
+        return sum(len(ledger.contacts) for ledger in self.ledgers.values())
+
+    @property
+    def written(self) -> list[str]:
+        """The names of all records on the log; a void one's is in brackets."""
+        return [
+            f"({type(record.event).__name__})" if record.is_void else type(record.event).__name__
+            for partition in self.log.partitions
+            for record in partition
+        ]
+
+
+def state_told(handled: Handled) -> PaymentState:
+    return fold(handled.history)
+
+
+def _next(fates: deque[Fate]) -> Fate:
+    return fates.popleft() if fates else UNTROUBLED

@@ -1,0 +1,21 @@
+"""The twins have the shape of the ports: mypy checks the assignments, and the test that they are made."""
+
+from commands.ports import Clock, EventLog, Gateway, Gateways, Histories, Reservations
+from infra.memory.clock import MemoryClock
+from infra.memory.gateways import Ledger, MemoryGateway, MemoryGateways, seeded_outcome
+from infra.memory.log import MemoryHistories, MemoryLog
+from infra.memory.reservations import MemoryReservations
+from schemas.ids import GatewayId
+
+
+def test_the_twins_are_what_the_handler_asks_for() -> None:
+    memory_clock = MemoryClock()
+    memory_log = MemoryLog(memory_clock)
+    ledger = Ledger(memory_clock, lambda reference: seeded_outcome(1, reference))
+    clock: Clock = memory_clock
+    log: EventLog = memory_log
+    histories: Histories = MemoryHistories(memory_log, memory_clock)
+    reservations: Reservations = MemoryReservations(memory_clock)
+    gateway: Gateway = MemoryGateway(ledger, memory_clock)
+    gateways: Gateways = MemoryGateways({GatewayId("alpha"): MemoryGateway(ledger, memory_clock)})
+    assert all((clock, log, histories, reservations, gateway, gateways))

@@ -1,0 +1,100 @@
+"""One fixed instance of every event, with every field set: what the golden files hold."""
+
+from schemas.base import Event
+from schemas.configuration import ReservationStoreAdopted
+from schemas.ids import GatewayId
+from schemas.outcome import Decline, NextAction
+from schemas.payment import (
+    AttemptAwaitingCustomer,
+    AttemptDeclined,
+    AttemptInDoubt,
+    AttemptNotSent,
+    AttemptSucceeded,
+    ChargeCompensated,
+    ExperimentAssigned,
+    Failure,
+    LateSuccessDetected,
+    Order,
+    PaymentFailed,
+    PaymentHandedOver,
+    PaymentRequested,
+    PaymentSucceeded,
+    PaymentTakenOver,
+    ReviewRequested,
+    ReviewSettled,
+    VerificationPerformed,
+)
+from schemas.instrument import UpiMasked
+from schemas.routing import Excluded
+from tests.builders import AT, attempt, routed, started
+
+ALPHA = GatewayId("alpha")
+
+INSTANCES: tuple[Event, ...] = (
+    PaymentRequested(
+        order=Order(
+            merchant_id="mrc_1",
+            customer_id="cus_1",
+            amount_minor=129_900,
+            currency="INR",
+            payment_method="UPI",
+            instrument=UpiMasked(vpa_masked="te***@okhdfcbank", handle="okhdfcbank"),
+            attributes={"channel": "app"},
+        ),
+        key_hash="5e0c",
+        fingerprint="f1a9",
+        requested_at=AT,
+    ),
+    ExperimentAssigned(experiment_id="exp_1", variant="treatment", treatment=True),
+    routed("alpha", "beta", excluded=(Excluded(gateway=GatewayId("gamma"), reason="disabled"),)),
+    started(),
+    AttemptSucceeded(
+        attempt_id=attempt(), gateway=ALPHA, gateway_reference="txn_1", latency_ms=80, verified=True
+    ),
+    AttemptDeclined(
+        attempt_id=attempt(),
+        gateway=ALPHA,
+        decline=Decline(
+            code="insufficient_funds",
+            blame="customer",
+            retryable=False,
+            gateway_code="E51",
+            gateway_reason="Not enough balance",
+        ),
+        latency_ms=80,
+        gateway_reference="txn_1",
+        verified=True,
+    ),
+    AttemptNotSent(attempt_id=attempt(), gateway=ALPHA, reason="connect", latency_ms=80, verified=True),
+    AttemptAwaitingCustomer(
+        attempt_id=attempt(),
+        gateway=ALPHA,
+        gateway_reference="txn_1",
+        next_action=NextAction(type="redirect", url="https://bank.example/3ds"),
+        latency_ms=80,
+    ),
+    AttemptInDoubt(
+        attempt_id=attempt(),
+        gateway=ALPHA,
+        reason="server_error",
+        latency_ms=80,
+        gateway_reference="txn_1",
+        http_status=502,
+    ),
+    PaymentSucceeded(attempt_id=attempt(), gateway=ALPHA, gateway_reference="txn_1"),
+    PaymentFailed(
+        failure=Failure(
+            code="insufficient_funds", blame="customer", customer_may_retry=True, gateway_code="E51"
+        )
+    ),
+    PaymentHandedOver(unsettled=(attempt(),)),
+    PaymentTakenOver(claim_id="clm_1", by="payment_verifier"),
+    VerificationPerformed(attempt_id=attempt(), check=2, verdict="still_pending", next_check_at=AT),
+    ReviewRequested(unsettled=(attempt(),)),
+    ReviewSettled(
+        attempt_id=attempt(), verdict="not_sent", settled_by="ops@example.com", note="asked the bank"
+    ),
+    LateSuccessDetected(attempt_id=attempt(), gateway=ALPHA, gateway_reference="txn_1", kept=False),
+    ChargeCompensated(attempt_id=attempt(), gateway=ALPHA, gateway_reference="txn_1", by="refund"),
+    ReservationStoreAdopted(system_identifier="7439285720001", timeline=2),
+)

@@ -1,0 +1,271 @@
+"""The worker as it runs: a process of its own, killed and cut off, against a real log and a real store."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
+from urllib.error import URLError
+from urllib.parse import urlsplit
+
+import pytest
+
+from infra.clock import SystemClock
+from infra.kafka.partition import partition_for
+from infra.kafka.producer import Message, Publisher
+from infra.kafka.reader import LogReader
+from infra.kafka.topics import DEAD_LETTERS_TOPIC, make_topics
+from infra.local import ROOT
+from infra.local.ports import free_ports
+from infra.local.stack import Stack
+from infra.postgres.database import Database
+from infra.postgres.migrate import migrate
+from infra.postgres.payments import PaymentViews
+from infra.settings import Settings
+from projections.payments import evolve
+from schemas.base import Event
+from schemas.codec import PAYMENTS_TOPIC, decode
+from schemas.envelope import Position, Window
+from schemas.errors import Unavailable, Unreadable
+from schemas.ids import PaymentId
+from schemas.views import PaymentHistory
+from tests.projections.story import (
+    BETA,
+    FIRST,
+    SECOND,
+    declined,
+    handed_over,
+    in_doubt,
+    paid,
+    raw,
+    recorded,
+    renamed,
+    requested,
+    routed,
+    started,
+    succeeded,
+)
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+
+STORIES: list[list[Event]] = [
+    [requested(), routed(), started(), succeeded(), paid()],
+    [
+        requested(),
+        started(),
+        declined(),
+        started(SECOND, BETA, 20),
+        succeeded(SECOND, BETA),
+        paid(SECOND, BETA),
+    ],
+    [requested(), started(), in_doubt(), handed_over(FIRST)],
+]
+LONG = Window(valid_from_ms=0, valid_until_ms=2**50)
+CATCHES_UP_WITHIN_S = 60
+_numbers = count(1)
+_clock = SystemClock()
+
+
+class World:
+    """A database of its own, the shared topic, and at most one worker."""
+
+    def __init__(self, stack: Stack) -> None:
+        name = f"worker_{os.getpid()}_{next(_numbers)}"
+        (port,) = free_ports(1)
+        self.stack = stack
+        self.address = f"127.0.0.1:{port}"
+        self.environment = {
+            **os.environ,
+            **stack.env,
+            "DATABASE_URL": urlsplit(stack.env["DATABASE_URL"])._replace(path=f"/{name}").geturl(),
+            "PROJECTION_CONSUMER_GROUP": name,
+            "PROJECTION_CONSUMER_NAME": name,
+            "PROJECTION_WORKER_WEB": self.address,
+        }
+        self.settings = Settings.from_environment(self.environment)
+        self.worker: subprocess.Popen[bytes] | None = None
+
+    async def open(self) -> None:
+        servers = self.settings.kafka_bootstrap_servers
+        await make_topics(self.settings)
+        await migrate(self.settings.database_url)
+        self.database = await Database.connect(self.settings.database_url)
+        self.views = PaymentViews(self.database, partition_for)
+        self.reader = LogReader(servers)
+        self.publisher = Publisher(servers)
+        await self.publisher.start()
+
+    async def close(self) -> None:
+        if self.worker is not None:
+            self.worker.kill()
+            self.worker.wait()
+        await self.publisher.stop()
+        await self.reader.stop()
+        await self.database.close()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "streams", "projection_worker"]
+        self.worker = subprocess.Popen(command, cwd=ROOT, env=self.environment)
+
+    def signal(self, number: signal.Signals) -> int:
+        assert self.worker is not None
+        self.worker.send_signal(number)
+        code = self.worker.wait(10)
+        self.worker = None
+        return code
+
+    async def tell(self, payments: int) -> None:
+        async with asyncio.TaskGroup() as group:
+            for number in range(payments):
+                payment = _clock.payment_id()
+                messages = [
+                    message(raw(recorded(renamed(event, payment), offset, payment=payment, window=LONG)))
+                    for offset, event in enumerate(STORIES[number % len(STORIES)])
+                ]
+                group.create_task(self.publish(payment, messages))
+
+    async def publish(self, payment: PaymentId, messages: list[Message]) -> None:
+        await self.publisher.publish(PAYMENTS_TOPIC, partition_for(payment), messages)
+
+    async def records_below_watermarks(self) -> int:
+        return sum(watermark.next_offset for watermark in (await self.views.watermarks()).values())
+
+    async def reaches(self, records: int) -> None:
+        async with asyncio.timeout(CATCHES_UP_WITHIN_S):
+            while True:
+                try:
+                    if await self.records_below_watermarks() >= records:
+                        return
+                except Unavailable:
+                    pass
+                await asyncio.sleep(0.05)
+
+    async def reaches_the_end(self) -> None:
+        await self.reaches(sum((await self.reader.end_offsets(PAYMENTS_TOPIC)).values()))
+
+    async def folded(self) -> dict[PaymentId, PaymentHistory]:
+        histories: dict[PaymentId, PaymentHistory] = {}
+        for partition, end in (await self.reader.end_offsets(PAYMENTS_TOPIC)).items():
+            for record in await self.reader.read(PAYMENTS_TOPIC, partition, 0, end, timeout_s=30):
+                position = Position(topic=PAYMENTS_TOPIC, partition=partition, offset=record.offset)
+                try:
+                    told = decode(record.value, record.headers, position, record.timestamp)
+                except Unreadable:
+                    continue
+                payment = PaymentId(told.envelope.aggregate_id)
+                histories[payment] = evolve(histories.get(payment), told)
+        return histories
+
+    async def assert_rows_equal_a_fold_of_the_topic(self) -> None:
+        folded = await self.folded()
+        rows = await self.database.fetch("SELECT payment_id FROM payments")
+        assert {row["payment_id"] for row in rows} == set(folded)
+        for payment, history in folded.items():
+            assert (await self.views.find(payment))[0] == history
+
+
+def message(record: object) -> Message:
+    key, value, headers = record.key, record.value, list(record.headers)  # type: ignore[attr-defined]
+    return key, value, headers
+
+
+@pytest.fixture
+def opened(stack: Stack) -> Iterator[World]:
+    world = World(stack)
+    yield world
+    stack.postgres.resume()
+
+
+@pytest.fixture
+async def world(opened: World) -> AsyncIterator[World]:
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+async def test_a_worker_that_is_killed_in_the_middle_counts_nothing_twice_and_loses_nothing(
+    world: World,
+) -> None:
+    await world.tell(1500)
+    already = sum((await world.reader.end_offsets(PAYMENTS_TOPIC)).values())
+    world.start()
+    await world.reaches(1)
+    world.signal(signal.SIGKILL)
+    assert await world.records_below_watermarks() < already
+
+    await world.tell(100)
+    world.start()
+    await world.reaches_the_end()
+    await world.assert_rows_equal_a_fold_of_the_topic()
+
+
+async def test_a_worker_goes_on_within_seconds_of_its_death_and_leaves_at_once_when_asked(
+    world: World,
+) -> None:
+    world.start()
+    await world.tell(10)
+    await world.reaches_the_end()
+    world.signal(signal.SIGKILL)
+    await world.tell(1)
+    world.start()
+    async with asyncio.timeout(10):
+        await world.reaches_the_end()
+
+    assert world.signal(signal.SIGTERM) == 0
+
+
+async def test_a_poisonous_record_is_a_dead_letter_and_those_behind_it_are_taken_in(world: World) -> None:
+    payment = _clock.payment_id()
+    good = message(raw(recorded(requested(), payment=payment, window=LONG)))
+    before = (await world.reader.end_offsets(DEAD_LETTERS_TOPIC))[0]
+    poison: list[Message] = [(None, b"", []), (payment.encode(), b"{", good[2]), (b"key", b"null", [])]
+    await world.publish(payment, [*poison, good])
+    world.start()
+    await world.reaches_the_end()
+
+    await world.assert_rows_equal_a_fold_of_the_topic()
+    errors = await world.database.fetch("SELECT reason FROM projection_errors")
+    letters = await world.reader.read(
+        DEAD_LETTERS_TOPIC, 0, before, (await world.reader.end_offsets(DEAD_LETTERS_TOPIC))[0]
+    )
+    assert len(errors) >= len(poison)
+    assert len(letters) == len(errors)
+    assert all({"dl_reason", "dl_offset"} <= {name for name, _ in letter.headers} for letter in letters)
+
+
+async def test_a_store_that_does_not_answer_makes_the_worker_wait_and_lose_nothing(world: World) -> None:
+    if world.stack.postgres not in world.stack.servers:
+        pytest.skip("somebody else's Postgres is not ours to pause")
+    world.start()
+    await world.tell(200)
+    await world.reaches(1)
+    world.stack.postgres.pause()
+    await world.tell(200)
+    async with asyncio.timeout(30):
+        while await readiness(world.address) != 503:
+            await asyncio.sleep(0.2)
+    await asyncio.sleep(5)
+    world.stack.postgres.resume()
+    await world.reaches_the_end()
+
+    await world.assert_rows_equal_a_fold_of_the_topic()
+    async with asyncio.timeout(10):
+        while await readiness(world.address) != 200:
+            await asyncio.sleep(0.2)
+
+
+async def readiness(address: str) -> int:
+    def ask() -> int:
+        try:
+            with urllib.request.urlopen(f"http://{address}/ops/readiness", timeout=2) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            error.close()
+            return error.code
+        except (URLError, OSError):
+            return 0
+
+    return await asyncio.to_thread(ask)
