@@ -1,6 +1,6 @@
 """What this service's dependencies must prove, each by asking the dependency itself."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Protocol
 
 from api.ports import EndOffsets, Proof, Watermarks
@@ -25,7 +25,7 @@ class Database(Protocol):
 
 
 class Pingable(Protocol):
-    async def ping(self) -> object: ...
+    def ping(self) -> Awaitable[object]: ...
 
 
 class Admission(Protocol):

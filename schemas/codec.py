@@ -57,7 +57,9 @@ def decode(
     Headers that others added, such as a trace's, are left alone: they may be null, and need not be text.
     """
     try:
-        fields = {name: content.decode() for name, content in headers if content is not None and name[:3] == "ce_"}
+        fields = {
+            name: content.decode() for name, content in headers if content is not None and name[:3] == "ce_"
+        }
         envelope = Envelope(
             event_id=fields["ce_id"],
             aggregate_id=fields["ce_subject"],

@@ -8,7 +8,9 @@ from schemas.base import Body, Value
 
 PaymentMethod = Literal["UPI", "CARD", "NETBANKING", "WALLET"]
 
-Vpa = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{2,256}@[A-Za-z][A-Za-z0-9.-]{1,63}$(?!\n)", max_length=320)]
+Vpa = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9._-]{2,256}@[A-Za-z][A-Za-z0-9.-]{1,63}$(?!\n)", max_length=320)
+]
 Token = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{6,128}$(?!\n)")]
 Bin = Annotated[str, Meta(pattern=r"^[0-9]{6,8}$(?!\n)")]
 LastFour = Annotated[str, Meta(pattern=r"^[0-9]{4}$(?!\n)")]

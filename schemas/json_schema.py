@@ -3,6 +3,7 @@
 `python -m schemas.json_schema` prints what `docs/schemas/events.json` holds.
 """
 
+import sys
 import typing
 from typing import Any
 
@@ -42,4 +43,4 @@ def printed() -> str:
 
 
 if __name__ == "__main__":
-    print(printed(), end="")
+    sys.stdout.write(printed())

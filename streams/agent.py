@@ -81,7 +81,7 @@ async def first_to_end(*duties: Coroutine[Any, Any, Any]) -> None:
 def add_agent(app: faust.App, topic: str, patience: Patience) -> None:
     raw = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
-    async def absorb(stream: faust.Stream[bytes]) -> None:
+    async def absorb(stream: Any) -> None:  # Faust types `noack_take` as values; it gives events
         async for events in stream.noack_take(BATCH_MAX, within=WITHIN_S):
             try:
                 await patience.take_in([_record(event) for event in events])

@@ -6,6 +6,7 @@ The agent's part is in `streams/agent.py`. No tables, no `group_by`, no producer
 import faust
 
 from infra.settings import Settings
+from streams.consumer import BriskTransport
 
 BATCH_MAX = 1000
 WITHIN_S = 0.02
@@ -16,7 +17,7 @@ _SESSION_S = 6.0
 
 def make_app(settings: Settings) -> faust.App:
     servers = settings.kafka_bootstrap_servers.split(",")
-    return faust.App(
+    app = faust.App(
         settings.projection_consumer_group,
         broker=";".join(f"kafka://{server.strip()}" for server in servers),
         autodiscover=False,
@@ -40,3 +41,5 @@ def make_app(settings: Settings) -> faust.App:
         topic_allow_declare=False,
         topic_disable_leader=True,
     )
+    app.transport = BriskTransport(app.conf.broker_consumer, app)
+    return app

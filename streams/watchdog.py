@@ -63,6 +63,9 @@ class Watchdog:
         except Unavailable as error:
             self.blind = f"{type(error).__name__}: {error}"
             return
+        if not ends:
+            self.blind = f"nothing is known of {self._topic}"
+            return
         self.blind = None
         self._looked_at_ms = self._elapsed_ms()
         nothing = Watermark(next_offset=0, last_stamp_ms=0)

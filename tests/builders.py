@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 from infra.clock import uuid7
 from schemas import ids
-from schemas.envelope import Envelope, Position, Recorded, Window
 from schemas.codec import PAYMENTS_TOPIC
+from schemas.envelope import Envelope, Position, Recorded, Window
 from schemas.gateway import GatewayConfiguration
 from schemas.http import PaymentBody
 from schemas.ids import AttemptId, GatewayId, PaymentId

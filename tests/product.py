@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import msgspec
@@ -187,7 +187,7 @@ async def read_topic(stack: Stack) -> dict[str, list[Recorded[PaymentEvent]]]:
                 for raw in records:
                     position = Position(topic=PAYMENTS_TOPIC, partition=partition, offset=raw.offset)
                     recorded = decode(raw.value, raw.headers, position, raw.timestamp)
-                    payments[recorded.envelope.aggregate_id].append(recorded)
+                    payments[recorded.envelope.aggregate_id].append(cast(Recorded[PaymentEvent], recorded))
     finally:
         await reader.stop()
     return payments

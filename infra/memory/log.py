@@ -1,4 +1,4 @@
-"""The event log in memory: partitions with gap-free offsets, stamped by the broker's clock, and its whole bad behaviour.
+"""The event log in memory: gap-free offsets, stamped by the broker's clock, and all that a broker can do to a writer.
 
 Every record of an append has a fate of its own. So an acknowledgement may be late or lost, and any subset of a
 decision's events may land, in any order, also long after their writer gave up.

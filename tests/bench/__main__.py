@@ -4,8 +4,10 @@ import argparse
 import sys
 from importlib import import_module
 
+USUAL = "figures"
 SUBCOMMANDS = {
-    "figures": "start the whole product here, measure it, and check that nothing was lost or doubled",
+    "figures": "start the whole product here, measure it, and check that nothing was lost or doubled (the usual one)",
+    "recovery": "kill the worker, the API, Kafka and Postgres under load, and time the way back",
     "load": "post payments to a running service, in a closed loop or at a fixed rate",
 }
 
@@ -20,7 +22,7 @@ def main() -> int:
         subparser = subparsers.add_parser(name, help=purpose, description=purpose)
         module.add_arguments(subparser)
         subparser.set_defaults(run=module.run)
-    args = parser.parse_args()
+    args = parser.parse_args(sys.argv[1:] or [USUAL])
     code: int = args.run(args)
     return code
 

@@ -21,7 +21,7 @@ from tests.bench.audit import Audit, audit
 from tests.bench.generator import Answer, Plan, drive
 from tests.bench.machine import Machine, this_machine
 from tests.bench.payments import payment_requests
-from tests.bench.report import Latency, Report, latency_of
+from tests.bench.report import Latency, Report
 from tests.bench.usage import Usage, used
 from tests.bench.visibility import Visibility, watch_visibility
 from tests.product import Client, Product

@@ -25,7 +25,7 @@ WINDOW_S = 18.5
 
 
 class System:
-    """Fates are taken from the queues first; when a queue is empty all goes well. `latent` is what every charge comes to."""
+    """Fates are taken from the queues; when one is empty all goes well. `latent` is what every charge comes to."""
 
     def __init__(
         self, latent: Callable[[AttemptId], Outcome] = lambda _: success(), *, broker_skew_ms: int = 0

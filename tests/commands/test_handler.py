@@ -1,6 +1,7 @@
 """The write path over the twins: the life of a payment, and everything that may stop it."""
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,7 +11,7 @@ from infra.memory.fate import UNTROUBLED, Fate
 from infra.memory.gateways import CallFate
 from infra.memory.log import MemoryHistories
 from schemas.errors import AppendAmbiguous, LogUnavailable, Refusal, Refused, StoreUnavailable
-from schemas.outcome import Declined, InDoubt, NotSent, Succeeded
+from schemas.outcome import Declined, InDoubt, NotSent, Outcome, Succeeded
 from schemas.payment import PaymentFailed, PaymentSucceeded
 from schemas.routing import RetryPolicy
 from tests.builders import a_body, awaiting, declined, gateways, retryable_decline, success
@@ -40,7 +41,8 @@ def posting(system: System, **options: object) -> "asyncio.Task[Handled]":
 async def test_a_payment_is_written_ahead_charged_recorded_and_told() -> None:
     system = System()
     handled = await system.post()
-    assert isinstance(state_told(handled), Settled) and not handled.is_replay
+    assert isinstance(state_told(handled), Settled)
+    assert not handled.is_replay
     assert system.written == CHARGED
     assert [entry.charge.attempt_id for entry in system.charges] == [
         system.ledgers[NAMES[0]].contacts[0].charge.attempt_id
@@ -57,14 +59,12 @@ async def test_the_gateway_gets_the_instrument_and_the_log_only_its_mask() -> No
 
 @in_virtual_time
 async def test_a_decline_that_may_be_retried_goes_to_the_next_gateway() -> None:
-    outcomes = iter([retryable_decline(), success()])
+    outcomes: Iterator[Outcome] = iter([retryable_decline(), success()])
     system = System(lambda _: next(outcomes))
     state = state_told(await system.post())
-    assert (
-        isinstance(state, Settled)
-        and isinstance(state.result, PaymentSucceeded)
-        and state.result.gateway == "beta"
-    )
+    assert isinstance(state, Settled)
+    assert isinstance(state.result, PaymentSucceeded)
+    assert state.result.gateway == "beta"
 
 
 @in_virtual_time
@@ -72,8 +72,10 @@ async def test_when_every_gateway_refuses_the_connection_the_payment_fails_and_n
     system = System()
     system.calls += [CallFate(refused="connect"), CallFate(refused="dns")]
     state = state_told(await system.post())
-    assert isinstance(state, Settled) and isinstance(state.result, PaymentFailed)
-    assert state.result.failure.blame == "gateway" and system.contacts == 0
+    assert isinstance(state, Settled)
+    assert isinstance(state.result, PaymentFailed)
+    assert state.result.failure.blame == "gateway"
+    assert system.contacts == 0
 
 
 @in_virtual_time
@@ -81,7 +83,8 @@ async def test_a_timeout_is_pending_handed_over_and_not_tried_elsewhere() -> Non
     system = System()
     system.calls.append(CallFate(effect_ms=5, answer_ms=None))
     state = state_told(await system.post())
-    assert isinstance(state, Open) and state.is_handed_over
+    assert isinstance(state, Open)
+    assert state.is_handed_over
     assert [attempt.outcome for attempt in state.attempts] == [InDoubt(reason="read_timeout")]
     assert system.contacts == 1
 
@@ -98,7 +101,9 @@ async def test_a_server_error_after_the_charge_is_pending_and_not_tried_elsewher
 async def test_a_payment_that_waits_for_its_customer_is_handed_over() -> None:
     system = System(lambda _: awaiting())
     state = state_told(await system.post())
-    assert isinstance(state, Open) and state.is_handed_over and state.attempts[0].outcome == awaiting()
+    assert isinstance(state, Open)
+    assert state.is_handed_over
+    assert state.attempts[0].outcome == awaiting()
 
 
 # The same key again
@@ -111,9 +116,11 @@ async def test_fifty_posts_of_one_key_at_once_are_one_charge() -> None:
     posts = [posting(system, to=processes[number % 5]) for number in range(50)]
     results = await asyncio.gather(*posts, return_exceptions=True)
     told = [result for result in results if isinstance(result, Handled)]
-    assert len(told) == 1 and len(system.charges) == 1
+    assert len(told) == 1
+    assert len(system.charges) == 1
     others = [result for result in results if isinstance(result, Refused)]
-    assert {error.reason for error in others} == {Refusal.PAYMENT_IN_PROGRESS} and len(others) == 49
+    assert {error.reason for error in others} == {Refusal.PAYMENT_IN_PROGRESS}
+    assert len(others) == 49
     assert all(error.retry_after_s for error in others)
 
 
@@ -121,14 +128,17 @@ async def test_fifty_posts_of_one_key_at_once_are_one_charge() -> None:
 async def test_a_settled_payment_is_told_again_and_not_made_again() -> None:
     system = System()
     first, second = await system.post(), await system.post()
-    assert second.is_replay and second.history == first.history and len(system.charges) == 1
+    assert second.is_replay
+    assert second.history == first.history
+    assert len(system.charges) == 1
 
 
 @in_virtual_time
 async def test_a_failed_payment_is_told_again_and_not_tried_again() -> None:
     system = System(lambda _: declined())
     await system.post()
-    assert isinstance(state_told(await system.post()), Settled) and system.contacts == 1
+    assert isinstance(state_told(await system.post()), Settled)
+    assert system.contacts == 1
 
 
 @in_virtual_time
@@ -138,7 +148,8 @@ async def test_the_replay_of_a_pending_payment_says_pending() -> None:
     await system.post()
     for _ in range(3):
         again = await system.post()
-        assert again.is_replay and isinstance(state_told(again), Open)
+        assert again.is_replay
+        assert isinstance(state_told(again), Open)
         await asyncio.sleep(30)
     assert system.contacts == 1
 
@@ -188,7 +199,8 @@ async def test_no_gateway_is_contacted_when_writing_ahead_is_ambiguous(lost: int
 async def test_no_gateway_is_contacted_when_the_acknowledgement_is_void() -> None:
     system = System(broker_skew_ms=20_000)
     assert await refused(posting(system)) == Refusal.LOG_UNAVAILABLE
-    assert system.written == [f"({name})" for name in BEGUN] and system.contacts == 0
+    assert system.written == [f"({name})" for name in BEGUN]
+    assert system.contacts == 0
 
 
 @in_virtual_time
@@ -196,7 +208,8 @@ async def test_an_outcome_that_cannot_be_recorded_is_told_as_pending() -> None:
     system = System()
     system.records += [UNTROUBLED] * 3 + [LOST]
     state = state_told(await system.post())
-    assert isinstance(state, Open) and state.attempts[0].outcome is None
+    assert isinstance(state, Open)
+    assert state.attempts[0].outcome is None
     assert len(system.charges) == 1
 
 
@@ -207,7 +220,8 @@ async def test_a_success_whose_end_was_not_acknowledged_is_told_as_pending() -> 
     assert isinstance(state_told(await system.post()), Open)
     await asyncio.sleep(5)
     again = state_told(await system.post())
-    assert isinstance(again, Settled) and len(system.charges) == 1
+    assert isinstance(again, Settled)
+    assert len(system.charges) == 1
 
 
 @in_virtual_time
@@ -225,7 +239,8 @@ async def test_a_reservation_that_was_not_confirmed_contacts_nobody() -> None:
     with pytest.raises(StoreUnavailable):
         await system.post()
     assert await refused(posting(system)) == Refusal.PAYMENT_IN_PROGRESS
-    assert system.written == [] and system.contacts == 0
+    assert system.written == []
+    assert system.contacts == 0
 
 
 @in_virtual_time
@@ -242,7 +257,9 @@ async def test_a_hand_over_that_was_lost_changes_no_answer() -> None:
     system = System(lambda _: awaiting())
     system.records += [UNTROUBLED] * 4 + [LOST]
     state = state_told(await system.post())
-    assert isinstance(state, Open) and not state.is_handed_over and state.attempts[0].outcome == awaiting()
+    assert isinstance(state, Open)
+    assert not state.is_handed_over
+    assert state.attempts[0].outcome == awaiting()
 
 
 # Clients and limits
@@ -256,7 +273,8 @@ async def test_a_client_that_goes_away_changes_nothing(after_s: float) -> None:
     await system.gone(after_s=after_s)
     await asyncio.sleep(1)
     again = await system.post()
-    assert isinstance(state_told(again), Settled) and len(system.charges) == 1
+    assert isinstance(state_told(again), Settled)
+    assert len(system.charges) == 1
 
 
 @in_virtual_time
@@ -312,7 +330,8 @@ async def test_a_key_whose_owner_wrote_nothing_starts_afresh_when_its_window_has
     assert await refused(posting(system)) == Refusal.PAYMENT_IN_PROGRESS  # the guard for clocks that differ
     await asyncio.sleep(2)
     handled = await system.post()
-    assert not handled.is_replay and isinstance(state_told(handled), Settled)
+    assert not handled.is_replay
+    assert isinstance(state_told(handled), Settled)
     assert system.written == ["PaymentTakenOver", *CHARGED]
 
 
@@ -360,7 +379,8 @@ async def test_of_two_claimants_the_faster_one_goes_on() -> None:
     posts = [posting(system, to=system.process()) for _ in range(20)]
     results = await asyncio.gather(*posts, return_exceptions=True)
     assert sum(isinstance(result, Handled) for result in results) == 1
-    assert len(system.charges) == 1 and system.written.count("PaymentTakenOver") == 1
+    assert len(system.charges) == 1
+    assert system.written.count("PaymentTakenOver") == 1
 
 
 @in_virtual_time
@@ -389,8 +409,11 @@ async def test_who_takes_over_and_finds_an_attempt_after_all_hands_it_on() -> No
     blind = system.process(histories=MemoryHistories(system.log, system.clock, stale_ms=60_000))
     handled = await system.post(to=blind)
     state = state_told(handled)
-    assert handled.is_replay and isinstance(state, Open) and state.is_handed_over
-    assert system.written == [*BEGUN, "PaymentTakenOver", "PaymentHandedOver"] and system.contacts == 0
+    assert handled.is_replay
+    assert isinstance(state, Open)
+    assert state.is_handed_over
+    assert system.written == [*BEGUN, "PaymentTakenOver", "PaymentHandedOver"]
+    assert system.contacts == 0
 
 
 @in_virtual_time
@@ -429,8 +452,10 @@ async def test_an_owner_that_was_paused_past_its_window_contacts_nobody() -> Non
     system = System()
     system.handler = system.process(before_look=lambda: asyncio.sleep(30))
     state = state_told(await system.post())
-    assert isinstance(state, Open) and state.attempts[0].outcome is None
-    assert system.written == BEGUN and system.contacts == 0
+    assert isinstance(state, Open)
+    assert state.attempts[0].outcome is None
+    assert system.written == BEGUN
+    assert system.contacts == 0
 
 
 @in_virtual_time
@@ -438,8 +463,10 @@ async def test_a_call_that_could_not_end_inside_the_window_is_not_made() -> None
     system = System()
     system.handler = system.process(before_look=lambda: asyncio.sleep(WINDOW_S - 2.4))
     state = state_told(await system.post())
-    assert isinstance(state, Settled) and isinstance(state.result, PaymentFailed)
-    assert state.attempts[0].outcome == NotSent(reason="window_closed") and system.contacts == 0
+    assert isinstance(state, Settled)
+    assert isinstance(state.result, PaymentFailed)
+    assert state.attempts[0].outcome == NotSent(reason="window_closed")
+    assert system.contacts == 0
 
 
 @in_virtual_time
@@ -450,7 +477,8 @@ async def test_a_charge_that_takes_effect_after_its_owner_gave_up_is_the_only_on
     for _ in range(6):
         await asyncio.sleep(10)
         assert isinstance(state_told(await system.post()), Open)
-    assert len(system.charges) == 1 and isinstance(system.charges[0].outcome, Succeeded)
+    assert len(system.charges) == 1
+    assert isinstance(system.charges[0].outcome, Succeeded)
 
 
 @in_virtual_time
@@ -458,5 +486,6 @@ async def test_one_attempt_is_made_when_the_policy_is_off() -> None:
     system = System(lambda _: retryable_decline())
     system.policy = RetryPolicy(enabled=False)
     state = state_told(await system.post())
-    assert isinstance(state, Settled) and len(state.attempts) == 1
+    assert isinstance(state, Settled)
+    assert len(state.attempts) == 1
     assert isinstance(state.attempts[0].outcome, Declined)

@@ -14,7 +14,8 @@ def taken_over(claim_id: str) -> PaymentTakenOver:
 def test_a_record_outside_its_window_does_not_exist() -> None:
     late = recorded(started(), stamp_ms=10_000, valid_until_ms=10_000)
     early = recorded(started(), stamp_ms=999, valid_from_ms=1_000)
-    assert valid([late, early]) == [] and fold([late, early]) == INITIAL
+    assert valid([late, early]) == []
+    assert fold([late, early]) == INITIAL
 
 
 def test_the_fold_of_a_history_is_that_of_its_valid_records() -> None:
@@ -32,7 +33,8 @@ def test_the_first_valid_record_of_an_epoch_owns_it() -> None:
         recorded(taken_over("clm_a"), epoch=2),
         recorded(taken_over("clm_b"), epoch=2),
     ]
-    assert is_owned_by(history, 2, "clm_a") and not is_owned_by(history, 2, "clm_b")
+    assert is_owned_by(history, 2, "clm_a")
+    assert not is_owned_by(history, 2, "clm_b")
 
 
 def test_a_void_record_owns_nothing() -> None:
@@ -45,7 +47,8 @@ def test_a_void_record_owns_nothing() -> None:
 
 def test_a_later_epoch_ends_every_earlier_one() -> None:
     history = [recorded(taken_over("clm_a"), epoch=2), recorded(taken_over("clm_c"), epoch=3, offset=1)]
-    assert not is_owned_by(history, 2, "clm_a") and is_owned_by(history, 3, "clm_c")
+    assert not is_owned_by(history, 2, "clm_a")
+    assert is_owned_by(history, 3, "clm_c")
 
 
 def test_an_epoch_that_did_not_begin_with_a_take_over_is_nobodys() -> None:

@@ -294,4 +294,5 @@ def test_an_outcome_without_its_start_changes_nothing() -> None:
 
 def test_a_start_alone_is_enough_to_know_that_a_gateway_may_have_been_asked() -> None:
     state = state_after(started())
-    assert isinstance(state, Open) and unsettled(state.attempts) == (attempt(),)
+    assert isinstance(state, Open)
+    assert unsettled(state.attempts) == (attempt(),)

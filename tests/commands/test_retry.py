@@ -30,7 +30,8 @@ def test_only_what_certainly_charged_nobody_may_cascade(outcome: Outcome, may: b
 
 def test_the_next_candidate_is_the_first_that_was_not_tried() -> None:
     candidate = next_candidate(CANDIDATES, frozenset({"alpha"}), RetryPolicy(), 0)
-    assert candidate is not None and candidate.gateway == "beta"
+    assert candidate is not None
+    assert candidate.gateway == "beta"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from schemas.base import Event
 from schemas.configuration import ReservationStoreAdopted
 from schemas.ids import GatewayId
+from schemas.instrument import UpiMasked
 from schemas.outcome import Decline, NextAction
 from schemas.payment import (
     AttemptAwaitingCustomer,
@@ -24,7 +25,6 @@ from schemas.payment import (
     ReviewSettled,
     VerificationPerformed,
 )
-from schemas.instrument import UpiMasked
 from schemas.routing import Excluded
 from tests.builders import AT, attempt, routed, started
 

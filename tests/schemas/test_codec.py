@@ -32,7 +32,8 @@ def test_windows_that_follow_one_another_share_no_moment() -> None:
 
 
 def test_what_is_not_owned_is_always_valid() -> None:
-    assert ALWAYS.holds(0) and ALWAYS.holds(2**53)
+    assert ALWAYS.holds(0)
+    assert ALWAYS.holds(2**53)
 
 
 def test_the_longest_window_covers_the_longest_budget_a_gateway_and_the_margins() -> None:
@@ -46,7 +47,9 @@ def test_a_record_is_read_as_it_was_written() -> None:
     value, headers = a_record()
     read = decode(value, headers, HERE, 1_000)
     assert read.envelope == recorded(started()).envelope
-    assert read.event == started() and read.position == HERE and not read.is_void
+    assert read.event == started()
+    assert read.position == HERE
+    assert not read.is_void
 
 
 def test_times_are_utc_to_the_millisecond() -> None:

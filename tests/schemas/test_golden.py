@@ -3,6 +3,7 @@
 A new event needs a golden file: `python -m tests.schemas.test_golden` writes the missing ones, and changes none.
 """
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,10 @@ def test_an_event_is_written_as_it_always_was(event: Event) -> None:
 @of_every_event
 def test_an_event_is_read_as_it_was_written(event: Event) -> None:
     recorded = read(golden_of(event), event)
-    assert recorded.event == event and recorded.envelope == ENVELOPE
-    assert recorded.stamp_ms == 1_500 and recorded.position.offset == 42
+    assert recorded.event == event
+    assert recorded.envelope == ENVELOPE
+    assert recorded.stamp_ms == 1_500
+    assert recorded.position.offset == 42
 
 
 @of_every_event
@@ -105,4 +108,4 @@ if __name__ == "__main__":
     for instance in INSTANCES:
         if not (path := path_of(type(instance))).exists():
             path.write_bytes(msgspec.json.format(msgspec.json.encode(written(instance)), indent=2) + b"\n")
-            print(path.name)
+            sys.stdout.write(f"{path.name}\n")

@@ -48,7 +48,8 @@ def test_an_id_tells_the_millisecond_it_was_minted_in() -> None:
 @given(st.integers(0, 2**128 - 1))
 def test_base32_keeps_the_order_of_numbers(number: int) -> None:
     text = base32(number)
-    assert len(text) == 26 and text >= base32(number // 2)
+    assert len(text) == 26
+    assert text >= base32(number // 2)
 
 
 @given(chances, st.integers(1, 9_999), st.integers(1, 10))
@@ -57,7 +58,8 @@ def test_an_attempt_id_fits_a_receipt_and_leads_back_to_its_payment(
 ) -> None:
     payment = minted(1_700_000_000_000, chance)
     attempt = attempt_id(payment, epoch, number)
-    assert len(attempt) <= 40 and payment_of(attempt) == payment
+    assert len(attempt) <= 40
+    assert payment_of(attempt) == payment
 
 
 def test_attempts_of_different_epochs_never_share_an_id() -> None:
@@ -93,4 +95,5 @@ def test_every_payment_id_has_a_time(body: str) -> None:
 
 
 def test_a_uuid_is_of_version_7_and_its_variant() -> None:
-    assert uuid7(1, bytes(10)).version == 7 and uuid7(1, b"\xff" * 10).variant == "specified in RFC 4122"
+    assert uuid7(1, bytes(10)).version == 7
+    assert uuid7(1, b"\xff" * 10).variant == "specified in RFC 4122"

@@ -48,7 +48,8 @@ def test_the_token_of_a_card_is_not_written_down() -> None:
 @given(st.from_regex(r"\A[a-z0-9._-]{2,40}\Z"))
 def test_no_more_than_two_characters_of_a_vpas_name_are_written_down(name: str) -> None:
     mask = masked(Upi(vpa=f"{name}@upi"))
-    assert isinstance(mask, UpiMasked) and mask.vpa_masked is not None
+    assert isinstance(mask, UpiMasked)
+    assert mask.vpa_masked is not None
     assert len(mask.vpa_masked.removesuffix("***@upi")) <= 2
 
 

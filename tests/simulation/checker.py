@@ -1,5 +1,7 @@
-"""What must hold of every run, judged from the log, the gateways' ledgers and what clients were told: the three
-independent witnesses. A customer's VPA is in every charge, so who paid twice is seen without trusting any id of ours."""
+"""What must hold of every run, by three independent witnesses: the log, the ledgers, and what clients were told.
+
+A customer's VPA is in every charge, so who paid twice is seen without trusting any id of ours.
+"""
 
 from collections import defaultdict
 
@@ -156,7 +158,8 @@ LARGEST_DIFFERENCE_MS = 500
 
 def _vpa(of: Entry | Contact) -> str:
     instrument = of.charge.instrument
-    assert isinstance(instrument, Upi) and instrument.vpa is not None
+    assert isinstance(instrument, Upi)
+    assert instrument.vpa is not None
     return instrument.vpa
 
 

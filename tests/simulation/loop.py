@@ -36,7 +36,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         return self._selector.now_s
 
-    def run_in_executor(self, *_: object) -> NoReturn:  # type: ignore[override]  # threads are refused
+    def run_in_executor(self, *_: object) -> NoReturn:
         raise RuntimeError("a simulation has no threads")
 
     def _process_events(self, _: list[NoReturn]) -> None:

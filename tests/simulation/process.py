@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, TypeVar, cast
 
@@ -30,7 +30,7 @@ class Process:
             until_ms = max(self._paused_until_ms, _now_ms() + pause_ms)
             self.asleep_ms += until_ms - max(self._paused_until_ms, _now_ms())
             self._paused_until_ms = until_ms
-        while _now_ms() < self._paused_until_ms:
+        while _now_ms() < self._paused_until_ms:  # noqa: ASYNC110  # others may prolong the pause meanwhile
             await asyncio.sleep((self._paused_until_ms - _now_ms()) / 1000)
 
     async def gated(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -74,11 +74,9 @@ def gated(process: Process, adapter: T) -> T:
     return cast(T, _Gated(process, adapter))
 
 
-def task_factory(
-    loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], **options: Any
-) -> "asyncio.Task[T]":
+def task_factory(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> "asyncio.Task[Any]":
     """Tells a process of every task that is started in it."""
-    task = asyncio.Task(work, loop=loop, **options)
+    task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **options)
     if (process := _running_in.get()) is not None:
         process.adopt(task)
     return task

@@ -64,8 +64,9 @@ def is_caught(scenario: Scenario, *, windows: bool = True, what: str = "", seeds
 
 def test_nobody_is_charged_twice() -> None:
     counted = run_seeds(range(400))
-    assert counted["payments"] > 3_000 and counted["charges"] > 2_000 and counted["void records"] > 200
-    print(f"\n{counted}")  # noqa: T201  # what a run covers, for who asks with -s
+    assert counted["payments"] > 3_000
+    assert counted["charges"] > 2_000
+    assert counted["void records"] > 200
 
 
 @pytest.mark.deep

@@ -4,9 +4,10 @@ One seed decides everything, so a failing seed fails again, step by step.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from random import Random
+from typing import Any
 
 from commands.handler import Handled, PaymentHandler
 from commands.ports import Clock, EventLog, Gateways
@@ -16,7 +17,7 @@ from infra.memory.log import MemoryHistories, MemoryLog
 from infra.memory.reservations import MemoryReservations
 from schemas.base import Value
 from schemas.envelope import LONGEST_WINDOW_MS
-from schemas.errors import PaymentsError, Refused
+from schemas.errors import PaymentsError
 from schemas.gateway import GatewayConfiguration
 from schemas.http import PaymentBody
 from schemas.ids import GatewayId
@@ -94,25 +95,25 @@ class World:
 
     async def run(self) -> None:
         asyncio.get_running_loop().set_task_factory(task_factory)
-        around = [
-            asyncio.create_task(work) for work in (self._project(), self._leaders(), *self._disasters())
-        ]
-        await asyncio.gather(*(self._client(number) for number in range(self.scenario.clients)))
-        await asyncio.sleep(60)  # what is still on its way arrives
-        for task in around:
-            task.cancel()
+        async with asyncio.TaskGroup() as around:
+            works = (self._project(), self._leaders(), *self._disasters())
+            tasks = [around.create_task(work) for work in works]
+            await asyncio.gather(*(self._client(number) for number in range(self.scenario.clients)))
+            await asyncio.sleep(60)  # what is still on its way arrives
+            for task in tasks:
+                task.cancel()
 
     # What goes wrong by itself
 
-    def _disasters(self) -> list[asyncio.Future[None]]:
-        works = [self._kill() for _ in range(self.scenario.kills)]
+    def _disasters(self) -> list[Coroutine[Any, Any, None]]:
+        works: list[Coroutine[Any, Any, None]] = [self._kill() for _ in range(self.scenario.kills)]
         works += [
             self._outage(self.chance.choice((self.log, self.reservations)))
             for _ in range(self.scenario.outages)
         ]
         if self.scenario.forgets:
             works.append(self._forget())
-        return works  # type: ignore[return-value]  # coroutines
+        return works
 
     async def _kill(self) -> None:
         await asyncio.sleep(self.chance.uniform(1, HORIZON_S))
