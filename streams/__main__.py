@@ -36,8 +36,6 @@ def main(arguments: list[str]) -> int:
 async def _until_stopped(
     worker: Callable[[Settings, asyncio.Event], Awaitable[None]], settings: Settings
 ) -> int:
-    running = asyncio.current_task()
-    assert running is not None
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

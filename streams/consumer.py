@@ -15,7 +15,7 @@ from mode.services import WaitResults
 
 
 class BriskConsumer(Consumer):
-    async def wait_first(self, *waits: Any, timeout: Any = None) -> WaitResults:
+    async def wait_first(self, *waits: Any, timeout: Any = None) -> WaitResults:  # noqa: ASYNC109  # its name there
         """As the base class, which it calls unless the first coroutine ends without waiting for anything."""
         first, *others = waits
         if timeout is not None or not inspect.iscoroutine(first) or self.should_stop:

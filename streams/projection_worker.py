@@ -18,7 +18,7 @@ from infra.postgres.payments import PaymentViews, PostgresPaymentSink
 from infra.settings import Settings, host_and_port
 from projections.project import Projection
 from schemas.codec import PAYMENTS_TOPIC
-from schemas.errors import LogUnavailable, StoreUnavailable
+from schemas.errors import StoreUnavailable
 from streams.agent import Patience, add_agent, first_to_end, patiently
 from streams.app import STOP_WITHIN_S, make_app
 from streams.dead_letters import KafkaDeadLetters
@@ -48,7 +48,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         database = await patiently(lambda: Database.connect(settings.database_url, min_size=2, max_size=4))
         stack.push_async_callback(database.close)
         views = PaymentViews(database, partition_for)
-        await patiently(lambda: _topic_is_there(reader))
+        # A worker that starts before its topic would never hear of it.
+        await patiently(lambda: reader.end_offsets(PAYMENTS_TOPIC))
 
         letters = KafkaDeadLetters(publisher, settings.projection_consumer_group)
         projection = Projection(PAYMENTS_TOPIC, PostgresPaymentSink(database), reader, letters, partition_for)
@@ -75,12 +76,6 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         if app.crash_reason is not None:
             raise app.crash_reason
         log.info("projection worker leaves", worker=settings.projection_consumer_name)
-
-
-async def _topic_is_there(reader: LogReader) -> None:
-    """A worker that starts before its topic would never hear of it."""
-    if not await reader.end_offsets(PAYMENTS_TOPIC):
-        raise LogUnavailable(f"there is no {PAYMENTS_TOPIC}; `python -m infra.kafka topics` makes it")
 
 
 def _assigned(app: faust.App) -> list[int]:

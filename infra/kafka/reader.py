@@ -58,12 +58,13 @@ class LogReader:
             return int((await consumer.end_offsets([here]))[here])
 
     async def end_offsets(self, topic: str, timeout_s: float = 2.0) -> dict[int, int]:
-        """The next offset of every partition of the topic."""
+        """The next offset of every partition of the topic. Raises LogUnavailable, also if there is no such topic."""
         async with self._consumer(timeout_s) as consumer:
-            await consumer._client.force_metadata_update()
-            partitions = [
-                TopicPartition(topic, p) for p in consumer._client.cluster.partitions_for_topic(topic) or ()
-            ]
+            # The public way knows only the topics that this consumer has read.
+            cluster = await consumer._client.fetch_all_metadata()
+            partitions = [TopicPartition(topic, p) for p in cluster.partitions_for_topic(topic) or ()]
+            if not partitions:
+                raise LogUnavailable(f"there is no {topic}; `python -m infra.kafka topics` makes it")
             return {here.partition: end for here, end in (await consumer.end_offsets(partitions)).items()}
 
     @asynccontextmanager

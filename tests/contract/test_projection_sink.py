@@ -1,6 +1,7 @@
 """What the projection promises over any sink: everything once, in order, and all or nothing."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from itertools import count
 from urllib.parse import urlsplit
@@ -108,7 +109,7 @@ def empty_database(request: pytest.FixtureRequest) -> str | None:
     if request.param == "memory":
         return None
     url = urlsplit(request.getfixturevalue("stack").env["DATABASE_URL"])
-    return str(url._replace(path=f"/sink_{next(_databases)}").geturl())
+    return str(url._replace(path=f"/sink_{os.getpid()}_{next(_databases)}").geturl())
 
 
 @pytest.fixture
