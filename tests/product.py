@@ -15,6 +15,7 @@ from infra.local.processes import Service, finish
 from infra.local.stack import Stack
 from schemas.codec import PAYMENTS_TOPIC, decode
 from schemas.envelope import Position, Recorded
+from schemas.errors import Unreadable
 from schemas.payment import PaymentEvent
 
 BODY = {
@@ -186,7 +187,10 @@ async def read_topic(stack: Stack) -> dict[str, list[Recorded[PaymentEvent]]]:
                 )
                 for raw in records:
                     position = Position(topic=PAYMENTS_TOPIC, partition=partition, offset=raw.offset)
-                    recorded = decode(raw.value, raw.headers, position, raw.timestamp)
+                    try:
+                        recorded = decode(raw.value, raw.headers, position, raw.timestamp)
+                    except Unreadable:
+                        continue  # other tests put poison there
                     payments[recorded.envelope.aggregate_id].append(cast(Recorded[PaymentEvent], recorded))
     finally:
         await reader.stop()
