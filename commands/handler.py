@@ -189,10 +189,11 @@ class PaymentHandler:
         if not is_owned_by(history, claim.epoch, claim.claim_id):
             raise _in_progress()
         writer.resume(history)
+        afresh = msgspec.structs.replace(command, payment_id=held.payment_id, epoch=claim.epoch)
         if not isinstance(writer.state, Open) or writer.state.attempts:
+            await writer.append(decide(afresh, writer.state))
             await self._hand_over(writer)
             return Handled(history=writer.history, is_replay=True)
-        afresh = msgspec.structs.replace(command, payment_id=held.payment_id, epoch=claim.epoch)
         try:
             events = decide(afresh, writer.state)
         except Refused:
@@ -265,10 +266,15 @@ def _charge(body: PaymentBody, attempt: AttemptStarted) -> Charge:
 
 
 def _may_be_told(state: PaymentState, held: Held) -> bool:
-    """Whether the payment's owner has ended, and something of it is worth telling."""
+    """Whether the payment's owner has ended, and something of it is worth telling.
+
+    Not without its request: the log could then not rebuild the reservation of a key whose payment we told.
+    """
     match state:
         case Settled():
             return True
+        case Open(requested=None):
+            return False
         case Open(attempts=attempts, is_handed_over=is_handed_over):
             return bool(attempts) and (is_handed_over or not held.is_owned)
         case _:

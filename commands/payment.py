@@ -81,6 +81,8 @@ def decide(command: PaymentCommand, state: PaymentState) -> list[PaymentEvent]:
     match command, state:
         case RequestPayment(), Absent() | Open(attempts=()):
             return _start(command, state)
+        case RequestPayment(), Open(requested=None):
+            return [_requested(command)]
         case RecordOutcome(), Open():
             return _record(command, state)
         case HandOverPayment(), Open() | Settled():
@@ -105,12 +107,6 @@ def _start(command: RequestPayment, state: Absent | Open) -> list[PaymentEvent]:
         raise Refused(
             Refusal.NO_ELIGIBLE_GATEWAY, f"no gateway can take this payment ({reasons})", retry_after_s=5
         )
-    requested = PaymentRequested(
-        order=command.order,
-        key_hash=command.key_hash,
-        fingerprint=command.fingerprint,
-        requested_at=command.at,
-    )
     first = AttemptStarted(
         attempt_id=attempt_id(command.payment_id, command.epoch, 1),
         number=1,
@@ -123,7 +119,17 @@ def _start(command: RequestPayment, state: Absent | Open) -> list[PaymentEvent]:
         started_at=command.at,
     )
     is_known = isinstance(state, Open) and state.requested is not None
-    return [routed, first] if is_known else [requested, routed, first]
+    return [routed, first] if is_known else [_requested(command), routed, first]
+
+
+def _requested(command: RequestPayment) -> PaymentRequested:
+    """Alone where only an attempt is on the log: nobody called it, but without its request the key would be lost."""
+    return PaymentRequested(
+        order=command.order,
+        key_hash=command.key_hash,
+        fingerprint=command.fingerprint,
+        requested_at=command.at,
+    )
 
 
 def _record(command: RecordOutcome, state: Open) -> list[PaymentEvent]:

@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,7 +43,7 @@ class Product:
     ) -> None:
         self.stack = stack
         self.folder = folder
-        ports = iter(free_ports(1 + apis + workers))
+        ports = iter(free_ports(1 + apis))
         simulator = f"{HOST}:{next(ports)}"
         # A window of ten seconds instead of eighteen: a test that waits for one to end must not take long.
         self.env = {
@@ -60,16 +61,14 @@ class Product:
             self._service(f"api-{n}", ["api"], bind, "/ops/readiness", {"BIND_ADDR": bind})
             for n, bind in enumerate(f"{HOST}:{next(ports)}" for _ in range(apis))
         ]
-        self.workers = [
-            self._service(
-                f"worker-{n}",
-                ["streams", "projection_worker"],
-                bind,
-                "/ops/liveness",
-                {"PROJECTION_WORKER_WEB": bind, "PROJECTION_CONSUMER_NAME": f"worker-{n}"},
-            )
-            for n, bind in enumerate(f"{HOST}:{next(ports)}" for _ in range(workers))
-        ]
+        self._worker_names = count()
+        self.workers = [self.another_worker() for _ in range(workers)]
+
+    def another_worker(self) -> Service:
+        """Not started, and for its maker to stop."""
+        name, bind = f"worker-{next(self._worker_names)}", f"{HOST}:{free_ports(1)[0]}"
+        env = {"PROJECTION_WORKER_WEB": bind, "PROJECTION_CONSUMER_NAME": name}
+        return self._service(name, ["streams", "projection_worker"], bind, "/ops/liveness", env)
 
     @property
     def api(self) -> Service:

@@ -70,6 +70,27 @@ async def test_a_worker_that_is_killed_misses_nothing(product: Product, client: 
     await assert_reads_equal_a_fold_of_the_topic(product, client, load)
 
 
+async def test_workers_that_come_go_and_die_share_the_partitions_and_miss_nothing(
+    product: Product, client: Client
+) -> None:
+    others = [product.another_worker(), product.another_worker()]
+    try:
+        async with Load(client) as load:
+            for worker in others:
+                await worker.start()
+                await worker.wait_ready()
+                await asyncio.sleep(2)
+            others[0].kill()
+            await asyncio.sleep(9)  # longer than its session: its partitions move
+            await others[1].stop()
+            await asyncio.sleep(3)
+    finally:
+        for worker in others:
+            await worker.stop()
+    await assert_nothing_is_lost_or_charged_twice(product.stack, client, load)
+    await assert_reads_equal_a_fold_of_the_topic(product, client, load)
+
+
 async def assert_reads_equal_a_fold_of_the_topic(product: Product, client: Client, load: Load) -> None:
     topic = await read_topic(product.stack)
     for answer in load.with_status(201)[:100]:

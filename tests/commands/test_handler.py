@@ -350,11 +350,29 @@ async def test_a_payment_that_was_requested_and_never_tried_starts_afresh_under_
 @in_virtual_time
 async def test_a_payment_that_may_have_been_tried_is_never_started_again() -> None:
     system = System()
-    system.records += [LOST, LOST, UNTROUBLED]
+    system.records += [UNTROUBLED, UNTROUBLED, ANSWER_LOST]
     assert await refused(posting(system)) == Refusal.LOG_UNAVAILABLE
     for _ in range(4):
         await asyncio.sleep(WINDOW_S)
         assert (await system.post()).is_replay
+    assert system.contacts == 0
+
+
+@in_virtual_time
+async def test_an_attempt_without_its_request_is_told_when_the_request_is_made_good() -> None:
+    """So that the key is not lost if the reservations are: a told payment is never another one later."""
+    system = System()
+    system.records += [LOST, LOST, UNTROUBLED]
+    assert await refused(posting(system)) == Refusal.LOG_UNAVAILABLE
+    assert await refused(posting(system)) == Refusal.PAYMENT_IN_PROGRESS
+    await asyncio.sleep(WINDOW_S + 2)
+    told = await system.post()
+    assert system.written == ["AttemptStarted", "PaymentTakenOver", "PaymentRequested", "PaymentHandedOver"]
+    system.reservations.forget()
+    system.heal()
+    system.reservations.is_adopted = True
+    again = await system.post()
+    assert again.history == told.history
     assert system.contacts == 0
 
 

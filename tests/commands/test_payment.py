@@ -83,7 +83,6 @@ def test_a_first_attempt_has_no_more_time_than_the_budget() -> None:
 @pytest.mark.parametrize(
     "history",
     [
-        (started(),),
         BEGUN,
         (*BEGUN, attempt_in_doubt()),
         (*BEGUN, attempt_declined(retryable_decline())),
@@ -94,6 +93,10 @@ def test_a_first_attempt_has_no_more_time_than_the_budget() -> None:
 )
 def test_a_payment_that_was_tried_is_never_started_again(history: tuple[PaymentEvent, ...]) -> None:
     given(*history).when(a_request(epoch=2)).then_nothing()
+
+
+def test_of_an_attempt_without_its_request_only_the_request_is_made_good() -> None:
+    given(started()).when(a_request(epoch=2)).then(requested())
 
 
 def test_attempts_of_another_epoch_have_ids_of_their_own() -> None:
