@@ -14,6 +14,7 @@ import msgspec
 from commands.ownership import Owner, fold, is_owned_by
 from commands.payment import INITIAL, Open, PaymentState, Settled, decide
 from commands.ports import Clock, EventLog, Gateways, Histories, Reservations, RoutingFacts
+from commands.routing.retry import LEAST_TIMEOUT_MS
 from commands.writer import PaymentWriter
 from schemas.base import Value
 from schemas.charge import Charge
@@ -134,7 +135,7 @@ class PaymentHandler:
         while (attempt := writer.attempt_to_make()) is not None:
             called_ms = self._clock.elapsed_ms()
             outcome = await self._gateways[attempt.gateway].charge(
-                _charge(body, attempt), lambda: writer.may_send(attempt)
+                _charge(body, attempt, self._left_ms(writer, since_ms)), lambda: writer.may_send(attempt)
             )
             now_ms = self._clock.elapsed_ms()
             command = RecordOutcome(
@@ -152,6 +153,10 @@ class PaymentHandler:
                 return Handled(history=writer.history, is_replay=False)
         await self._hand_over(writer)
         return Handled(history=writer.history, is_replay=False)
+
+    def _left_ms(self, writer: PaymentWriter, since_ms: float) -> int:
+        """What the reservation and the write-ahead have left of the budget that the attempt's timeout was cut from."""
+        return round(writer.latency_budget_ms - (self._clock.elapsed_ms() - since_ms))
 
     async def _hand_over(self, writer: PaymentWriter) -> None:
         """Give up what is unsettled, as the last word; if that fails, the end of the window says it too."""
@@ -253,7 +258,7 @@ def _owner(payment_id: PaymentId, epoch: int, window: Window, since_ms: float, w
     return Owner(payment_id=payment_id, epoch=epoch, window=window, until_ms=since_ms + window_ms)
 
 
-def _charge(body: PaymentBody, attempt: AttemptStarted) -> Charge:
+def _charge(body: PaymentBody, attempt: AttemptStarted, left_ms: int) -> Charge:
     return Charge(
         attempt_id=attempt.attempt_id,
         gateway=attempt.gateway,
@@ -261,7 +266,7 @@ def _charge(body: PaymentBody, attempt: AttemptStarted) -> Charge:
         currency=attempt.currency,
         payment_method=attempt.payment_method,
         instrument=body.instrument,
-        timeout_ms=attempt.timeout_ms,
+        timeout_ms=min(attempt.timeout_ms, max(left_ms, LEAST_TIMEOUT_MS)),
     )
 
 

@@ -202,7 +202,7 @@ def _failure(outcome: Declined | NotSent) -> Failure:
                 gateway_code=decline.gateway_code,
             )
         case NotSent():
-            return Failure(code="gateway_unreachable", blame="gateway", customer_may_retry=True)
+            return Failure(code="no_gateway_reached", blame="gateway", customer_may_retry=True)
         case _:
             assert_never(outcome)
 

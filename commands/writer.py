@@ -54,6 +54,11 @@ class PaymentWriter:
         last = self.state.attempts[-1]
         return last.started if last.outcome is None else None
 
+    @property
+    def latency_budget_ms(self) -> int:
+        routed = self.state.routed if isinstance(self.state, Open) else None
+        return routed.policy.latency_budget_ms if routed is not None else 0
+
     def may_send(self, attempt: AttemptStarted) -> bool:
         """The last look at the window: whether the call can also end inside it."""
         return self._clock.elapsed_ms() + attempt.timeout_ms <= self.owner.until_ms

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from schemas.base import Event, Value
+from schemas.errors import AppendAmbiguous
 
 E = TypeVar("E", bound=Event, covariant=True)
 
@@ -67,3 +68,16 @@ class Recorded(Value, Generic[E], frozen=True, kw_only=True):
     def is_void(self) -> bool:
         """Written outside its writer's window: it does not exist, for any reader."""
         return not self.envelope.window.holds(self.stamp_ms)
+
+
+def acknowledged(recorded: list[Recorded[E]]) -> list[Recorded[E]]:
+    """The records, if their writer may act on them: every one inside its window, and in the order they were sent.
+
+    Raises AppendAmbiguous.
+    """
+    if any(record.is_void for record in recorded):
+        raise AppendAmbiguous("acknowledged outside its window")
+    offsets = [record.position.offset for record in recorded]
+    if offsets != sorted(set(offsets)):
+        raise AppendAmbiguous("acknowledged out of order")
+    return recorded

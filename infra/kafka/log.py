@@ -7,8 +7,7 @@ from aiokafka.structs import RecordMetadata
 from infra.kafka.partition import partition_for
 from infra.kafka.producer import Publisher
 from schemas.codec import PAYMENTS_TOPIC, encode
-from schemas.envelope import Outgoing, Position, Recorded
-from schemas.errors import AppendAmbiguous
+from schemas.envelope import Outgoing, Position, Recorded, acknowledged
 from schemas.payment import PaymentEvent
 
 
@@ -23,12 +22,9 @@ class KafkaLog:
     async def append(self, events: Sequence[Outgoing[PaymentEvent]]) -> list[Recorded[PaymentEvent]]:
         key = events[0].envelope.aggregate_id
         messages = [(key.encode(), *encode(outgoing)) for outgoing in events]
-        acknowledged = await self._publisher.publish(PAYMENTS_TOPIC, partition_for(key), messages)
-        recorded = [
-            _recorded(outgoing, metadata) for outgoing, metadata in zip(events, acknowledged, strict=True)
-        ]
-        _check(recorded)
-        return recorded
+        metadata = await self._publisher.publish(PAYMENTS_TOPIC, partition_for(key), messages)
+        recorded = [_recorded(outgoing, place) for outgoing, place in zip(events, metadata, strict=True)]
+        return acknowledged(recorded)
 
 
 def _recorded(outgoing: Outgoing[PaymentEvent], metadata: RecordMetadata) -> Recorded[PaymentEvent]:
@@ -38,11 +34,3 @@ def _recorded(outgoing: Outgoing[PaymentEvent], metadata: RecordMetadata) -> Rec
         position=Position(topic=metadata.topic, partition=metadata.partition, offset=metadata.offset),
         stamp_ms=metadata.timestamp,
     )
-
-
-def _check(recorded: Sequence[Recorded[PaymentEvent]]) -> None:
-    if any(record.is_void for record in recorded):
-        raise AppendAmbiguous("acknowledged outside its window")
-    offsets = [record.position.offset for record in recorded]
-    if offsets != sorted(set(offsets)):
-        raise AppendAmbiguous("acknowledged out of order")

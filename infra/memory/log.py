@@ -13,7 +13,7 @@ from infra.kafka.partition import PAYMENT_PARTITIONS, partition_for
 from infra.memory.clock import MemoryClock
 from infra.memory.fate import Fate, carry_out, untroubled
 from schemas.codec import PAYMENTS_TOPIC
-from schemas.envelope import Outgoing, Position, Recorded
+from schemas.envelope import Outgoing, Position, Recorded, acknowledged
 from schemas.errors import AppendAmbiguous, LogUnavailable
 from schemas.ids import PaymentId
 from schemas.payment import PaymentEvent
@@ -53,8 +53,7 @@ class MemoryLog:
         recorded = [record for record in landed if record is not None]
         if len(recorded) < len(events):
             raise AppendAmbiguous("the log went away")
-        _check(recorded)
-        return recorded
+        return acknowledged(recorded)
 
     def of(self, payment_id: PaymentId) -> list[Record]:
         """The payment's records so far, in offset order."""
@@ -121,11 +120,3 @@ class MemoryHistories:
                 return await carry_out(lambda: self._log.of(payment_id), self._fate())
         except TimeoutError as error:
             raise LogUnavailable("no read from the log") from error
-
-
-def _check(recorded: Sequence[Record]) -> None:
-    if any(record.is_void for record in recorded):
-        raise AppendAmbiguous("acknowledged outside its window")
-    offsets = [record.position.offset for record in recorded]
-    if offsets != sorted(set(offsets)):
-        raise AppendAmbiguous("acknowledged out of order")

@@ -139,7 +139,7 @@ class MemoryReservations:
         if row is None or row.epoch != epoch:
             return None
         ended_ms = row.owned_until_ms + (0 if row.handed_over else self._guard_ms)
-        if ended_ms > now_ms:
+        if ended_ms + (0 if row.handed_over else self._guard_ms) > now_ms:
             return None
         until_ms = now_ms + wish.window_ms
         self._rows[key] = replace(row, epoch=epoch + 1, owned_until_ms=until_ms, handed_over=False)

@@ -106,7 +106,8 @@ class Admission:
         identity = _identity((await self._database.fetch(_IDENTITY))[0])
         known = await self._adoptions.newest()
         ends = await self._end_offsets()
-        if identity != known and any(ends.values()):
+        # Also with an empty log: a forgotten owner's first record may be on its way.
+        if identity != known and (known is not None or any(ends.values())):
             self.detail = (
                 f"an unknown Postgres: waiting {self._wait_s:.0f} s until no forgotten owner can write"
             )

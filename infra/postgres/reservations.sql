@@ -15,15 +15,16 @@ FROM reservations
 WHERE (merchant_id, key_hash) IN (SELECT * FROM unnest($1::text[], $2::text[]));
 
 -- name: claim
--- The next epoch, if the window has ended: at its hand-over, or at its end and the guard ($5) for differing clocks.
+-- The next epoch, if the window has ended: at its hand-over, or at its end and the guard ($5) for differing clocks. One
+-- more guard then passes before the claim, so that a broker whose clock is behind ours does not find it too early.
 WITH mine AS (
-    SELECT merchant_id, key_hash, owned_until_ms + CASE WHEN handed_over THEN 0 ELSE $5::bigint END AS ended_ms
-    FROM reservations
+    SELECT merchant_id, key_hash, guard_ms, owned_until_ms + guard_ms AS ended_ms
+    FROM reservations, LATERAL (SELECT CASE WHEN handed_over THEN 0 ELSE $5::bigint END AS guard_ms) AS guard
     WHERE merchant_id = $1 AND key_hash = $2 AND epoch = $3
-    FOR UPDATE SKIP LOCKED
+    FOR UPDATE OF reservations SKIP LOCKED
 )
 UPDATE reservations AS r
 SET epoch = r.epoch + 1, claim_id = $4, owned_until_ms = now_ms() + $6::bigint, handed_over = false
 FROM mine
-WHERE r.merchant_id = mine.merchant_id AND r.key_hash = mine.key_hash AND mine.ended_ms <= now_ms()
+WHERE r.merchant_id = mine.merchant_id AND r.key_hash = mine.key_hash AND mine.ended_ms + mine.guard_ms <= now_ms()
 RETURNING r.epoch, mine.ended_ms AS valid_from_ms, r.owned_until_ms AS valid_until_ms;

@@ -43,7 +43,7 @@ from tests.spec import given, state_after
 
 BEGUN: tuple[PaymentEvent, ...] = (requested(), routed(), started())
 UNREACHABLE = PaymentFailed(
-    failure=Failure(code="gateway_unreachable", blame="gateway", customer_may_retry=True)
+    failure=Failure(code="no_gateway_reached", blame="gateway", customer_may_retry=True)
 )
 NO_FUNDS = PaymentFailed(
     failure=Failure(code="insufficient_funds", blame="customer", customer_may_retry=True)
