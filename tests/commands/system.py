@@ -22,6 +22,8 @@ from tests.builders import a_body, gateways, success
 NAMES = (GatewayId("alpha"), GatewayId("beta"))
 WINDOW_S = 18.5
 """The default budget, one gateway timeout and the margin."""
+GUARDS_S = 4
+"""One before the window of a claim begins, one more before it is claimed."""
 
 
 class System:

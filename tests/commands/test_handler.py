@@ -15,7 +15,7 @@ from schemas.outcome import Declined, InDoubt, NotSent, Outcome, Succeeded
 from schemas.payment import PaymentFailed, PaymentSucceeded
 from schemas.routing import RetryPolicy
 from tests.builders import a_body, awaiting, declined, gateways, retryable_decline, success
-from tests.commands.system import NAMES, WINDOW_S, System, state_told
+from tests.commands.system import GUARDS_S, NAMES, WINDOW_S, System, state_told
 from tests.simulation.loop import in_virtual_time
 
 ANSWER_LOST = Fate(effect_ms=1, answer_ms=None)
@@ -327,8 +327,8 @@ async def test_a_key_whose_owner_wrote_nothing_starts_afresh_when_its_window_has
     with pytest.raises(StoreUnavailable):
         await system.post()
     await asyncio.sleep(WINDOW_S)
-    assert await refused(posting(system)) == Refusal.PAYMENT_IN_PROGRESS  # the guard for clocks that differ
-    await asyncio.sleep(2)
+    assert await refused(posting(system)) == Refusal.PAYMENT_IN_PROGRESS  # the guards for clocks that differ
+    await asyncio.sleep(GUARDS_S)
     handled = await system.post()
     assert not handled.is_replay
     assert isinstance(state_told(handled), Settled)
@@ -340,7 +340,7 @@ async def test_a_payment_that_was_requested_and_never_tried_starts_afresh_under_
     system = System()
     system.records += [UNTROUBLED, LOST, LOST]
     assert await refused(posting(system)) == Refusal.LOG_UNAVAILABLE
-    await asyncio.sleep(WINDOW_S + 2)
+    await asyncio.sleep(WINDOW_S + GUARDS_S)
     await system.post()
     assert system.written == ["PaymentRequested", "PaymentTakenOver", *CHARGED[1:]]
     (charge,) = system.charges
@@ -365,7 +365,7 @@ async def test_an_attempt_without_its_request_is_told_when_the_request_is_made_g
     system.records += [LOST, LOST, UNTROUBLED]
     assert await refused(posting(system)) == Refusal.LOG_UNAVAILABLE
     assert await refused(posting(system)) == Refusal.PAYMENT_IN_PROGRESS
-    await asyncio.sleep(WINDOW_S + 2)
+    await asyncio.sleep(WINDOW_S + GUARDS_S)
     told = await system.post()
     assert system.written == ["AttemptStarted", "PaymentTakenOver", "PaymentRequested", "PaymentHandedOver"]
     system.reservations.forget()
@@ -393,7 +393,7 @@ async def test_of_two_claimants_the_faster_one_goes_on() -> None:
     system.rows.append(ANSWER_LOST)
     with pytest.raises(StoreUnavailable):
         await system.post()
-    await asyncio.sleep(WINDOW_S + 2)
+    await asyncio.sleep(WINDOW_S + GUARDS_S)
     posts = [posting(system, to=system.process()) for _ in range(20)]
     results = await asyncio.gather(*posts, return_exceptions=True)
     assert sum(isinstance(result, Handled) for result in results) == 1
@@ -407,12 +407,12 @@ async def test_a_take_over_that_was_not_acknowledged_contacts_nobody_and_the_nex
     system.rows.append(ANSWER_LOST)
     with pytest.raises(StoreUnavailable):
         await system.post()
-    await asyncio.sleep(WINDOW_S + 2)
+    await asyncio.sleep(WINDOW_S + GUARDS_S)
     system.records.append(LOST)
     with pytest.raises(AppendAmbiguous):
         await system.post()
     assert system.contacts == 0
-    await asyncio.sleep(WINDOW_S + 2)
+    await asyncio.sleep(WINDOW_S + GUARDS_S)
     assert isinstance(state_told(await system.post()), Settled)
     assert system.charges[0].charge.attempt_id.endswith("_3_1")
 
@@ -423,7 +423,7 @@ async def test_who_takes_over_and_finds_an_attempt_after_all_hands_it_on() -> No
     system = System()
     system.records += [UNTROUBLED, UNTROUBLED, ANSWER_LOST]
     assert await refused(posting(system)) == Refusal.LOG_UNAVAILABLE
-    await asyncio.sleep(WINDOW_S + 2)
+    await asyncio.sleep(WINDOW_S + GUARDS_S)
     blind = system.process(histories=MemoryHistories(system.log, system.clock, stale_ms=60_000))
     handled = await system.post(to=blind)
     state = state_told(handled)
@@ -440,7 +440,7 @@ async def test_a_hand_over_lets_the_next_owner_begin_at_once() -> None:
     system.rows.append(ANSWER_LOST)
     with pytest.raises(StoreUnavailable):
         await system.post()
-    await asyncio.sleep(WINDOW_S + 2)
+    await asyncio.sleep(WINDOW_S + GUARDS_S)
     system.configured = ()
     assert await refused(posting(system)) == Refusal.NO_ELIGIBLE_GATEWAY
     system.configured = gateways(*NAMES)
