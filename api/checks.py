@@ -80,6 +80,10 @@ class ProjectionCheck:
         marks = await self._watermarks()
         ends = await self._ends(PAYMENTS_TOPIC)
         behind = max((end - _reached(marks, partition) for partition, end in ends.items()), default=0)
+        if any(_reached(marks, partition) > end for partition, end in ends.items()):
+            return Proof(
+                ok=False, detail="the log is shorter than what was projected from it: records were lost"
+            )
         return Proof(
             ok=behind <= CAUGHT_UP_WITHIN, detail=f"{max(0, behind)} records behind where it is most"
         )

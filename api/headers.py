@@ -11,7 +11,7 @@ from infra.kafka.partition import PAYMENT_PARTITIONS
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.envelope import Position
 from schemas.errors import Refusal, Refused
-from schemas.http import looks_like_a_card_number
+from schemas.http import holds_a_card_number
 
 MAX_ATTRIBUTES = 16
 MAX_ATTRIBUTE_NAME = 64
@@ -24,7 +24,6 @@ _BARE_KEY = re.compile(r'[^"\\,;\x00-\x20\x7f-\xff]{1,255}')
 _QUOTED_KEY = re.compile(r'"((?:[^"\\\x00-\x20\x7f-\xff]|\\["\\]){1,255})"')
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 _TOKEN = re.compile(rf"{re.escape(PAYMENTS_TOPIC)}-([0-9]{{1,3}}):([0-9]{{1,18}})", re.ASCII)
-_CARD_NUMBER = re.compile(r"(?<![0-9A-Za-z])[2-6](?:[ -]?[0-9]){12,18}(?![0-9A-Za-z])")
 
 
 def values(scope: Scope, name: bytes) -> list[str]:
@@ -83,11 +82,6 @@ def _attribute(raw: bytes) -> str:
     if holds_a_card_number(value):
         raise Rejected(Fault.MALFORMED_HEADER, "An X-Context-* header must not hold a card number.")
     return value
-
-
-def holds_a_card_number(text: str) -> bool:
-    """Card numbers begin with 2 to 6 (ISO/IEC 7812); times in milliseconds, which look alike, begin with 1."""
-    return any(looks_like_a_card_number(match[0]) for match in _CARD_NUMBER.finditer(text))
 
 
 def request_id(scope: Scope) -> str | None:

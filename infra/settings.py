@@ -7,7 +7,9 @@ import msgspec
 from msgspec import Meta
 
 Positive = Annotated[int, Meta(ge=1)]
-Address = Annotated[str, Meta(pattern=r"^[^\s:]+:[0-9]{1,5}$")]
+Address = Annotated[
+    str, Meta(pattern=r"^[^\s:]+:([1-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$")
+]
 DEFAULT_ADMIN_KEY = "dev-internal-key"
 
 
@@ -18,8 +20,10 @@ class BadSetting(SystemExit):
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Variables have the upper-case names of the fields. Durations are in the unit of their suffix."""
 
-    database_url: str = "postgres://postgres:postgres@localhost:5432/payments_gateway"
-    redis_url: str = "redis://127.0.0.1:6379/"
+    database_url: Annotated[str, Meta(pattern=r"^postgres(ql)?://.+/.+")] = (
+        "postgres://postgres:postgres@localhost:5432/payments_gateway"
+    )
+    redis_url: Annotated[str, Meta(pattern=r"^(rediss?|unix)://")] = "redis://127.0.0.1:6379/"
     kafka_bootstrap_servers: str = "localhost:9092"
     bind_addr: Address = "0.0.0.0:3000"
     app_env: Literal["development", "production"] = "development"
@@ -60,6 +64,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         settings = msgspec.convert(given, cls, strict=False)
         if settings.app_env == "production" and settings.internal_api_key == DEFAULT_ADMIN_KEY:
             raise BadSetting("INTERNAL_API_KEY: the default key is refused in production")
+        if settings.drain_timeout_s * 1000 < settings.retry_latency_budget_ms + settings.gateway_timeout_ms:
+            raise BadSetting(
+                "DRAIN_TIMEOUT_S: is less than one payment may take, so that a restart would cut it off"
+            )
         return settings
 
     @property

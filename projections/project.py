@@ -17,7 +17,7 @@ from schemas.base import Event
 from schemas.codec import decode
 from schemas.envelope import Position, Recorded
 from schemas.errors import Unreadable
-from schemas.ids import PaymentId
+from schemas.ids import PaymentId, is_payment_id
 from schemas.views import DeadLetter, PaymentHistory, Watermark
 
 GAP_CHUNK = 2000
@@ -242,6 +242,8 @@ def _read(record: RawRecord, refusal: str | None) -> tuple[RawRecord, Recorded[E
     recorded = decode(record.value, record.headers, position, record.timestamp)
     if record.key != recorded.envelope.aggregate_id.encode():
         raise Unreadable("its key is not its subject")
+    if not is_payment_id(recorded.envelope.aggregate_id):
+        raise Unreadable("its subject is no payment id")
     return record, recorded
 
 

@@ -8,6 +8,8 @@ class ReservationStoreAdopted(Event, frozen=True, kw_only=True):
 
     system_identifier: str
     timeline: int
+    database: int = 0
+    """The database's own number in its cluster (its OID)."""
 
 
 ConfigurationEvent = ReservationStoreAdopted

@@ -3,6 +3,9 @@
 The agent's part is in `streams/agent.py`. No tables, no `group_by`, no producer: Faust only brings the records.
 """
 
+import tempfile
+from pathlib import Path
+
 import faust
 
 from infra.settings import Settings
@@ -23,6 +26,8 @@ def make_app(settings: Settings) -> faust.App:
         autodiscover=False,
         web_enabled=False,
         store="memory://",
+        datadir=Path(tempfile.gettempdir())
+        / "payments-gateway-faust",  # it makes one, and puts nothing there
         # `exactly_once` repeats records all the same (faust-streaming#177, #517): the sinks make it once.
         processing_guarantee="at_least_once",
         consumer_auto_offset_reset="earliest",

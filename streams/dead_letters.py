@@ -7,6 +7,7 @@ from infra.kafka.topics import DEAD_LETTERS_TOPIC
 from schemas.views import DeadLetter
 
 LARGEST_VALUE = 900_000
+LARGEST_HEADERS = 50_000
 """A broker takes a megabyte. What is larger stays where it is; the letter says where."""
 
 
@@ -20,8 +21,9 @@ class KafkaDeadLetters:
 
     def _message(self, letter: DeadLetter) -> Message:
         value, position = letter.value or b"", letter.position
+        size = sum(len(name) + len(text or b"") for name, text in letter.headers)
         headers = [
-            *letter.headers,
+            *(letter.headers if size <= LARGEST_HEADERS else ()),
             ("dl_reader", self._reader),
             ("dl_reason", letter.reason.encode()),
             ("dl_topic", position.topic.encode()),

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 
+import asyncpg
 import faust
 import structlog
 from faust.contrib.asgi import faust_app_running
@@ -64,6 +65,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         web = await serve(address, lambda: patience.waiting_for or watchdog.complaint, registry)
         stack.push_async_callback(web.cleanup)
 
+        await patiently(lambda: catch_up(projection, reader, views))
         await stack.enter_async_context(faust_app_running(app, stop_timeout=STOP_WITHIN_S))
         log.info("projection worker runs", worker=settings.projection_consumer_name)
         await first_to_end(
@@ -76,6 +78,19 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         if app.crash_reason is not None:
             raise app.crash_reason
         log.info("projection worker leaves", worker=settings.projection_consumer_name)
+
+
+async def catch_up(projection: Projection, reader: LogReader, views: PaymentViews) -> None:
+    """Take in what lies between the watermarks and the end of the log, whatever offsets the group has committed.
+
+    A store that was emptied or restored is behind them, and Faust would bring nothing to fill the gap from. The last
+    record of a partition is enough: all that is missing before it is fetched first.
+    """
+    marks = await views.watermarks()
+    for partition, end in (await reader.end_offsets(PAYMENTS_TOPIC)).items():
+        mark = marks.get((PAYMENTS_TOPIC, partition))
+        if end > (mark.next_offset if mark else 0):
+            await projection.absorb(await reader.read(PAYMENTS_TOPIC, partition, end - 1, end))
 
 
 def _assigned(app: faust.App) -> list[int]:
@@ -94,7 +109,7 @@ async def _keep_partitions_ahead(database: Database) -> None:
     while True:
         try:
             made = await make_month_partitions(database)
-        except StoreUnavailable as error:
+        except (StoreUnavailable, asyncpg.PostgresError) as error:  # there is the default partition
             log.warning("no partitions made ahead", reason=str(error))
             await asyncio.sleep(AN_HOUR_S)
         else:

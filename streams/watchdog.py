@@ -102,5 +102,9 @@ class Watchdog:
             return self.blind
         if self._looked_at_ms is None or self._elapsed_ms() - self._looked_at_ms > STALLED_AFTER_MS:
             return "has not looked for a while"
+        if beyond := [
+            p for p, progress in self.progress.items() if progress.next_offset > progress.end_offset
+        ]:
+            return f"the log is shorter than what was projected from it, in partitions {beyond}: records were lost"
         stalled = self.stalled()
         return f"stalled partitions: {', '.join(map(str, stalled))}" if stalled else None

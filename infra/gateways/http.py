@@ -137,7 +137,7 @@ def _doubt(error: Exception) -> InDoubt:
     match error:
         case TimeoutError():
             return InDoubt(reason="read_timeout")
-        case aiohttp.ClientPayloadError():
+        case aiohttp.ClientPayloadError() | aiohttp.ClientResponseError():
             return InDoubt(reason="unreadable_answer")
         case aiohttp.ClientError() | OSError():
             return InDoubt(reason="connection_lost")

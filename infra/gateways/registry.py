@@ -5,6 +5,8 @@ from pathlib import Path
 
 import msgspec
 
+from infra.clock import SystemClock
+from infra.gateways.certain import CertainGateway
 from infra.gateways.http import GatewayHttp
 from infra.gateways.simulated import SimulatedGateway
 from infra.settings import BadSetting, Settings
@@ -27,9 +29,12 @@ class GatewayRegistry:
         self._configurations = tuple(configurations)
         self._policy = policy
         self._http = {c.id: GatewayHttp(c.base_url, c.max_concurrent_calls) for c in self._configurations}
-        self._gateways = {id_: SimulatedGateway(http) for id_, http in self._http.items()}
+        elapsed_ms = SystemClock().elapsed_ms
+        self._gateways = {
+            id_: CertainGateway(SimulatedGateway(http), elapsed_ms) for id_, http in self._http.items()
+        }
 
-    def __getitem__(self, gateway: GatewayId) -> SimulatedGateway:
+    def __getitem__(self, gateway: GatewayId) -> CertainGateway:
         return self._gateways[gateway]
 
     def gateways(self) -> tuple[GatewayConfiguration, ...]:

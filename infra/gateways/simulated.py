@@ -1,9 +1,10 @@
 """The adapter that speaks the simulator's wire: one JSON exchange per charge, by our own reference."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from infra.gateways.http import Answer, GatewayHttp
 from schemas.base import Value
@@ -21,6 +22,8 @@ from schemas.outcome import (
     Succeeded,
 )
 
+T = TypeVar("T")
+
 LOOK_UP_TIMEOUT_MS = 2_000
 
 BLAME_BY_SOURCE: dict[str, Blame] = {
@@ -35,28 +38,48 @@ BLAME_BY_SOURCE: dict[str, Blame] = {
 BLAME_BY_REASON: dict[str, Blame] = {"payment_risk_check_failed": "risk", "compliance_violation": "risk"}
 
 
+# What a gateway says goes on the log for ever: it is short, printable, and has no room for a card number.
+_Reference = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)")]
+_Word = Annotated[str, Meta(pattern=r"^[A-Za-z_]{1,64}$(?!\n)")]
+_Url = Annotated[str, Meta(pattern=r"^[!-~]{1,2048}$(?!\n)")]
+
+
 class _Decline(Value, frozen=True, kw_only=True):
-    code: str
-    source: str
-    reason: str
+    code: _Word
+    source: _Word
+    reason: _Word
+
+
+class _NextAction(Value, frozen=True, kw_only=True):
+    type: Literal["upi_intent", "redirect"]
+    url: _Url
 
 
 class _Charge(Value, frozen=True, kw_only=True):
-    id: str
-    reference: str
+    id: _Reference
+    reference: _Reference
     status: Literal["captured", "declined", "pending", "voided", "refunded"]
     amount_minor: int
     currency: str
     decline: _Decline | None = None
-    next_action: NextAction | None = None
+    next_action: _NextAction | None = None
 
 
-class _Status(Value, frozen=True, kw_only=True):
-    status: str
+class _Compensation(Value, frozen=True, kw_only=True):
+    status: Literal["burned", "voided", "refunded", "declined"]
+
+
+class _Fault(Value, frozen=True, kw_only=True):
+    code: str
+
+
+class _Problem(Value, frozen=True, kw_only=True):
+    error: _Fault
 
 
 _charge_decoder = msgspec.json.Decoder(_Charge)
-_status_decoder = msgspec.json.Decoder(_Status)
+_compensation_decoder = msgspec.json.Decoder(_Compensation)
+_problem_decoder = msgspec.json.Decoder(_Problem)
 _encoder = msgspec.json.Encoder()
 
 _REJECTED = Decline(code="rejected_by_gateway", blame="caller", retryable=False)
@@ -88,20 +111,24 @@ class SimulatedGateway:
             return Unreachable(reason=answer.reason)
         if answer.status == 404:
             return NotFound()
-        charge = _decoded(answer)
+        charge = _read(_charge_decoder, answer)
         if charge is None or charge.reference != reference:
             return Unreachable(reason="unreadable_answer")
         return Found(outcome=_found(charge), amount_minor=charge.amount_minor, currency=charge.currency)
 
     async def cancel(self, reference: AttemptId) -> Compensation:
-        status = await self._settle(reference, "cancel")
-        return status if isinstance(status, Unreachable) else Cancelled(was_charged=status == "voided")
+        settled = await self._settle(reference, "cancel")
+        if isinstance(settled, Unreachable):
+            return settled
+        return Cancelled(was_charged=settled.status in ("voided", "refunded"))
 
     async def refund(self, reference: AttemptId) -> Compensation:
-        status = await self._settle(reference, "refund")
-        return status if isinstance(status, Unreachable) else Refunded()
+        settled = await self._settle(reference, "refund")
+        if isinstance(settled, Unreachable):
+            return settled
+        return Refunded() if settled.status == "refunded" else Unreachable(reason=f"it is {settled.status}")
 
-    async def _settle(self, reference: AttemptId, how: str) -> str | Unreachable:
+    async def _settle(self, reference: AttemptId, how: str) -> _Compensation | Unreachable:
         """Both are idempotent at the gateway, so that an answer that was lost may be asked for again."""
         answer = await self._http.call(
             "POST", f"/charges/{reference}/{how}", body=b"{}", timeout_ms=LOOK_UP_TIMEOUT_MS
@@ -110,20 +137,19 @@ class SimulatedGateway:
             return Unreachable(reason=answer.reason)
         if answer.status != 200:
             return Unreachable(reason=f"status {answer.status}")
-        try:
-            return _status_decoder.decode(answer.body).status
-        except msgspec.DecodeError:
-            return Unreachable(reason="unreadable_answer")
+        return _read(_compensation_decoder, answer) or Unreachable(reason="unreadable_answer")
 
 
 def _outcome(answer: Answer, charge: Charge) -> Outcome:
     if answer.status == 429:
         return Declined(decline=_BUSY)  # on this wire always before any effect
+    if answer.status == 409 and _is_burned(answer):
+        return NotSent(reason="burned")
     if answer.status in (400, 401, 403, 404, 422):
         return Declined(decline=_REJECTED)
     if answer.status != 200:
         return InDoubt(reason="server_error", http_status=answer.status)
-    found = _decoded(answer)
+    found = _read(_charge_decoder, answer)
     if found is None:
         return InDoubt(reason="unreadable_answer", http_status=answer.status)
     said = (found.reference, found.amount_minor, found.currency)
@@ -139,8 +165,11 @@ def _found(charge: _Charge) -> Outcome:
         case "declined" if charge.decline is not None:
             return Declined(decline=_decline(charge.decline), gateway_reference=charge.id)
         case "pending":
-            action = charge.next_action or NextAction(type="upi_collect")
-            return AwaitingCustomer(gateway_reference=charge.id, next_action=action)
+            action = charge.next_action
+            next_action = (
+                NextAction(type=action.type, url=action.url) if action else NextAction(type="upi_collect")
+            )
+            return AwaitingCustomer(gateway_reference=charge.id, next_action=next_action)
         case "voided" | "refunded":
             return NotSent(reason="burned")
         case _:
@@ -158,10 +187,14 @@ def _decline(decline: _Decline) -> Decline:
     )
 
 
-def _decoded(answer: Answer) -> _Charge | None:
-    """None for anything but a charge with an id: a 200 alone proves nothing."""
+def _is_burned(answer: Answer) -> bool:
+    problem = _read(_problem_decoder, answer)
+    return problem is not None and problem.error.code == "reference_burned"
+
+
+def _read(decoder: msgspec.json.Decoder[T], answer: Answer) -> T | None:
+    """None for anything that is not what the decoder is for: a status alone proves nothing."""
     try:
-        charge = _charge_decoder.decode(answer.body)
-    except msgspec.DecodeError:
+        return decoder.decode(answer.body)
+    except (ValueError, RecursionError):  # msgspec's errors and those of UTF-8 are ValueErrors
         return None
-    return charge if charge.id else None

@@ -28,12 +28,18 @@ class KafkaAdoptions:
             except Unreadable:
                 continue
             if isinstance(event, ReservationStoreAdopted):
-                newest = StoreIdentity(system_identifier=event.system_identifier, timeline=event.timeline)
+                newest = StoreIdentity(
+                    system_identifier=event.system_identifier,
+                    timeline=event.timeline,
+                    database=event.database,
+                )
         return newest
 
     async def append(self, identity: StoreIdentity) -> None:
         event = ReservationStoreAdopted(
-            system_identifier=identity.system_identifier, timeline=identity.timeline
+            system_identifier=identity.system_identifier,
+            timeline=identity.timeline,
+            database=identity.database,
         )
         event_id = self._clock.event_id()
         envelope = Envelope(

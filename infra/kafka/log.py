@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 
+import structlog
 from aiokafka.structs import RecordMetadata
 
 from infra.kafka.partition import partition_for
 from infra.kafka.producer import Publisher
 from schemas.codec import PAYMENTS_TOPIC, encode
 from schemas.envelope import Outgoing, Position, Recorded, acknowledged
+from schemas.errors import AppendAmbiguous
 from schemas.payment import PaymentEvent
+
+log = structlog.get_logger(__name__)
 
 
 class KafkaLog:
@@ -24,7 +28,13 @@ class KafkaLog:
         messages = [(key.encode(), *encode(outgoing)) for outgoing in events]
         metadata = await self._publisher.publish(PAYMENTS_TOPIC, partition_for(key), messages)
         recorded = [_recorded(outgoing, place) for outgoing, place in zip(events, metadata, strict=True)]
-        return acknowledged(recorded)
+        try:
+            return acknowledged(recorded)
+        except AppendAmbiguous as error:
+            log.warning(
+                "an append does not count", reason=str(error)
+            )  # many of these: the brokers' clock is off
+            raise
 
 
 def _recorded(outgoing: Outgoing[PaymentEvent], metadata: RecordMetadata) -> Recorded[PaymentEvent]:

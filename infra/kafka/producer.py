@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
+from infra.metrics import APPENDS, PRODUCERS_REPLACED
 from schemas.codec import Headers
 from schemas.errors import AppendAmbiguous, LogUnavailable
 
@@ -24,6 +25,8 @@ Message = tuple[bytes | None, bytes, Headers]
 """Key, value, headers."""
 
 _OPEN_TIMEOUT_S = 5.0
+_MISSES_MAX = 5
+"""One partition without a leader is not the producer's fault; so many misses in a row are."""
 _REOPEN_DELAYS_S = (0.1, 0.25, 0.5, 1.0)
 
 
@@ -34,7 +37,9 @@ class Publisher:
         self._producer: AIOKafkaProducer | None = None
         self._opened = asyncio.Event()
         self._reopening: asyncio.Task[None] | None = None
-        self.replaced = 0
+        self._abandoning: asyncio.Task[None] | None = None
+        self._acknowledged_in_all = 0
+        self._missed_in_a_row = 0
 
     async def start(self) -> None:
         """Returns when the broker answers or 5 s have passed; goes on trying by itself after that."""
@@ -62,7 +67,7 @@ class Publisher:
 
         Raises LogUnavailable if nothing was handed to the producer, else AppendAmbiguous.
         """
-        producer = None
+        producer, acknowledged_before = None, self._acknowledged_in_all
         sent: list[asyncio.Future[RecordMetadata]] = []
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -75,11 +80,19 @@ class Publisher:
                     with suppress(KafkaError):
                         await future
         except (TimeoutError, KafkaError) as error:
-            self._replace(producer)
+            self._missed_in_a_row += 1
+            if self._acknowledged_in_all == acknowledged_before or self._missed_in_a_row >= _MISSES_MAX:
+                self._replace(producer)
             if not sent:
+                APPENDS.labels("unavailable").inc()
                 raise LogUnavailable("the broker does not answer") from error
+            APPENDS.labels("ambiguous").inc()
             raise AppendAmbiguous(f"not acknowledged within {self._timeout_s:g} s") from error
-        return [self._acknowledged(future, producer) for future in sent]
+        acknowledged = [self._acknowledged(future, producer) for future in sent]
+        self._acknowledged_in_all += 1
+        self._missed_in_a_row = 0
+        APPENDS.labels("acknowledged").inc()
+        return acknowledged
 
     def _acknowledged(
         self, future: "asyncio.Future[RecordMetadata]", producer: AIOKafkaProducer
@@ -88,6 +101,7 @@ class Publisher:
         if error is None:
             return future.result()
         self._replace(producer)
+        APPENDS.labels("ambiguous").inc()
         raise AppendAmbiguous(f"{type(error).__name__} from the broker") from error
 
     def _replace(self, producer: AIOKafkaProducer | None) -> None:
@@ -99,9 +113,9 @@ class Publisher:
 
     async def _reopen(self, broken: AIOKafkaProducer | None) -> None:
         if broken is not None:
-            self.replaced += 1
-            log.warning("producer abandoned: an acknowledgement did not come", replaced=self.replaced)
-            await _abandon(broken)
+            PRODUCERS_REPLACED.inc()
+            log.warning("producer abandoned: an acknowledgement did not come")
+            self._abandoning = asyncio.create_task(_abandon(broken))
         attempt = 0
         while self._producer is None:
             try:
@@ -138,8 +152,8 @@ async def _abandon(producer: AIOKafkaProducer) -> None:
     """`stop()` would first flush what the producer holds, perhaps for ever; what is held is ambiguous and must not be
     sent later than it has to, so the sender is closed under it. aiokafka has no public way to do that."""
     producer._closed = True
-    with suppress(TimeoutError, KafkaError, OSError):
-        async with asyncio.timeout(_OPEN_TIMEOUT_S):
-            if producer._sender is not None:
-                await producer._sender.close()
-            await producer.client.close()
+    closings = [producer._sender.close()] if producer._sender is not None else []
+    for closing in (*closings, producer.client.close()):
+        with suppress(TimeoutError, KafkaError, OSError):
+            async with asyncio.timeout(_OPEN_TIMEOUT_S):
+                await closing

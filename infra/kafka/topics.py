@@ -56,7 +56,7 @@ async def make_topics(settings: Settings, topics: Iterable[Topic] = TOPICS) -> l
             await admin.start()
             made = [topic.name for topic in topics if await _make(admin, topic, settings)]
             for topic in topics:
-                await _check(admin, topic)
+                await _check(admin, topic, settings)
             await _warm_up(admin, settings.projection_consumer_group)
             return made
     except (TimeoutError, KafkaError, OSError) as error:
@@ -71,14 +71,7 @@ async def _make(admin: AIOKafkaAdminClient, topic: Topic, settings: Settings) ->
         name=topic.name,
         num_partitions=topic.partitions,
         replication_factor=settings.kafka_replication_factor,
-        topic_configs={
-            "message.timestamp.type": "LogAppendTime",
-            "cleanup.policy": "delete",
-            "retention.ms": str(topic.retention_ms),
-            "retention.bytes": "-1",
-            "min.insync.replicas": str(settings.kafka_min_insync_replicas),
-            "unclean.leader.election.enable": "false",
-        },
+        topic_configs=_configuration(topic, settings),
     )
     response = await admin.create_topics([new])
     ((_, code, *message),) = response.topic_errors
@@ -88,7 +81,18 @@ async def _make(admin: AIOKafkaAdminClient, topic: Topic, settings: Settings) ->
     return bool(code == 0)
 
 
-async def _check(admin: AIOKafkaAdminClient, topic: Topic) -> None:
+def _configuration(topic: Topic, settings: Settings) -> dict[str, str]:
+    return {
+        "message.timestamp.type": "LogAppendTime",
+        "cleanup.policy": "delete",
+        "retention.ms": str(topic.retention_ms),
+        "retention.bytes": "-1",
+        "min.insync.replicas": str(settings.kafka_min_insync_replicas),
+        "unclean.leader.election.enable": "false",
+    }
+
+
+async def _check(admin: AIOKafkaAdminClient, topic: Topic, settings: Settings) -> None:
     """Wait for the leaders of a topic, and refuse one that is not as it has to be."""
     while True:
         (found,) = await admin.describe_topics([topic.name])
@@ -102,7 +106,7 @@ async def _check(admin: AIOKafkaAdminClient, topic: Topic) -> None:
         )
     (response,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic.name)])
     configuration = {name: value for name, value, *_ in response.resources[0][4]}
-    for name, needed in {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete"}.items():
+    for name, needed in _configuration(topic, settings).items():
         if configuration.get(name) != needed:
             raise WrongTopic(f"{topic.name} has {name}={configuration.get(name)}; it must be {needed}")
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -34,11 +35,15 @@ class Entry(Value, frozen=True, kw_only=True):
     charge: Charge
     outcome: Outcome
     at_ms: float
-    is_compensated: bool = False
+    given_back_by: Literal["void", "refund"] | None = None
 
     @property
     def is_captured(self) -> bool:
-        return isinstance(self.outcome, Succeeded) and not self.is_compensated
+        return isinstance(self.outcome, Succeeded) and self.given_back_by is None
+
+    @property
+    def told(self) -> Outcome:
+        return self.outcome if self.given_back_by is None else NotSent(reason="burned")
 
 
 class Contact(Value, frozen=True, kw_only=True):
@@ -67,29 +72,32 @@ class Ledger:
             self.entries[reference] = Entry(
                 charge=charge, outcome=self._latent(reference), at_ms=self._clock.elapsed_ms()
             )
-        return self.entries[reference].outcome
+        return self.entries[reference].told
 
     def look_up(self, reference: AttemptId) -> LookUp:
         entry = self.entries.get(reference)
         if entry is None:
             return NotFound()
         return Found(
-            outcome=entry.outcome, amount_minor=entry.charge.amount_minor, currency=entry.charge.currency
+            outcome=entry.told, amount_minor=entry.charge.amount_minor, currency=entry.charge.currency
         )
 
     def cancel(self, reference: AttemptId) -> Compensation:
-        self._burnt.add(reference)
-        return Cancelled(was_charged=self._compensate(reference))
+        entry = self.entries.get(reference)
+        if entry is None:
+            self._burnt.add(reference)
+            return Cancelled(was_charged=False)
+        if entry.given_back_by is None and isinstance(entry.outcome, Succeeded | AwaitingCustomer):
+            entry = self.entries[reference] = replace(entry, given_back_by="void")
+        return Cancelled(was_charged=entry.given_back_by == "void")
 
     def refund(self, reference: AttemptId) -> Compensation:
-        return Refunded() if self._compensate(reference) else Unreachable(reason="nothing was charged")
-
-    def _compensate(self, reference: AttemptId) -> bool:
         entry = self.entries.get(reference)
-        if entry is None or not isinstance(entry.outcome, Succeeded):
-            return False
-        self.entries[reference] = replace(entry, is_compensated=True)
-        return True
+        if entry is not None and entry.is_captured:
+            entry = self.entries[reference] = replace(entry, given_back_by="refund")
+        if entry is None or entry.given_back_by != "refund":
+            return Unreachable(reason="there is nothing to give back")
+        return Refunded()
 
 
 class CallFate(Fate, frozen=True, kw_only=True):

@@ -7,12 +7,15 @@ the reservations has reached the end that the log had then.
 """
 
 import asyncio
+import contextvars
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
 
-from infra.postgres.database import Database
+from infra.postgres import queries
+from infra.postgres.database import Database, describe
 from schemas.base import Value
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.envelope import LONGEST_WINDOW_MS
@@ -25,18 +28,16 @@ SKEW_MS = 2_000
 _RETRY_S = 1.0
 _CATCH_UP_POLL_S = 0.05
 
-_IDENTITY = """
-SELECT system_identifier::text,
-       ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int AS timeline
-FROM pg_control_system()
-"""
+_SQL = queries.load(Path(__file__).with_suffix(".sql"))
 
 
 class StoreIdentity(Value, frozen=True, kw_only=True):
-    """A fail-over or a restored backup changes the timeline; another cluster has another identifier."""
+    """A fail-over or a restored backup changes the timeline; another cluster has another identifier, another database
+    in it another number."""
 
     system_identifier: str
     timeline: int
+    database: int
 
 
 class Adoptions(Protocol):
@@ -66,6 +67,7 @@ class Admission:
         self._wait_s = (longest_window_ms + SKEW_MS) / 1000
         self._adopted: StoreIdentity | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._flushed = 0
         self.detail = "starting"
 
     @property
@@ -73,7 +75,8 @@ class Admission:
         return self._adopted is not None
 
     def start(self) -> None:
-        self._opening = asyncio.create_task(self._open())
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self._open(), context=contextvars.Context())
 
     async def stop(self) -> None:
         if self._opening is not None:
@@ -84,12 +87,18 @@ class Admission:
         """For each new connection of the reservations' pool. Raises StoreUnavailable while admission is closed."""
         if self._adopted is None:
             raise StoreUnavailable(f"no payments are admitted yet: {self.detail}")
-        found = _identity(await connection.fetchrow(_IDENTITY))
-        if found != self._adopted:
+        try:
+            row = await connection.fetchrow(_SQL.identity)
+        except BaseException:
+            connection.terminate()  # the pool would wait without limit for a hung one to be closed
+            raise
+        found = _identity(row)
+        if found != self._adopted or row["flushed"] < self._flushed:
             log.error("another Postgres answers: admission is closed", was=self._adopted, found=found)
             self._adopted = None
             self.start()
             raise StoreUnavailable("another Postgres answers: admission is closed")
+        self._flushed = row["flushed"]
 
     async def _open(self) -> None:
         while True:
@@ -100,10 +109,16 @@ class Admission:
                 return
             except Unavailable as error:
                 self.detail = str(error)
-                await asyncio.sleep(_RETRY_S)
+            except (
+                Exception
+            ) as error:  # a standby, missing tables, a wrong password: it may be mended while we run
+                self.detail = describe(error)
+                log.error("payments cannot be admitted", reason=self.detail)
+            await asyncio.sleep(_RETRY_S)
 
     async def _adopt(self) -> StoreIdentity:
-        identity = _identity((await self._database.fetch(_IDENTITY))[0])
+        (row,) = await self._database.fetch(_SQL.identity)
+        identity = _identity(row)
         known = await self._adoptions.newest()
         ends = await self._end_offsets()
         # Also with an empty log: a forgotten owner's first record may be on its way.
@@ -117,6 +132,7 @@ class Admission:
         await self._catch_up(ends)
         if identity != known:
             await self._adoptions.append(identity)
+        self._flushed = row["flushed"]
         return identity
 
     async def _catch_up(self, ends: Mapping[int, int]) -> None:
@@ -137,4 +153,6 @@ def _behind(ends: Mapping[int, int], watermarks: Mapping[tuple[str, int], Waterm
 
 
 def _identity(row: Any) -> StoreIdentity:
-    return StoreIdentity(system_identifier=row["system_identifier"], timeline=row["timeline"])
+    return StoreIdentity(
+        system_identifier=row["system_identifier"], timeline=row["timeline"], database=row["database"]
+    )

@@ -99,9 +99,17 @@ class Database:
                     connection.terminate()
                     raise
                 finally:
-                    await self._pool.release(connection)
+                    await self._release(connection)
         except _FAILURES as error:
             raise StoreUnavailable(describe(error)) from error
+
+    async def _release(self, connection: Connection) -> None:
+        """The pool resets a connection without a limit of its own; a hung one must not keep its place."""
+        try:
+            await self._pool.release(connection)
+        except BaseException:
+            connection.terminate()
+            raise
 
 
 def describe(error: BaseException) -> str:

@@ -8,6 +8,7 @@ import asyncio
 from pathlib import Path
 
 import asyncpg
+import structlog
 
 from infra.clock import SystemClock
 from infra.postgres import queries
@@ -18,6 +19,8 @@ from schemas.reservation import Claimed, Held, Reservation, Reserved
 
 CLOCK_GUARD_MS = 2_000
 """Brokers' clocks may differ from one another and from Postgres's by less than this (production runs NTP)."""
+
+log = structlog.get_logger(__name__)
 
 _SQL = queries.load(Path(__file__).with_suffix(".sql"))
 _BATCH_SIZE = 256
@@ -66,9 +69,9 @@ class PostgresReservations:
                 await self._reserve_all(batch)
             except StoreUnavailable as error:
                 _fail(batch, error)
-            except BaseException as error:
-                _fail(batch, StoreUnavailable(f"reservation interrupted: {type(error).__name__}"))
-                raise
+            except Exception as error:  # of this batch only: those behind it are waiting
+                log.exception("a batch of reservations failed")
+                _fail(batch, StoreUnavailable(f"reservation failed: {type(error).__name__}"))
 
     async def _reserve_all(self, batch: list[_Waiting]) -> None:
         wishes = [wish for wish, _ in batch]

@@ -203,6 +203,20 @@ async def test_a_worker_that_is_killed_in_the_middle_counts_nothing_twice_and_lo
     await world.assert_rows_equal_a_fold_of_the_topic()
 
 
+async def test_a_store_that_was_emptied_is_filled_again_whatever_the_group_has_committed(
+    world: World,
+) -> None:
+    await world.tell(60)
+    world.start()
+    await world.reaches_the_end()
+    world.signal(signal.SIGTERM)
+    await world.database.fetch("TRUNCATE payments, attempts, routing_decisions, reservations, watermarks")
+
+    world.start()
+    await world.reaches_the_end()
+    await world.assert_rows_equal_a_fold_of_the_topic()
+
+
 async def test_a_worker_goes_on_within_seconds_of_its_death_and_leaves_at_once_when_asked(
     world: World,
 ) -> None:

@@ -1,0 +1,22 @@
+"""What the adapters count, in the process's default registry. No label ever comes from a request."""
+
+from prometheus_client import Counter, Histogram
+
+GATEWAY_CALLS = Counter(
+    "payments_gateway_charges_total", "Charges by gateway and what they came to.", ["gateway", "outcome"]
+)
+GATEWAY_SECONDS = Histogram(
+    "payments_gateway_charge_seconds",
+    "How long gateways take to answer a charge.",
+    ["gateway"],
+    buckets=(0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2.5, 5, 10),
+)
+APPENDS = Counter(
+    "payments_gateway_appends_total",
+    "Appends to the log: acknowledged, ambiguous (what became of them is not known) or unavailable.",
+    ["result"],
+)
+PRODUCERS_REPLACED = Counter(
+    "payments_gateway_producers_replaced_total",
+    "Producers that were given up because nothing was acknowledged.",
+)

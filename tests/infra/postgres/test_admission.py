@@ -1,0 +1,127 @@
+"""Whether a Postgres is believed: the adopted one at once, any other only when no forgotten owner can write."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from infra.local.stack import Stack
+from infra.postgres.admission import SKEW_MS, Admission, StoreIdentity
+from infra.postgres.database import Database
+from infra.postgres.migrate import migrate
+from schemas.codec import PAYMENTS_TOPIC
+from schemas.errors import StoreUnavailable
+from schemas.views import Watermark
+
+pytestmark = pytest.mark.integration
+WINDOW_MS = 300
+WAIT_S = (WINDOW_MS + SKEW_MS) / 1000
+
+
+class Adoptions:
+    def __init__(self, *adopted: StoreIdentity) -> None:
+        self.adopted = list(adopted)
+
+    async def newest(self) -> StoreIdentity | None:
+        return self.adopted[-1] if self.adopted else None
+
+    async def append(self, identity: StoreIdentity) -> None:
+        self.adopted.append(identity)
+
+
+@pytest.fixture
+async def database(stack: Stack) -> AsyncIterator[Database]:
+    await migrate(stack.env["DATABASE_URL"])
+    database = await Database.connect(stack.env["DATABASE_URL"])
+    yield database
+    await database.close()
+
+
+class Gate:
+    """An admission over one partition of a pretended log."""
+
+    def __init__(self, database: Database, adoptions: Adoptions, end: int = 0, projected: int = 0) -> None:
+        self.end, self.projected = end, projected
+        self.admission = Admission(
+            database, adoptions, self._ends, self._watermarks, longest_window_ms=WINDOW_MS
+        )
+
+    async def _ends(self) -> dict[int, int]:
+        return {0: self.end}
+
+    async def _watermarks(self) -> dict[tuple[str, int], Watermark]:
+        return {(PAYMENTS_TOPIC, 0): Watermark(next_offset=self.projected, last_stamp_ms=0)}
+
+    async def opens_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                while not self.admission.is_open:  # noqa: ASYNC110  # it has no event
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            return False
+        return True
+
+
+async def test_the_first_postgres_of_an_empty_log_is_adopted_at_once_and_recorded(database: Database) -> None:
+    adoptions = Adoptions()
+    gate = Gate(database, adoptions)
+    gate.admission.start()
+    assert await gate.opens_within(1)
+    assert len(adoptions.adopted) == 1
+    again = Gate(database, adoptions, end=5, projected=5)
+    again.admission.start()
+    assert await again.opens_within(1)
+    assert len(adoptions.adopted) == 1
+
+
+@pytest.mark.parametrize("known, end", [((), 5), (("other",), 5), (("other",), 0)])
+async def test_an_unknown_postgres_is_adopted_only_when_no_forgotten_owner_can_write(
+    database: Database, known: tuple[str, ...], end: int
+) -> None:
+    others = [StoreIdentity(system_identifier=name, timeline=1, database=1) for name in known]
+    adoptions = Adoptions(*others)
+    gate = Gate(database, adoptions, end=end, projected=end)
+    gate.admission.start()
+    assert not await gate.opens_within(WAIT_S - 0.3)
+    assert await gate.opens_within(1.5)
+    assert adoptions.adopted[-1] not in others
+
+
+async def test_nothing_is_admitted_before_the_projection_has_reached_the_end_of_the_log(
+    database: Database,
+) -> None:
+    adoptions = Adoptions()
+    first = Gate(database, adoptions)
+    first.admission.start()
+    assert await first.opens_within(1)
+    gate = Gate(database, adoptions, end=9, projected=3)
+    gate.admission.start()
+    assert not await gate.opens_within(0.4)
+    assert "6 records" in gate.admission.detail
+    gate.projected = 9
+    assert await gate.opens_within(1)
+
+
+async def test_a_connection_is_refused_until_admission_is_open_and_when_it_leads_elsewhere(
+    stack: Stack, database: Database
+) -> None:
+    adoptions = Adoptions()
+    gate = Gate(database, adoptions)
+    reservations = await Database.connect(
+        stack.env["DATABASE_URL"], min_size=0, max_size=1, on_connect=gate.admission.verify
+    )
+    with pytest.raises(StoreUnavailable):
+        await reservations.fetch("SELECT 1")
+    gate.admission.start()
+    assert await gate.opens_within(1)
+    await reservations.fetch("SELECT 1")
+    await reservations.close()
+
+    gate.admission._adopted = StoreIdentity(system_identifier="other", timeline=1, database=1)
+    elsewhere = await Database.connect(
+        stack.env["DATABASE_URL"], min_size=0, max_size=1, on_connect=gate.admission.verify
+    )
+    with pytest.raises(StoreUnavailable):
+        await elsewhere.fetch("SELECT 1")
+    await elsewhere.close()
+    await gate.admission.stop()
