@@ -46,7 +46,7 @@ class RoutingDecisionView(Value, frozen=True, kw_only=True):
 
 
 class PaymentView(Value, frozen=True, kw_only=True):
-    """`order` and `requested_at` are None where the request itself is missing from the log: any subset of a
+    """`order` is None where the request itself is missing from the log: any subset of a
     decision's events may be what arrived."""
 
     payment_id: PaymentId

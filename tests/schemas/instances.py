@@ -96,5 +96,5 @@ INSTANCES: tuple[Event, ...] = (
     ),
     LateSuccessDetected(attempt_id=attempt(), gateway=ALPHA, gateway_reference="txn_1", kept=False),
     ChargeCompensated(attempt_id=attempt(), gateway=ALPHA, gateway_reference="txn_1", by="refund"),
-    ReservationStoreAdopted(system_identifier="7439285720001", timeline=2),
+    ReservationStoreAdopted(system_identifier="7439285720001", timeline=2, database=16384),
 )
