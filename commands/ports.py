@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from schemas.charge import Charge, Compensation, LookUp
+from schemas.charge import Burning, Capture, Charge, GivingBack, LookUp, Reference
 from schemas.envelope import Outgoing, Position, Recorded
 from schemas.gateway import GatewayConfiguration
 from schemas.ids import AttemptId, GatewayId, PaymentId
@@ -74,10 +74,14 @@ class Gateway(Protocol):
 
     async def look_up(self, reference: AttemptId) -> LookUp: ...
 
-    async def cancel(self, reference: AttemptId) -> Compensation:
-        """Void what was charged under the reference, or burn it so that it can never be charged."""
+    async def burn(self, reference: Reference) -> Burning:
+        """Make the reference unusable, if nothing lives under it yet, so that a paused sender cannot charge by it."""
 
-    async def refund(self, reference: AttemptId) -> Compensation: ...
+    async def capture(self, reference: AttemptId) -> Capture:
+        """Take the money that was only authorised; also when it was taken before."""
+
+    async def give_back(self, reference: AttemptId) -> GivingBack:
+        """Void or refund whatever was charged under the reference, once, however often it is asked for."""
 
 
 class Gateways(Protocol):

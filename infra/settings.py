@@ -1,12 +1,15 @@
 """Every setting, from the environment, in one struct. A bad value stops the start with one line naming the variable."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
+from schemas.verification import SCHEDULES, Schedule, Schedules
+
 Positive = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0, le=30 * 86_400)]
 Address = Annotated[
     str, Meta(pattern=r"^[^\s:]+:([1-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$")
 ]
@@ -34,6 +37,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A JSON list of gateway configurations; without it, the four gateways of the local simulator."""
     simulator_url: str = "http://127.0.0.1:18080"
     gateway_timeout_ms: Annotated[int, Meta(ge=50, le=20_000)] = 2500
+    razorpay_base_url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$")] = "https://api.razorpay.com"
+    razorpay_key_id: str | None = None
+    """Without it `razorpay` is the simulator's, through the same adapter."""
+    razorpay_key_secret: str | None = None
+    razorpay_webhook_secrets: tuple[str, ...] = ()
+    """A list, comma-separated: while a secret is rotated both are valid."""
+    stripe_base_url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$")] = "https://api.stripe.com"
+    stripe_secret_key: str | None = None
+    stripe_webhook_secrets: tuple[str, ...] = ()
+
+    verification_schedule_upi: tuple[Seconds, ...] = SCHEDULES["UPI"].after_s
+    """Seconds after its start at which an attempt in doubt is asked for, comma-separated and ascending."""
+    verification_schedule_card: tuple[Seconds, ...] = SCHEDULES["CARD"].after_s
+    verification_schedule_netbanking: tuple[Seconds, ...] = SCHEDULES["NETBANKING"].after_s
+    verification_schedule_wallet: tuple[Seconds, ...] = SCHEDULES["WALLET"].after_s
+    clock_guard_ms: Annotated[int, Meta(ge=0, le=10_000)] = 750
+    """Clocks of brokers and of Postgres differ by less than this (production runs NTP)."""
+    verifier_consumer_group: str = "payment-verifier-v1"
+    verifier_consumer_name: str = "payment-verifier-1"
+    payment_verifier_web: Address = "127.0.0.1:13002"
+
     retry_max_attempts: Annotated[int, Meta(ge=1, le=10)] = 3
     retry_latency_budget_ms: Annotated[int, Meta(ge=100, le=60_000)] = 10_000
 
@@ -59,6 +83,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             for name in cls.__struct_fields__
             if environment.get(name.upper(), "") != ""
         }
+        for name in _LISTS & given.keys():
+            given[name] = [part.strip() for part in given[name].split(",")]
         for name, text in given.items():
             _check(cls, name, text)
         settings = msgspec.convert(given, cls, strict=False)
@@ -68,7 +94,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise BadSetting(
                 "DRAIN_TIMEOUT_S: is less than one payment may take, so that a restart would cut it off"
             )
+        for method, schedule in settings.schedules.items():
+            if not schedule.after_s or list(schedule.after_s) != sorted(set(schedule.after_s)):
+                raise BadSetting(
+                    f"VERIFICATION_SCHEDULE_{method}: seconds must be given, each more than the last"
+                )
         return settings
+
+    @property
+    def schedules(self) -> Schedules:
+        return {
+            "UPI": Schedule(after_s=self.verification_schedule_upi),
+            "CARD": Schedule(after_s=self.verification_schedule_card),
+            "NETBANKING": Schedule(after_s=self.verification_schedule_netbanking),
+            "WALLET": Schedule(after_s=self.verification_schedule_wallet),
+        }
 
     @property
     def bind(self) -> tuple[str, int]:
@@ -80,9 +120,12 @@ def host_and_port(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _check(cls: type[Settings], name: str, text: str) -> None:
+_LISTS = {name for name, kind in get_type_hints(Settings).items() if get_origin(kind) is tuple}
+
+
+def _check(cls: type[Settings], name: str, text: object) -> None:
     try:
         msgspec.convert({name: text}, cls, strict=False)
     except msgspec.ValidationError as error:
-        shown = "" if "key" in name or "url" in name else f" (is {text!r})"
+        shown = "" if any(word in name for word in ("key", "url", "secret")) else f" (is {text!r})"
         raise BadSetting(f"{name.upper()}: {str(error).partition(' - at')[0]}{shown}") from None

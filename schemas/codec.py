@@ -13,10 +13,14 @@ from schemas.base import Event
 from schemas.configuration import ConfigurationEvent
 from schemas.envelope import Envelope, Outgoing, Position, Recorded, Window
 from schemas.errors import Unreadable
+from schemas.notification import NotificationMessage
 from schemas.payment import PaymentEvent
+from schemas.reliability import ReliabilityEvent
 
 PAYMENTS_TOPIC = "payments.events.v1"
 CONFIGURATION_TOPIC = "configuration.events.v1"
+NOTIFICATIONS_TOPIC = "gateway.notifications.v1"
+RELIABILITY_TOPIC = "reliability.events.v1"
 
 Headers = list[tuple[str, bytes]]
 
@@ -25,6 +29,8 @@ _encoder = msgspec.json.Encoder()
 _decoders: dict[str, msgspec.json.Decoder[Event]] = {
     PAYMENTS_TOPIC: msgspec.json.Decoder(PaymentEvent),
     CONFIGURATION_TOPIC: msgspec.json.Decoder(ConfigurationEvent),
+    NOTIFICATIONS_TOPIC: msgspec.json.Decoder(NotificationMessage),
+    RELIABILITY_TOPIC: msgspec.json.Decoder(ReliabilityEvent),
 }
 
 

@@ -11,10 +11,13 @@ from schemas.instrument import PaymentMethod
 Milliseconds = Annotated[int, Meta(ge=50, le=60_000)]
 
 
+Adapter = Literal["simulator", "razorpay", "stripe"]
+
+
 class GatewayConfiguration(Body, frozen=True, kw_only=True):
     id: Annotated[GatewayId, Meta(pattern=r"^[a-z][a-z0-9_-]{1,31}$(?!\n)")]
     name: Annotated[str, Meta(min_length=1, max_length=64)]
-    adapter: Literal["simulator"]
+    adapter: Adapter
     base_url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$(?!\n)", max_length=256)]
     payment_methods: Annotated[tuple[PaymentMethod, ...], Meta(min_length=1)]
     currencies: Annotated[tuple[str, ...], Meta(min_length=1)]
@@ -27,3 +30,11 @@ class GatewayConfiguration(Body, frozen=True, kw_only=True):
     timeout_ms: Milliseconds = 2500
     """`GATEWAY_TIMEOUT_MS` where a configuration does not say."""
     max_concurrent_calls: Annotated[int, Meta(ge=1, le=10_000)] = 512
+    lookup_lag_ms: Annotated[int, Meta(ge=0, le=3_600_000)] = 2_000
+    """So long after a charge the gateway may not know our reference yet; *not found* proves nothing before."""
+    horizon_s: Annotated[int, Meta(ge=1, le=30 * 86_400)] = 3 * 86_400
+    """So long after its start a failed attempt may still turn out to have charged (Razorpay: three days)."""
+    max_concurrent_checks: Annotated[int, Meta(ge=1, le=1_000)] = 16
+    """Payments of this gateway that one verifier works on at once."""
+    checks_per_second: Annotated[float, Meta(gt=0, le=10_000)] = 50.0
+    """How often one verifier asks this gateway."""

@@ -10,11 +10,18 @@ from typing import Any
 import msgspec
 
 from schemas.base import Event
-from schemas.codec import CONFIGURATION_TOPIC, PAYMENTS_TOPIC
+from schemas.codec import CONFIGURATION_TOPIC, NOTIFICATIONS_TOPIC, PAYMENTS_TOPIC, RELIABILITY_TOPIC
 from schemas.configuration import ConfigurationEvent
+from schemas.notification import NotificationMessage
 from schemas.payment import PaymentEvent
+from schemas.reliability import ReliabilityEvent
 
-TOPICS: dict[str, Any] = {PAYMENTS_TOPIC: PaymentEvent, CONFIGURATION_TOPIC: ConfigurationEvent}
+TOPICS: dict[str, Any] = {
+    PAYMENTS_TOPIC: PaymentEvent,
+    CONFIGURATION_TOPIC: ConfigurationEvent,
+    NOTIFICATIONS_TOPIC: NotificationMessage,
+    RELIABILITY_TOPIC: ReliabilityEvent,
+}
 
 
 def events_of(union: Any) -> tuple[type[Event], ...]:

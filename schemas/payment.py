@@ -14,6 +14,7 @@ from schemas.ids import AttemptId, GatewayId, PaymentId
 from schemas.instrument import MaskedInstrument, PaymentMethod
 from schemas.outcome import Blame, Decline, DoubtReason, NextAction, NotSentReason, Outcome
 from schemas.routing import AttemptReason, Candidate, Excluded, RetryPolicy, Strategy
+from schemas.verification import Source, Verdict
 
 # Values
 
@@ -120,6 +121,10 @@ class AttemptStarted(Event, frozen=True, kw_only=True):
     timeout_ms: int
     reason: AttemptReason
     started_at: datetime
+    first_check_at: datetime | None = None
+    """When the gateway is asked what became of it, if nobody knows by then."""
+    final_check_at: datetime | None = None
+    """When a failed attempt is looked at for the last time: the end of the gateway's horizon."""
 
 
 class AttemptSucceeded(Event, frozen=True, kw_only=True):
@@ -193,10 +198,15 @@ class PaymentTakenOver(Event, frozen=True, kw_only=True):
 
 
 class VerificationPerformed(Event, frozen=True, kw_only=True):
+    """A gateway was asked, or told us, what became of an attempt, or was asked to give its money back."""
+
     attempt_id: AttemptId
     check: int
-    verdict: Literal["succeeded", "declined", "still_pending", "not_found_yet", "not_sent", "unreachable"]
+    verdict: Verdict
     next_check_at: datetime | None = None
+    source: Source = "look_up"
+    is_final: bool = False
+    """The look at the end of the gateway's horizon, after which nobody looks again."""
 
 
 class ReviewRequested(Event, frozen=True, kw_only=True):

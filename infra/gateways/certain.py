@@ -1,22 +1,39 @@
 """The last line of every adapter: what goes wrong in our own code after a call began is *in doubt*, not an error."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
 
 import structlog
 
-from infra.gateways.simulated import SimulatedGateway
 from infra.metrics import GATEWAY_CALLS, GATEWAY_SECONDS
-from schemas.charge import Charge, Compensation, LookUp
+from schemas.charge import Burning, Capture, Charge, GivingBack, LookUp, Reference, Unreachable
 from schemas.ids import AttemptId
 from schemas.outcome import InDoubt, Outcome
 
 log = structlog.get_logger(__name__)
 
 
+T = TypeVar("T")
+
+
+class Gateway(Protocol):
+    """What every adapter is; `commands/ports.py` says what each operation promises."""
+
+    async def charge(self, charge: Charge, may_send: Callable[[], bool]) -> Outcome: ...
+
+    async def look_up(self, reference: AttemptId) -> LookUp: ...
+
+    async def burn(self, reference: Reference) -> Burning: ...
+
+    async def capture(self, reference: AttemptId) -> Capture: ...
+
+    async def give_back(self, reference: AttemptId) -> GivingBack: ...
+
+
 class CertainGateway:
     """Never raises for a charge, and counts its outcome."""
 
-    def __init__(self, gateway: SimulatedGateway, elapsed_ms: Callable[[], float]) -> None:
+    def __init__(self, gateway: Gateway, elapsed_ms: Callable[[], float]) -> None:
         self._gateway = gateway
         self._elapsed_ms = elapsed_ms
 
@@ -32,10 +49,21 @@ class CertainGateway:
         return outcome
 
     async def look_up(self, reference: AttemptId) -> LookUp:
-        return await self._gateway.look_up(reference)
+        return await _certainly(self._gateway.look_up(reference))
 
-    async def cancel(self, reference: AttemptId) -> Compensation:
-        return await self._gateway.cancel(reference)
+    async def burn(self, reference: Reference) -> Burning:
+        return await _certainly(self._gateway.burn(reference))
 
-    async def refund(self, reference: AttemptId) -> Compensation:
-        return await self._gateway.refund(reference)
+    async def capture(self, reference: AttemptId) -> Capture:
+        return await _certainly(self._gateway.capture(reference))
+
+    async def give_back(self, reference: AttemptId) -> GivingBack:
+        return await _certainly(self._gateway.give_back(reference))
+
+
+async def _certainly(answer: Awaitable[T]) -> T | Unreachable:
+    try:
+        return await answer
+    except Exception:
+        log.exception("an adapter failed")
+        return Unreachable(reason="interrupted")

@@ -5,7 +5,7 @@ first byte on, only a readable answer is certain, and everything else is *in dou
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 _KEEP_ALIVE_S = 4.0
 """Shorter than any server's: a request on a connection that the other side is closing would end in doubt."""
 _LARGEST_ANSWER = 1024 * 1024
+NO_HEADERS: Mapping[str, str] = {}
 
 
 class Answer(Value, frozen=True, kw_only=True):
@@ -46,6 +47,7 @@ class GatewayHttp:
         path: str,
         *,
         body: bytes | None = None,
+        headers: Mapping[str, str] = NO_HEADERS,
         timeout_ms: int,
         may_send: Callable[[], bool] = lambda: True,
     ) -> Answer | NotSent | InDoubt:
@@ -56,14 +58,16 @@ class GatewayHttp:
         token = _last_look.set(look)
         try:
             async with asyncio.timeout(timeout_ms / 1000):
-                return await self._exchange(method, path, body)
+                return await self._exchange(method, path, body, headers)
         except Exception as error:
             return _doubt(error) if look.is_sending else NotSent(reason=_why_not_sent(error))
         finally:
             _last_look.reset(token)
             self._calls -= 1
 
-    async def _exchange(self, method: str, path: str, body: bytes | None) -> Answer:
+    async def _exchange(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> Answer:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=_LookingConnector(
@@ -73,7 +77,8 @@ class GatewayHttp:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
             )
-        headers = {"content-type": "application/json"} if body is not None else {}
+        if body is not None:
+            headers = {"content-type": "application/json", **headers}
         async with self._session.request(
             method, self._base_url + path, data=body, headers=headers, allow_redirects=False
         ) as response:

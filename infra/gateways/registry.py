@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from infra.clock import SystemClock
-from infra.gateways.certain import CertainGateway
+from infra.gateways.certain import CertainGateway, Gateway
 from infra.gateways.http import GatewayHttp
 from infra.gateways.simulated import SimulatedGateway
 from infra.settings import BadSetting, Settings
@@ -25,13 +25,16 @@ _LOCAL = (
 class GatewayRegistry:
     """Satisfies `Gateways` and `RoutingFacts`: configuration and adapters, all in this process."""
 
-    def __init__(self, configurations: Iterable[GatewayConfiguration], policy: RetryPolicy) -> None:
+    def __init__(
+        self, configurations: Iterable[GatewayConfiguration], policy: RetryPolicy, settings: Settings
+    ) -> None:
         self._configurations = tuple(configurations)
         self._policy = policy
         self._http = {c.id: GatewayHttp(c.base_url, c.max_concurrent_calls) for c in self._configurations}
         elapsed_ms = SystemClock().elapsed_ms
         self._gateways = {
-            id_: CertainGateway(SimulatedGateway(http), elapsed_ms) for id_, http in self._http.items()
+            c.id: CertainGateway(_adapter(c, self._http[c.id], settings), elapsed_ms)
+            for c in self._configurations
         }
 
     def __getitem__(self, gateway: GatewayId) -> CertainGateway:
@@ -54,7 +57,15 @@ def registry(settings: Settings) -> GatewayRegistry:
         max_attempts=settings.retry_max_attempts, latency_budget_ms=settings.retry_latency_budget_ms
     )
     configurations = _from_file(settings) if settings.gateways_file else _simulated(settings)
-    return GatewayRegistry(configurations, policy)
+    return GatewayRegistry(configurations, policy, settings)
+
+
+def _adapter(configuration: GatewayConfiguration, http: GatewayHttp, settings: Settings) -> Gateway:
+    match configuration.adapter:
+        case "simulator":
+            return SimulatedGateway(http)
+        case unknown:
+            raise BadSetting(f"GATEWAYS_FILE: there is no adapter {unknown} yet")
 
 
 def _from_file(settings: Settings) -> tuple[GatewayConfiguration, ...]:

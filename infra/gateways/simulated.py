@@ -8,7 +8,21 @@ from msgspec import Meta
 
 from infra.gateways.http import Answer, GatewayHttp
 from schemas.base import Value
-from schemas.charge import Cancelled, Charge, Compensation, Found, LookUp, NotFound, Refunded, Unreachable
+from schemas.charge import (
+    Burned,
+    Burning,
+    Capture,
+    Captured,
+    Charge,
+    Found,
+    GivenBack,
+    GivingBack,
+    InUse,
+    LookUp,
+    NotFound,
+    Reference,
+    Unreachable,
+)
 from schemas.ids import AttemptId
 from schemas.outcome import (
     AwaitingCustomer,
@@ -65,8 +79,8 @@ class _Charge(Value, frozen=True, kw_only=True):
     next_action: _NextAction | None = None
 
 
-class _Compensation(Value, frozen=True, kw_only=True):
-    status: Literal["burned", "voided", "refunded", "declined"]
+class _GivenBack(Value, frozen=True, kw_only=True):
+    status: Literal["voided", "refunded"]
 
 
 class _Fault(Value, frozen=True, kw_only=True):
@@ -78,7 +92,7 @@ class _Problem(Value, frozen=True, kw_only=True):
 
 
 _charge_decoder = msgspec.json.Decoder(_Charge)
-_compensation_decoder = msgspec.json.Decoder(_Compensation)
+_given_back_decoder = msgspec.json.Decoder(_GivenBack)
 _problem_decoder = msgspec.json.Decoder(_Problem)
 _encoder = msgspec.json.Encoder()
 
@@ -116,28 +130,40 @@ class SimulatedGateway:
             return Unreachable(reason="unreadable_answer")
         return Found(outcome=_found(charge), amount_minor=charge.amount_minor, currency=charge.currency)
 
-    async def cancel(self, reference: AttemptId) -> Compensation:
-        settled = await self._settle(reference, "cancel")
-        if isinstance(settled, Unreachable):
-            return settled
-        return Cancelled(was_charged=settled.status in ("voided", "refunded"))
-
-    async def refund(self, reference: AttemptId) -> Compensation:
-        settled = await self._settle(reference, "refund")
-        if isinstance(settled, Unreachable):
-            return settled
-        return Refunded() if settled.status == "refunded" else Unreachable(reason=f"it is {settled.status}")
-
-    async def _settle(self, reference: AttemptId, how: str) -> _Compensation | Unreachable:
-        """Both are idempotent at the gateway, so that an answer that was lost may be asked for again."""
-        answer = await self._http.call(
-            "POST", f"/charges/{reference}/{how}", body=b"{}", timeout_ms=LOOK_UP_TIMEOUT_MS
-        )
+    async def burn(self, reference: Reference) -> Burning:
+        answer = await self._post(reference.attempt_id, "burn")
         if not isinstance(answer, Answer):
             return Unreachable(reason=answer.reason)
-        if answer.status != 200:
+        match answer.status:
+            case 200:
+                return Burned()
+            case 409:
+                return InUse()
+            case status:
+                return Unreachable(reason=f"status {status}")
+
+    async def capture(self, reference: AttemptId) -> Capture:
+        """On this wire a charge is captured at once, or never."""
+        found = await self.look_up(reference)
+        if isinstance(found, Unreachable):
+            return found
+        is_captured = isinstance(found, Found) and isinstance(found.outcome, Succeeded)
+        return Captured() if is_captured else Unreachable(reason="not captured")
+
+    async def give_back(self, reference: AttemptId) -> GivingBack:
+        answer = await self._post(reference, "give-back")
+        if not isinstance(answer, Answer):
+            return Unreachable(reason=answer.reason)
+        given_back = _read(_given_back_decoder, answer) if answer.status == 200 else None
+        if given_back is None:
             return Unreachable(reason=f"status {answer.status}")
-        return _read(_compensation_decoder, answer) or Unreachable(reason="unreadable_answer")
+        return GivenBack(by="refund" if given_back.status == "refunded" else "void")
+
+    async def _post(self, reference: AttemptId, how: str) -> Answer | NotSent | InDoubt:
+        """Both are idempotent at the gateway, so that an answer that was lost may be asked for again."""
+        return await self._http.call(
+            "POST", f"/charges/{reference}/{how}", body=b"{}", timeout_ms=LOOK_UP_TIMEOUT_MS
+        )
 
 
 def _outcome(answer: Answer, charge: Charge) -> Outcome:

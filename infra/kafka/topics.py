@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from infra.kafka.partition import PAYMENT_PARTITIONS
 from infra.settings import Settings
-from schemas.codec import CONFIGURATION_TOPIC, PAYMENTS_TOPIC
+from schemas.codec import CONFIGURATION_TOPIC, NOTIFICATIONS_TOPIC, PAYMENTS_TOPIC, RELIABILITY_TOPIC
 from schemas.errors import LogUnavailable
 
 DEAD_LETTERS_TOPIC = "dead-letters.v1"
@@ -31,12 +31,12 @@ class Topic(NamedTuple):
 
 TOPICS = (
     Topic(PAYMENTS_TOPIC, PAYMENT_PARTITIONS),
-    Topic("gateway.notifications.v1", PAYMENT_PARTITIONS),
+    Topic(NOTIFICATIONS_TOPIC, PAYMENT_PARTITIONS),
     Topic(CONFIGURATION_TOPIC, 1),
     Topic("circuits.events.v1", 1),
     Topic("circuits.outcomes.v1", PAYMENT_PARTITIONS, retention_ms=A_MONTH_MS),
     Topic("experiments.events.v1", 1),
-    Topic("reliability.events.v1", 1),
+    Topic(RELIABILITY_TOPIC, 1),
     Topic(DEAD_LETTERS_TOPIC, 1),
 )
 

@@ -10,7 +10,21 @@ from msgspec.structs import replace
 from infra.memory.clock import MemoryClock
 from infra.memory.fate import Fate, carry_out
 from schemas.base import Value
-from schemas.charge import Cancelled, Charge, Compensation, Found, LookUp, NotFound, Refunded, Unreachable
+from schemas.charge import (
+    Burned,
+    Burning,
+    Capture,
+    Captured,
+    Charge,
+    Found,
+    GivenBack,
+    GivingBack,
+    InUse,
+    LookUp,
+    NotFound,
+    Reference,
+    Unreachable,
+)
 from schemas.ids import AttemptId, GatewayId
 from schemas.outcome import (
     AwaitingCustomer,
@@ -82,22 +96,19 @@ class Ledger:
             outcome=entry.told, amount_minor=entry.charge.amount_minor, currency=entry.charge.currency
         )
 
-    def cancel(self, reference: AttemptId) -> Compensation:
-        entry = self.entries.get(reference)
-        if entry is None:
-            self._burnt.add(reference)
-            return Cancelled(was_charged=False)
-        if entry.given_back_by is None and isinstance(entry.outcome, Succeeded | AwaitingCustomer):
-            entry = self.entries[reference] = replace(entry, given_back_by="void")
-        return Cancelled(was_charged=entry.given_back_by == "void")
+    def burn(self, reference: AttemptId) -> Burning:
+        if reference in self.entries:
+            return InUse()
+        self._burnt.add(reference)
+        return Burned()
 
-    def refund(self, reference: AttemptId) -> Compensation:
+    def give_back(self, reference: AttemptId) -> GivingBack:
         entry = self.entries.get(reference)
-        if entry is not None and entry.is_captured:
-            entry = self.entries[reference] = replace(entry, given_back_by="refund")
-        if entry is None or entry.given_back_by != "refund":
+        if entry is None or isinstance(entry.outcome, Declined):
             return Unreachable(reason="there is nothing to give back")
-        return Refunded()
+        by = entry.given_back_by or ("refund" if entry.is_captured else "void")
+        self.entries[reference] = replace(entry, given_back_by=by)
+        return GivenBack(by=by)
 
 
 class CallFate(Fate, frozen=True, kw_only=True):
@@ -156,11 +167,16 @@ class MemoryGateway:
     async def look_up(self, reference: AttemptId) -> LookUp:
         return self._ledger.look_up(reference)
 
-    async def cancel(self, reference: AttemptId) -> Compensation:
-        return self._ledger.cancel(reference)
+    async def burn(self, reference: Reference) -> Burning:
+        return self._ledger.burn(reference.attempt_id)
 
-    async def refund(self, reference: AttemptId) -> Compensation:
-        return self._ledger.refund(reference)
+    async def capture(self, reference: AttemptId) -> Capture:
+        return (
+            Captured() if self._ledger.entries[reference].is_captured else Unreachable(reason="not captured")
+        )
+
+    async def give_back(self, reference: AttemptId) -> GivingBack:
+        return self._ledger.give_back(reference)
 
 
 class MemoryGateways:

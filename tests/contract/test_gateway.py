@@ -15,7 +15,17 @@ from infra.gateways.simulator.profile import Fault, FaultKind, Latency, Profile,
 from infra.memory.clock import MemoryClock
 from infra.memory.gateways import CallFate, Ledger, MemoryGateway
 from schemas import ids
-from schemas.charge import Cancelled, Charge, Found, NotFound, Refunded, Unreachable
+from schemas.charge import (
+    Burned,
+    Captured,
+    Charge,
+    Found,
+    GivenBack,
+    InUse,
+    NotFound,
+    Reference,
+    Unreachable,
+)
 from schemas.ids import AttemptId, GatewayId
 from schemas.instrument import Upi
 from schemas.outcome import AwaitingCustomer, Declined, InDoubt, NotSent, Outcome, Succeeded
@@ -267,57 +277,68 @@ async def test_what_was_never_charged_is_not_found(world: World) -> None:
     assert await world.gateway.look_up(a_charge().attempt_id) == NotFound()
 
 
-# Giving back
+# Burning
 
 
-async def test_cancelling_a_reference_that_was_not_used_burns_it(world: World) -> None:
+def the_reference(charge: Charge) -> Reference:
+    return Reference(attempt_id=charge.attempt_id, amount_minor=charge.amount_minor, currency=charge.currency)
+
+
+async def test_a_reference_that_was_burned_can_never_be_charged(world: World) -> None:
     charge = a_charge()
     for _ in range(2):
-        assert await world.gateway.cancel(charge.attempt_id) == Cancelled(was_charged=False)
+        assert await world.gateway.burn(the_reference(charge)) == Burned()
 
     assert await charged(world, charge) == NotSent(reason="burned")
-    assert await world.gateway.look_up(charge.attempt_id) == NotFound()
     assert not world.has_money(charge.attempt_id)
 
 
-@pytest.mark.parametrize("ending", ["succeeds", "awaits the customer"])
-async def test_cancelling_a_charge_voids_it_for_good(world: World, ending: Ending) -> None:
+@pytest.mark.parametrize("ending", ["succeeds", "is declined", "awaits the customer"])
+async def test_a_reference_that_is_in_use_cannot_be_burned(world: World, ending: Ending) -> None:
     world.every_charge(ending)
-    charge = a_charge()
-    await charged(world, charge)
-    for _ in range(2):
-        assert await world.gateway.cancel(charge.attempt_id) == Cancelled(was_charged=True)
-
-    await no_money_is_or_can_be_taken(world, charge)
-
-
-async def test_cancelling_what_was_declined_leaves_it_declined(world: World) -> None:
-    world.every_charge("is declined")
     charge = a_charge()
     outcome = await charged(world, charge)
 
-    assert await world.gateway.cancel(charge.attempt_id) == Cancelled(was_charged=False)
+    assert await world.gateway.burn(the_reference(charge)) == InUse()
     assert await charged(world, charge) == outcome
 
 
-async def test_a_charge_is_refunded_once_however_often_it_is_asked_for(world: World) -> None:
+# Capturing
+
+
+async def test_what_was_captured_stays_captured(world: World) -> None:
     charge = a_charge()
     await charged(world, charge)
     for _ in range(2):
-        assert await world.gateway.refund(charge.attempt_id) == Refunded()
+        assert await world.gateway.capture(charge.attempt_id) == Captured()
 
+    assert world.has_money(charge.attempt_id)
+
+
+# Giving back
+
+
+@pytest.mark.parametrize("ending", ["succeeds", "awaits the customer"])
+async def test_what_was_charged_is_given_back_once_however_often_it_is_asked_for(
+    world: World, ending: Ending
+) -> None:
+    world.every_charge(ending)
+    charge = a_charge()
+    await charged(world, charge)
+    first = await world.gateway.give_back(charge.attempt_id)
+
+    assert isinstance(first, GivenBack)
+    assert await world.gateway.give_back(charge.attempt_id) == first
     await no_money_is_or_can_be_taken(world, charge)
 
 
-async def test_what_was_not_taken_cannot_be_refunded(world: World) -> None:
-    never, refused, voided = a_charge(), a_charge(), a_charge()
-    await charged(world, voided)
-    await world.gateway.cancel(voided.attempt_id)
+async def test_what_was_not_taken_cannot_be_given_back(world: World) -> None:
+    never, refused = a_charge(), a_charge()
     world.every_charge("is declined")
     await charged(world, refused)
 
-    for charge in (never, refused, voided):
-        assert isinstance(await world.gateway.refund(charge.attempt_id), Unreachable)
+    for charge in (never, refused):
+        assert isinstance(await world.gateway.give_back(charge.attempt_id), Unreachable)
 
 
 async def no_money_is_or_can_be_taken(world: World, charge: Charge) -> None:

@@ -4,6 +4,7 @@ from schemas.base import Event
 from schemas.configuration import ReservationStoreAdopted
 from schemas.ids import GatewayId
 from schemas.instrument import UpiMasked
+from schemas.notification import GatewayNotified, ReviewDecided
 from schemas.outcome import Decline, NextAction
 from schemas.payment import (
     AttemptAwaitingCustomer,
@@ -25,8 +26,14 @@ from schemas.payment import (
     ReviewSettled,
     VerificationPerformed,
 )
+from schemas.reliability import (
+    DuplicateChargeCompensated,
+    DuplicateChargeDetected,
+    VerificationOverdue,
+    VerificationOverdueEnded,
+)
 from schemas.routing import Excluded
-from tests.builders import AT, attempt, routed, started
+from tests.builders import AT, PAYMENT, attempt, routed, started
 
 ALPHA = GatewayId("alpha")
 
@@ -97,4 +104,36 @@ INSTANCES: tuple[Event, ...] = (
     LateSuccessDetected(attempt_id=attempt(), gateway=ALPHA, gateway_reference="txn_1", kept=False),
     ChargeCompensated(attempt_id=attempt(), gateway=ALPHA, gateway_reference="txn_1", by="refund"),
     ReservationStoreAdopted(system_identifier="7439285720001", timeline=2, database=16384),
+    GatewayNotified(
+        gateway=ALPHA,
+        event_id="evt_razorpay_1",
+        kind="payment.failed",
+        attempt_id=attempt(),
+        told="declined",
+        gateway_reference="txn_1",
+        decline=Decline(
+            code="insufficient_funds",
+            blame="customer",
+            retryable=False,
+            gateway_code="BAD_REQUEST_ERROR",
+            gateway_reason="insufficient_funds",
+        ),
+        amount_minor=129_900,
+        currency="INR",
+        happened_at=AT,
+    ),
+    ReviewDecided(
+        decision_id="dec_1",
+        attempt_id=attempt(),
+        verdict="succeeded",
+        settled_by="asha",
+        note="seen in the gateway's statement",
+        gateway_reference="txn_1",
+    ),
+    DuplicateChargeDetected(
+        payment_id=PAYMENT, attempt_id=attempt(), gateway=ALPHA, gateway_reference="txn_1", kept=False
+    ),
+    DuplicateChargeCompensated(payment_id=PAYMENT, attempt_id=attempt(), gateway=ALPHA, by="refund"),
+    VerificationOverdue(payment_id=PAYMENT, unsettled=(attempt(),)),
+    VerificationOverdueEnded(payment_id=PAYMENT),
 )

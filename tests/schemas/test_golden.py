@@ -18,6 +18,7 @@ from tests.builders import AT, PAYMENT
 from tests.schemas.instances import INSTANCES
 
 FOLDER = Path(__file__).parent / "golden"
+EARLIER = sorted((FOLDER / "earlier").glob("*.json"))
 EVENTS = {event: topic for topic, union in TOPICS.items() for event in events_of(union)}
 
 of_every_event = pytest.mark.parametrize("event", INSTANCES, ids=lambda event: type(event).__name__)
@@ -54,7 +55,7 @@ def test_every_event_has_an_instance_here() -> None:
 
 
 def test_every_event_has_a_golden_file_and_every_file_an_event() -> None:
-    assert {path.name for path in FOLDER.iterdir()} == {path_of(event).name for event in EVENTS}
+    assert {path.name for path in FOLDER.glob("*.json")} == {path_of(event).name for event in EVENTS}
 
 
 @of_every_event
@@ -69,6 +70,15 @@ def test_an_event_is_read_as_it_was_written(event: Event) -> None:
     assert recorded.envelope == ENVELOPE
     assert recorded.stamp_ms == 1_500
     assert recorded.position.offset == 42
+
+
+@pytest.mark.parametrize("path", EARLIER, ids=lambda path: path.stem)
+def test_what_was_written_before_a_field_was_added_is_read_with_its_default(path: Path) -> None:
+    event = next(event for event in INSTANCES if type(event).__name__ == path.name.partition(".")[0])
+    earlier = msgspec.json.decode(path.read_bytes(), type=Golden)
+    known = msgspec.json.decode(earlier.value)
+    recorded = msgspec.to_builtins(read(earlier, event).event)
+    assert _restricted(recorded, known) == known
 
 
 @of_every_event
@@ -91,6 +101,15 @@ def test_the_published_schema_names_every_event_on_its_topic() -> None:
     for event, topic in EVENTS.items():
         assert {"$ref": f"#/$defs/{event.__name__}"} in schema["topics"][topic]["oneOf"]
     assert PAYMENTS_TOPIC in schema["topics"]
+
+
+def _restricted(found: Any, known: Any) -> Any:
+    """What was found, without the fields that are not known, at any depth."""
+    if isinstance(known, dict):
+        return {name: _restricted(found[name], value) for name, value in known.items()}
+    if isinstance(known, list):
+        return [_restricted(one, other) for one, other in zip(found, known, strict=True)]
+    return found
 
 
 ENVELOPE = Envelope(

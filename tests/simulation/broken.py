@@ -6,7 +6,7 @@ from datetime import datetime
 from commands.ports import Gateway, Gateways
 from infra.memory.clock import MemoryClock
 from infra.memory.log import MemoryLog
-from schemas.charge import Charge, Compensation, LookUp
+from schemas.charge import Burning, Capture, Charge, GivingBack, LookUp, Reference
 from schemas.envelope import Outgoing, Position, Recorded
 from schemas.errors import AppendAmbiguous
 from schemas.ids import AttemptId, GatewayId, PaymentId
@@ -28,11 +28,14 @@ class DoubtIsNotSent:
     async def look_up(self, reference: AttemptId) -> LookUp:
         return await self._gateway.look_up(reference)
 
-    async def cancel(self, reference: AttemptId) -> Compensation:
-        return await self._gateway.cancel(reference)
+    async def burn(self, reference: Reference) -> Burning:
+        return await self._gateway.burn(reference)
 
-    async def refund(self, reference: AttemptId) -> Compensation:
-        return await self._gateway.refund(reference)
+    async def capture(self, reference: AttemptId) -> Capture:
+        return await self._gateway.capture(reference)
+
+    async def give_back(self, reference: AttemptId) -> GivingBack:
+        return await self._gateway.give_back(reference)
 
 
 class DoubtfulGateways:

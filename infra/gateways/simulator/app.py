@@ -42,10 +42,10 @@ class Simulator:
                 await self._charges.create(profile, scope, receive, send)
             case ("GET", "charges", reference):
                 await self._charges.look_up(profile, reference, send)
-            case ("POST", "charges", reference, "cancel"):
-                await self._charges.cancel(profile, reference, send)
-            case ("POST", "charges", reference, "refund"):
-                await self._charges.refund(profile, reference, send)
+            case ("POST", "charges", reference, "burn"):
+                await self._charges.burn(profile, reference, send)
+            case ("POST", "charges", reference, "give-back"):
+                await self._charges.give_back(profile, reference, send)
             case _:
                 raise Refused(404, "not_found", "a gateway has no such resource")
 

@@ -71,11 +71,11 @@ class Charges:
             raise Refused(404, "charge_not_found", "nothing is known of this reference")
         await answer(send, 200, charge_answer(charge))
 
-    async def cancel(self, profile: Profile, reference: str, send: Send) -> None:
-        await answer(send, 200, {"status": self.ledger.cancel(profile.gateway, reference)})
+    async def burn(self, profile: Profile, reference: str, send: Send) -> None:
+        await answer(send, 200, {"status": self.ledger.burn(profile.gateway, reference)})
 
-    async def refund(self, profile: Profile, reference: str, send: Send) -> None:
-        await answer(send, 200, {"status": self.ledger.refund(profile.gateway, reference)})
+    async def give_back(self, profile: Profile, reference: str, send: Send) -> None:
+        await answer(send, 200, {"status": self.ledger.give_back(profile.gateway, reference)})
 
 
 def charge_answer(charge: Charge) -> ChargeAnswer:

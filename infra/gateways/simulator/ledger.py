@@ -85,24 +85,23 @@ class Ledger:
         charge = self._charges.get(f"{gateway}/{reference}")
         return None if charge is None else _brought_up_to_date(charge)
 
-    def cancel(self, gateway: str, reference: str) -> str:
-        """Burns a reference without a charge; voids one that holds, or may yet hold, the customer's money."""
-        charge = self.find(gateway, reference)
-        if charge is None:
-            self._burn(f"{gateway}/{reference}")
-            return "burned"
-        if charge.status in ("captured", "pending"):
-            charge.status = "voided"
-        charge.later = None
-        return charge.status
+    def burn(self, gateway: str, reference: str) -> str:
+        """Makes a reference without a charge unusable, for good."""
+        if self.find(gateway, reference) is not None:
+            raise Refused(409, "charge_exists", "there is a charge under this reference")
+        self._burn(f"{gateway}/{reference}")
+        return "burned"
 
-    def refund(self, gateway: str, reference: str) -> str:
+    def give_back(self, gateway: str, reference: str) -> str:
+        """Refunds what was captured, voids what still waits; the same again however often it is asked for."""
         charge = self.find(gateway, reference)
         if charge is None:
             raise Refused(404, "charge_not_found", "nothing was charged under this reference")
-        if charge.status not in ("captured", "refunded"):
-            raise Refused(409, "charge_not_captured", f"the charge is {charge.status}")
-        charge.status = "refunded"
+        if charge.status == "declined":
+            raise Refused(409, "charge_declined", "there is nothing to give back")
+        if charge.status in ("captured", "pending"):
+            charge.status = "refunded" if charge.status == "captured" else "voided"
+        charge.later = None
         return charge.status
 
     def after(self, sequence: int) -> Iterator[Charge]:

@@ -81,9 +81,9 @@ async def test_the_same_reference_with_another_body_is_refused(client: Client) -
         assert (status, problem["error"]["code"]) == (422, "reference_reused")
 
 
-async def test_a_cancelled_reference_can_never_be_charged(client: Client) -> None:
+async def test_a_burned_reference_can_never_be_charged(client: Client) -> None:
     for _ in range(2):
-        assert await client.ask("POST", f"/alpha/charges/{ATTEMPT}/cancel") == (200, {"status": "burned"})
+        assert await client.ask("POST", f"/alpha/charges/{ATTEMPT}/burn") == (200, {"status": "burned"})
     status, problem = await client.charge()
     assert (status, problem["error"]["code"]) == (409, "reference_burned")
     assert await client.ledger() == []
@@ -93,27 +93,28 @@ async def test_a_reference_burned_while_its_charge_is_on_the_way_is_not_charged(
     await client.behave(latency={"fixed_ms": 200})
     slow = asyncio.ensure_future(client.charge())
     await asyncio.sleep(0.05)
-    assert await client.ask("POST", f"/alpha/charges/{ATTEMPT}/cancel") == (200, {"status": "burned"})
+    assert await client.ask("POST", f"/alpha/charges/{ATTEMPT}/burn") == (200, {"status": "burned"})
     assert (await slow)[0] == 409
     assert await client.ledger() == []
 
 
-@pytest.mark.parametrize(("verb", "status"), [("cancel", "voided"), ("refund", "refunded")])
-async def test_a_capture_can_be_undone_more_than_once_with_one_effect(
-    client: Client, verb: str, status: str
+@pytest.mark.parametrize(("pending_rate", "status"), [(0, "refunded"), (1, "voided")])
+async def test_a_charge_is_given_back_more_than_once_with_one_effect(
+    client: Client, pending_rate: int, status: str
 ) -> None:
+    await client.behave(pending_rate=pending_rate)
     await client.charge()
     for _ in range(2):
-        assert await client.ask("POST", f"/alpha/charges/{ATTEMPT}/{verb}") == (200, {"status": status})
+        assert await client.ask("POST", f"/alpha/charges/{ATTEMPT}/give-back") == (200, {"status": status})
     assert [charge["status"] for charge in await client.ledger()] == [status]
 
 
-async def test_only_a_capture_is_refunded(client: Client) -> None:
+async def test_only_what_was_taken_is_given_back(client: Client) -> None:
     await client.behave(success_rate=0)
     await client.charge()
-    assert (await client.ask("POST", f"/alpha/charges/{ATTEMPT}/refund"))[0] == 409
-    assert (await client.ask("POST", "/alpha/charges/att_other/refund"))[0] == 404
-    assert await client.ask("POST", f"/alpha/charges/{ATTEMPT}/cancel") == (200, {"status": "declined"})
+    assert (await client.ask("POST", f"/alpha/charges/{ATTEMPT}/give-back"))[0] == 409
+    assert (await client.ask("POST", "/alpha/charges/att_other/give-back"))[0] == 404
+    assert (await client.ask("POST", f"/alpha/charges/{ATTEMPT}/burn"))[0] == 409
 
 
 @pytest.mark.parametrize(("method", "action"), [("UPI", "upi_intent"), ("CARD", "redirect")])
@@ -128,12 +129,11 @@ async def test_a_pending_charge_waits_for_the_customer_and_then_settles(
     assert (charge["status"], charge["next_action"]) == ("captured", None)
 
 
-async def test_a_decline_may_turn_out_captured_unless_it_was_cancelled(client: Client) -> None:
+async def test_a_decline_may_turn_out_captured(client: Client) -> None:
     await client.behave(success_rate=0, late_capture_rate=1, late_capture_after_ms=100)
-    assert [(await client.charge(reference))[1]["status"] for reference in ("a", "b")] == ["declined"] * 2
-    await client.ask("POST", "/alpha/charges/b/cancel")
+    assert (await client.charge())[1]["status"] == "declined"
     await asyncio.sleep(0.15)
-    assert [charge["status"] for charge in await client.ledger()] == ["captured", "declined"]
+    assert [charge["status"] for charge in await client.ledger()] == ["captured"]
 
 
 async def test_what_cannot_be_a_charge_is_refused(client: Client) -> None:
@@ -204,15 +204,15 @@ async def test_the_summary_names_payments_that_hold_more_than_one_charge(client:
     for reference, gateway in ((ATTEMPT, "alpha"), (f"att_{PAYMENT}_2_1", "beta"), (f"{other}1", "beta")):
         await client.charge(reference, gateway)
     await client.charge(f"{other}2")
-    await client.ask("POST", f"/alpha/charges/{other}2/cancel")
-    await client.ask("POST", "/beta/charges/att_unused/cancel")
+    await client.ask("POST", f"/alpha/charges/{other}2/give-back")
+    await client.ask("POST", "/beta/charges/att_unused/burn")
     _, summary = await client.ask("GET", "/control/ledger/summary")
     (twice,) = summary.pop("charged_more_than_once")
     assert (twice["payment"], [charge["reference"] for charge in twice["charges"]]) == (
         PAYMENT,
         [ATTEMPT, f"att_{PAYMENT}_2_1"],
     )
-    gateways = {"alpha": {"captured": 1, "voided": 1}, "beta": {"captured": 2}}
+    gateways = {"alpha": {"captured": 1, "refunded": 1}, "beta": {"captured": 2}}
     assert summary == {"references": 4, "requests": 4, "charges": 4, "burned": 1, "gateways": gateways}
 
 
