@@ -1,6 +1,6 @@
 """What the handler needs of the outside world; `infra` has a real class and an in-memory twin of each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -10,8 +10,10 @@ from schemas.gateway import GatewayConfiguration
 from schemas.ids import AttemptId, GatewayId, PaymentId
 from schemas.outcome import Outcome
 from schemas.payment import PaymentEvent
+from schemas.reliability import ReliabilityEvent
 from schemas.reservation import Claimed, Held, Reservation, Reserved
 from schemas.routing import RetryPolicy
+from schemas.verification import Received, Takeover
 
 
 class Clock(Protocol):
@@ -64,6 +66,26 @@ class Reservations(Protocol):
     async def claim(self, wish: Reservation, epoch: int) -> Claimed | None:
         """Compare and set: the row moves from `epoch` to the next one, if its window has ended. None: it has not, or
         somebody else was faster."""
+
+
+class VerificationQueue(Protocol):
+    """What verification has to do. Raises StoreUnavailable."""
+
+    async def claim(self, slots: Mapping[GatewayId, int], window_ms: int) -> Sequence[Takeover]:
+        """Take over payments that are due and that nobody owns, the longest due first: at most so many of each gateway.
+
+        Due is what the projection says, and what an unused message is about. A claim is one compare-and-set of the
+        ownership row, in the store's clock; no two verifiers get the same payment.
+        """
+
+    async def used(self, messages: Sequence[Received]) -> None:
+        """These have become events, or tell nothing new."""
+
+
+class Alarms(Protocol):
+    """Publishes what a person should know; the same one may be published twice. Raises Unavailable."""
+
+    async def raise_(self, event: ReliabilityEvent, event_id: str) -> None: ...
 
 
 class Gateway(Protocol):
