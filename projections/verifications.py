@@ -5,14 +5,11 @@ Any subset of a decision's events may be on the log, so whatever is half done is
 
 from datetime import datetime, timedelta
 
-from schemas.ids import GatewayId
-from schemas.verification import VerificationWork
+from schemas.verification import NO_GATEWAY, VerificationWork
 from schemas.views import AttemptView, PaymentHistory
 
 CLOSED_AFTER = timedelta(minutes=15)
 """A request that never got an attempt may be started afresh by its key for so long."""
-NO_GATEWAY = GatewayId("")
-"""Of work that asks no gateway."""
 
 _SETTLED = ("SUCCEEDED", "DECLINED", "NOT_SENT")
 
