@@ -31,9 +31,9 @@ from schemas.payment import (
 )
 from schemas.verification import Schedule, Verdict
 
-FINAL_RETRY = timedelta(hours=1)
+FINAL_RETRY = timedelta(minutes=1)
 FINAL_GIVEN_UP_AFTER = timedelta(days=1)
-"""A gateway that does not answer at the end of its horizon is asked again for so long."""
+"""A gateway that does not answer at the end of its horizon is asked again, less and less often, for so long."""
 GIVE_BACK_FIRST_S = 5
 GIVE_BACK_LAST_S = 3_600
 
@@ -232,7 +232,8 @@ def _next_look(command: RecordVerification, attempt: Attempt) -> datetime | None
     if not attempt.is_settled:
         return next_check_at(attempt.started.started_at, command.schedule, command.at)
     begun = attempt.started.final_check_at or command.at
-    return command.at + FINAL_RETRY if command.at < begun + FINAL_GIVEN_UP_AFTER else None
+    waited = max(FINAL_RETRY, command.at - begun)
+    return command.at + waited if waited < FINAL_GIVEN_UP_AFTER else None
 
 
 def next_check_at(started_at: datetime, schedule: Schedule, at: datetime) -> datetime | None:

@@ -108,6 +108,7 @@ class Ledger:
         later: Callable[[AttemptId], Later | None] = never_later,
         listener: Callable[[Entry], None] = nobody_listens,
         lookup_lag_ms: float = 0,
+        echoes_wrong_amount: Callable[[AttemptId], bool] = lambda _: False,
     ) -> None:
         self.entries: dict[AttemptId, Entry] = {}
         self.contacts: list[Contact] = []
@@ -117,6 +118,7 @@ class Ledger:
         self._later = later
         self._listener = listener
         self._lookup_lag_ms = lookup_lag_ms
+        self._echoes_wrong_amount = echoes_wrong_amount
 
     def charge(self, charge: Charge) -> Outcome:
         reference = charge.attempt_id
@@ -135,7 +137,7 @@ class Ledger:
             return NotFound()
         return Found(
             outcome=entry.told,
-            amount_minor=entry.charge.amount_minor,
+            amount_minor=entry.charge.amount_minor + self._echoes_wrong_amount(reference),
             currency=entry.charge.currency,
             needs_capture=entry.holds_money and entry.is_only_authorised,
         )
@@ -188,8 +190,11 @@ async def no_pause() -> None:
 
 
 class MemoryGateway:
-    """A process's client of a gateway; charges have fates of their own, and so have all other calls. It may be paused before its last look at the window, and, apart from that,
-    between the look and the first byte: no design can close that gap, only make it short."""
+    """A process's client of a gateway; charges have fates of their own, and so have all other calls.
+
+    It may be paused before its last look at the window, and, apart from that, between the look and the first byte: no
+    design can close that gap, only make it short.
+    """
 
     def __init__(
         self,
