@@ -34,7 +34,8 @@ def work(history: PaymentHistory, closed_after: timedelta = CLOSED_AFTER) -> Ver
 
 def _due(history: PaymentHistory, attempt: AttemptView) -> datetime | None:
     payment = history.payment
-    if attempt.in_review or attempt.compensated_by is not None:
+    is_started = attempt.timeout_ms is not None
+    if not is_started or attempt.in_review or attempt.compensated_by is not None:
         return None
     if attempt.status not in _SETTLED:
         return attempt.next_check_at or payment.updated_at
