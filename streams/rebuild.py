@@ -84,7 +84,8 @@ class Replay:
         self._clock = clock
         self._tell = tell
         self._next: dict[int, int] = {}
-        self._began_ms = self._told_ms = clock.elapsed_ms()
+        self._told_ms = clock.elapsed_ms()
+        self._taking_ms = 0.0
         self._left_out = 0
 
     async def reach(self, ends: Mapping[int, int]) -> None:
@@ -96,13 +97,16 @@ class Replay:
         self._tell_how_far(ends)
 
     async def _take(self, partition: int, start: int, stop: int) -> None:
+        began_ms = self._clock.elapsed_ms()
         records = await self._reader.read(PAYMENTS_TOPIC, partition, start, stop, READ_TIMEOUT_S)
         stretch = owners_in(records, partition_for)
         self._left_out += stretch.unreadable + await self._rebuild.merge(stretch.owners)
         self._next[partition] = stop
+        self._taking_ms += self._clock.elapsed_ms() - began_ms
 
     def _tell_how_far(self, ends: Mapping[int, int]) -> None:
         self._told_ms = self._clock.elapsed_ms()
-        read, seconds = sum(self._next.values()), (self._told_ms - self._began_ms) / 1000
+        read = sum(self._next.values())
+        rate = read / max(self._taking_ms, 1) * 1000
         left_out = f", {self._left_out} that nobody can read" if self._left_out else ""
-        self._tell(f"{read:,} of {sum(ends.values()):,} records, {read / seconds:,.0f}/s{left_out}")
+        self._tell(f"{read:,} of {sum(ends.values()):,} records, {rate:,.0f}/s{left_out}")

@@ -18,7 +18,7 @@ from schemas.views import PaymentView
 
 STATEMENT_TIMEOUT_S = 60.0
 INSTALL_TIMEOUT_S = 3600.0
-"""Some 50 million keys; the table is out of service meanwhile, as it was before."""
+"""60,000 keys take a second; the table is out of service meanwhile, as it was before."""
 
 _sql = queries.load(Path(__file__).with_suffix(".sql"))
 
