@@ -49,6 +49,7 @@ KINDS: dict[Refusal | Fault, tuple[int, str]] = {
     Refusal.LOG_UNAVAILABLE: (503, "The event log does not answer"),
     Refusal.STORE_UNAVAILABLE: (503, "The store does not answer"),
     Refusal.PAYMENT_NOT_FOUND: (404, "There is no such payment"),
+    Refusal.REFERENCE_MISSING: (422, "A success names the gateway's reference"),
     Fault.MALFORMED_REQUEST: (400, "The request is not HTTP as we understand it"),
     Fault.MALFORMED_HEADER: (400, "A header is malformed"),
     Fault.MALFORMED_BODY: (400, "The body is not JSON in UTF-8"),

@@ -1,6 +1,6 @@
 """What the handler needs of the outside world; `infra` has a real class and an in-memory twin of each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -8,10 +8,13 @@ from schemas.charge import Burning, Capture, Charge, GivingBack, LookUp, Referen
 from schemas.envelope import Outgoing, Position, Recorded
 from schemas.gateway import GatewayConfiguration
 from schemas.ids import AttemptId, GatewayId, PaymentId
+from schemas.instrument import PaymentMethod
 from schemas.outcome import Outcome
 from schemas.payment import PaymentEvent
+from schemas.reliability import ReliabilityEvent
 from schemas.reservation import Claimed, Held, Reservation, Reserved
 from schemas.routing import RetryPolicy
+from schemas.verification import Received, Schedule, Takeover
 
 
 class Clock(Protocol):
@@ -66,6 +69,26 @@ class Reservations(Protocol):
         somebody else was faster."""
 
 
+class VerificationQueue(Protocol):
+    """What verification has to do. Raises StoreUnavailable."""
+
+    async def claim(self, slots: Mapping[GatewayId, int], window_ms: int) -> Sequence[Takeover]:
+        """Take over payments that are due and that nobody owns, the longest due first: at most so many of each gateway.
+
+        Due is what the projection says, and what an unused message is about. A claim is one compare-and-set of the
+        ownership row, in the store's clock; no two verifiers get the same payment.
+        """
+
+    async def used(self, messages: Sequence[Received]) -> None:
+        """These have become events, or tell nothing new."""
+
+
+class Alarms(Protocol):
+    """Tells what a person should know; equal alarms have equal ids, so one may be told twice. Raises Unavailable."""
+
+    async def publish(self, alarm: ReliabilityEvent) -> None: ...
+
+
 class Gateway(Protocol):
     """Every operation is bounded by its own timeout and never raises for what a gateway or a network does."""
 
@@ -94,3 +117,5 @@ class RoutingFacts(Protocol):
     def gateways(self) -> tuple[GatewayConfiguration, ...]: ...
 
     def retry_policy(self, merchant_id: str) -> RetryPolicy: ...
+
+    def schedule(self, method: PaymentMethod) -> Schedule: ...

@@ -29,6 +29,7 @@ from schemas.payment import (
     PaymentSucceeded,
     ReviewRequested,
     ReviewSettled,
+    VerificationPerformed,
 )
 from schemas.views import AttemptStatus, AttemptView, PaymentHistory, PaymentView, RoutingDecisionView
 
@@ -148,8 +149,12 @@ def _told(history: PaymentHistory, recorded: Recorded[Event]) -> PaymentHistory:
                 next_action=None,
                 latency_ms=_since_request(payment, envelope),
             )
-        case ReviewRequested() if payment.status not in ("SUCCESS", "FAILURE"):
-            return _with(history, status="NEEDS_REVIEW", next_action=None)
+        case ReviewRequested() as event:
+            history = _in_review(history, event.unsettled)
+            is_open = payment.status not in ("SUCCESS", "FAILURE")
+            return _with(history, status="NEEDS_REVIEW", next_action=None) if is_open else history
+        case VerificationPerformed() as event:
+            return _checked(history, event, envelope)
         case ReviewSettled() as event:
             status = _REVIEW_VERDICTS[event.verdict]
             return _outcome(
@@ -162,12 +167,21 @@ def _told(history: PaymentHistory, recorded: Recorded[Event]) -> PaymentHistory:
                 verified=True,
             )
         case LateSuccessDetected() as event:
-            return _certain(history, envelope, event)
+            history = _certain(history, envelope, event)
+            attempt = _attempt(history, event.attempt_id)
+            late = replace(
+                attempt,
+                late="keep" if event.kept else "give_back",
+                next_check_at=None if event.kept or attempt.compensated_by else envelope.at,
+            )
+            return _with_attempt(history, late)
         case ChargeCompensated() as event:
             history = _certain(history, envelope, event)
-            attempt = replace(_attempt(history, event.attempt_id), compensated_by=event.by)
+            attempt = replace(
+                _attempt(history, event.attempt_id), compensated_by=event.by, next_check_at=None
+            )
             return _with_attempt(history, attempt)
-        case _:  # hand-overs and take-overs are told by their envelope; a verification by what it led to
+        case _:  # hand-overs and take-overs are told by their envelope
             return history
 
 
@@ -211,6 +225,7 @@ def _succeeded(history: PaymentHistory, event: PaymentSucceeded, envelope: Envel
     return _with(
         history,
         status="SUCCESS",
+        paid_by=event.attempt_id,
         gateway=event.gateway,
         gateway_reference=event.gateway_reference,
         failure=None,
@@ -241,10 +256,16 @@ def _started(history: PaymentHistory, event: AttemptStarted) -> PaymentHistory:
         reason=event.reason,
         timeout_ms=event.timeout_ms,
         started_at=event.started_at,
+        next_check_at=event.first_check_at or event.started_at,
+        final_check_at=event.final_check_at,
     )
     if known is not None:
         attempt = replace(
-            known, reason=event.reason, timeout_ms=event.timeout_ms, started_at=event.started_at
+            known,
+            reason=event.reason,
+            timeout_ms=event.timeout_ms,
+            started_at=event.started_at,
+            final_check_at=event.final_check_at,
         )
     return _with_attempt(history, attempt)
 
@@ -268,10 +289,50 @@ def _outcome(
     ):
         cleared = {"decline": None, "detail": None}
         facts = {name: fact for name, fact in facts.items() if fact is not None}
-        attempt = replace(known, status=status, verified=verified, **{**cleared, **facts})
+        attempt = replace(
+            known,
+            status=status,
+            verified=verified,
+            next_check_at=_next_after(known, status),
+            in_review=False,
+            **{**cleared, **facts},
+        )
     else:
         return history
     return _with_attempt(history, attempt)
+
+
+def _next_after(attempt: AttemptView, status: AttemptStatus) -> datetime | None:
+    """What failed is looked at once more at the end of the horizon; what succeeded is certain."""
+    match status:
+        case "DECLINED" | "NOT_SENT":
+            return attempt.final_check_at
+        case "SUCCEEDED":
+            return None
+        case _:
+            return attempt.next_check_at
+
+
+def _checked(history: PaymentHistory, event: VerificationPerformed, envelope: Envelope) -> PaymentHistory:
+    """A verdict whose outcome did not reach the log proves nothing: the attempt is due again at once."""
+    known = _find(history, event.attempt_id)
+    if known is None:
+        return history
+    is_lost = known.status not in _TERMINAL and event.verdict in ("succeeded", "declined", "not_sent")
+    attempt = replace(
+        known,
+        checks=max(known.checks, event.check),
+        next_check_at=envelope.at if is_lost else event.next_check_at,
+    )
+    return _with_attempt(history, attempt)
+
+
+def _in_review(history: PaymentHistory, unsettled: tuple[AttemptId, ...]) -> PaymentHistory:
+    for attempt_id in unsettled:
+        known = _find(history, attempt_id)
+        if known is not None and known.status not in _TERMINAL:
+            history = _with_attempt(history, replace(known, in_review=True, next_check_at=None))
+    return history
 
 
 def _certain(

@@ -28,6 +28,7 @@ class Refusal(StrEnum):
     LOG_UNAVAILABLE = "log-unavailable"
     STORE_UNAVAILABLE = "store-unavailable"
     PAYMENT_NOT_FOUND = "payment-not-found"
+    REFERENCE_MISSING = "gateway-reference-missing"
 
 
 class Refused(PaymentsError):

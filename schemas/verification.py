@@ -4,8 +4,11 @@ from datetime import datetime
 from typing import Literal
 
 from schemas.base import Value
+from schemas.envelope import Position
 from schemas.ids import AttemptId, GatewayId, PaymentId
 from schemas.instrument import PaymentMethod
+from schemas.notification import NotificationMessage
+from schemas.reservation import Claimed
 
 Verdict = Literal[
     "succeeded", "declined", "still_pending", "not_found_yet", "not_sent", "unreachable", "mismatched"
@@ -51,6 +54,10 @@ class Check(Value, frozen=True, kw_only=True):
     is_final: bool
 
 
+NO_GATEWAY = GatewayId("")
+"""Of work that asks no gateway."""
+
+
 class VerificationWork(Value, frozen=True, kw_only=True):
     """The next thing that a verifier has to do for a payment, and when; `due_at` None for nothing.
 
@@ -63,3 +70,27 @@ class VerificationWork(Value, frozen=True, kw_only=True):
     key_hash: str
     gateway: GatewayId
     due_at: datetime | None
+
+
+class Received(Value, frozen=True, kw_only=True):
+    """A message of a gateway or a person, where it lies on its topic."""
+
+    position: Position
+    message: NotificationMessage
+
+
+class StoredMessage(Value, frozen=True, kw_only=True):
+    """A message on its way into the store, with the payment that it is about and the broker's stamp."""
+
+    payment_id: PaymentId
+    received: Received
+    stamp_ms: int
+
+
+class Takeover(Value, frozen=True, kw_only=True):
+    """A payment that is due, claimed by one verifier, with what it has been told of it and has not used yet."""
+
+    payment_id: PaymentId
+    gateway: GatewayId
+    claim: Claimed
+    messages: tuple[Received, ...] = ()

@@ -32,6 +32,16 @@ class AttemptView(Value, frozen=True, kw_only=True):
     verified: bool = False
     compensated_by: Literal["void", "refund"] | None = None
     """How a charge that nobody wanted was given back."""
+    late: Literal["give_back", "keep"] | None = None
+    """A success that came too late, and what is to become of it."""
+    checks: int = 0
+    """How often verification has looked at it."""
+    next_check_at: datetime | None = None
+    """When verification looks at it next; None for never."""
+    final_check_at: datetime | None = None
+    """The end of the gateway's horizon, at which a failed attempt is looked at once more."""
+    in_review: bool = False
+    """Verification could not tell; a person decides."""
 
 
 class RoutingDecisionView(Value, frozen=True, kw_only=True):
@@ -60,6 +70,8 @@ class PaymentView(Value, frozen=True, kw_only=True):
     fingerprint: str | None = None
     gateway: GatewayId | None = None
     gateway_reference: str | None = None
+    paid_by: AttemptId | None = None
+    """The attempt that its success names."""
     attempts: int = 0
     failure: Failure | None = None
     next_action: NextAction | None = None

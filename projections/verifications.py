@@ -1,0 +1,53 @@
+"""What verification has to do for a payment, and when: folded from its history, so that it is never forgotten.
+
+Any subset of a decision's events may be on the log, so whatever is half done is due at once.
+"""
+
+from datetime import datetime, timedelta
+
+from schemas.verification import NO_GATEWAY, VerificationWork
+from schemas.views import AttemptView, PaymentHistory
+
+CLOSED_AFTER = timedelta(minutes=15)
+"""A request that never got an attempt may be started afresh by its key for so long."""
+
+_SETTLED = ("SUCCEEDED", "DECLINED", "NOT_SENT")
+
+
+def work(history: PaymentHistory, closed_after: timedelta = CLOSED_AFTER) -> VerificationWork:
+    """The earliest thing to be done; `due_at` is None where nothing is."""
+    payment = history.payment
+    due = [
+        (at, attempt.gateway) for attempt in history.attempts if (at := _due(history, attempt)) is not None
+    ]
+    if (at := _half_done(history, closed_after)) is not None:
+        due.append((at, NO_GATEWAY))
+    due_at, gateway = min(due, default=(None, NO_GATEWAY))
+    return VerificationWork(
+        payment_id=payment.payment_id,
+        merchant_id=payment.order.merchant_id if payment.order else "",
+        key_hash=(payment.key_hash or "") if payment.order else payment.payment_id,
+        gateway=gateway,
+        due_at=due_at,
+    )
+
+
+def _due(history: PaymentHistory, attempt: AttemptView) -> datetime | None:
+    payment = history.payment
+    if attempt.in_review or attempt.compensated_by is not None:
+        return None
+    if attempt.status not in _SETTLED:
+        return attempt.next_check_at or payment.updated_at
+    if attempt.status == "SUCCEEDED" and attempt.attempt_id != payment.paid_by:
+        return attempt.next_check_at or payment.updated_at
+    return attempt.next_check_at
+
+
+def _half_done(history: PaymentHistory, closed_after: timedelta) -> datetime | None:
+    """A payment may lack its end although nothing of it is in doubt."""
+    payment = history.payment
+    if payment.sequence == 0 or payment.status in ("SUCCESS", "FAILURE"):
+        return None
+    if not history.attempts:
+        return payment.created_at + closed_after if payment.order is not None else None
+    return payment.updated_at if all(one.status in _SETTLED for one in history.attempts) else None
