@@ -10,6 +10,7 @@ from msgspec.json import encode
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.errors import LogUnavailable, Unreadable
 from schemas.ids import AttemptId, PaymentId
+from schemas.verification import VerificationWork
 from schemas.views import (
     AttemptView,
     DeadLetter,
@@ -23,7 +24,8 @@ NOT_BEGUN = Watermark(next_offset=0, last_stamp_ms=0)
 
 
 class MemoryPayments:
-    """`owners` is what the log has told of who owns an idempotency key, by merchant and key hash."""
+    """`owners` is what the log has told of who owns an idempotency key, by merchant and key hash; `work` is what
+    verification has to do."""
 
     def __init__(self, partition_of: Callable[[str], int], topic: str = PAYMENTS_TOPIC) -> None:
         self._partition_of = partition_of
@@ -34,6 +36,7 @@ class MemoryPayments:
         self._decisions: dict[PaymentId, dict[int, RoutingDecisionView]] = {}
         self._watermarks: dict[tuple[str, int], Watermark] = {}
         self.owners: dict[tuple[str, str], PaymentView] = {}
+        self.work: dict[PaymentId, VerificationWork] = {}
         self.errors: dict[tuple[str, int, int], str] = {}
 
     @asynccontextmanager
@@ -58,6 +61,10 @@ class MemoryPayments:
             self._decisions.setdefault(decision.payment_id, {}).setdefault(decision.sequence, decision)
         for owner in told.owners:
             self._heal(owner)
+        for due in told.work:
+            self.work[due.payment_id] = due
+            if due.due_at is None:
+                del self.work[due.payment_id]
         for letter in told.dead:
             position = (letter.position.topic, letter.position.partition, letter.position.offset)
             self.errors.setdefault(position, letter.reason)
@@ -66,12 +73,12 @@ class MemoryPayments:
         }
 
     def _heal(self, told: PaymentView) -> None:
-        assert told.order is not None
-        assert told.key_hash is not None
-        known = self.owners.setdefault((told.order.merchant_id, told.key_hash), told)
+        """A payment whose request is missing has a row of its own, under no merchant and its own id."""
+        key = (told.order.merchant_id, told.key_hash or "") if told.order else ("", str(told.payment_id))
+        known = self.owners.setdefault(key, told)
         is_news = told.epoch > known.epoch or (told.epoch == known.epoch and told.handed_over)
         if known.payment_id == told.payment_id and is_news:
-            self.owners[told.order.merchant_id, told.key_hash] = told
+            self.owners[key] = told
 
     def history(self, payment_id: PaymentId) -> PaymentHistory | None:
         payment = self._rows.get(payment_id)
@@ -110,6 +117,7 @@ class Told(NamedTuple):
     attempts: Sequence[AttemptView]
     decisions: Sequence[RoutingDecisionView]
     owners: Sequence[PaymentView]
+    work: Sequence[VerificationWork]
     dead: Sequence[DeadLetter]
     watermarks: Mapping[int, Watermark]
 
@@ -135,11 +143,12 @@ class MemoryTransaction:
         attempts: Sequence[AttemptView],
         decisions: Sequence[RoutingDecisionView],
         owners: Sequence[PaymentView],
+        work: Sequence[VerificationWork],
         dead: Sequence[DeadLetter],
         watermarks: Mapping[int, Watermark],
     ) -> None:
         _check(payments, attempts, decisions)
-        self.told = Told(payments, attempts, decisions, owners, dead, watermarks)
+        self.told = Told(payments, attempts, decisions, owners, work, dead, watermarks)
 
 
 def _check(*rows: Sequence[PaymentView | AttemptView | RoutingDecisionView]) -> None:

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from schemas.ids import PaymentId
+from schemas.verification import VerificationWork
 from schemas.views import (
     AttemptView,
     DeadLetter,
@@ -68,10 +69,12 @@ class Transaction(Protocol):
         attempts: Sequence[AttemptView],
         decisions: Sequence[RoutingDecisionView],
         owners: Sequence[PaymentView],
+        work: Sequence[VerificationWork],
         dead: Sequence[DeadLetter],
         watermarks: Mapping[int, Watermark],
     ) -> None:
-        """Each row at most once. `owners` are the payments whose ownership row the log knows better than the index.
+        """Each row at most once. `owners` are the payments whose ownership row the log knows better than the index;
+        `work` is what verification has to do next for those where that is another thing than before.
 
         Raises Unreadable when a value is none the store can hold; the transaction is then of no more use.
         """

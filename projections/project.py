@@ -13,11 +13,13 @@ from msgspec import Struct
 
 from projections.payments import evolve
 from projections.ports import DeadLetters, Log, RawRecord, Sink, Transaction
+from projections.verifications import work
 from schemas.base import Event
 from schemas.codec import decode
 from schemas.envelope import Position, Recorded
 from schemas.errors import Unreadable
 from schemas.ids import PaymentId, is_payment_id
+from schemas.verification import VerificationWork
 from schemas.views import DeadLetter, PaymentHistory, Watermark
 
 GAP_CHUNK = 2000
@@ -220,6 +222,7 @@ class Step:
                 for decision in _new(before.decisions if before else (), after.decisions)
             ],
             owners=[after.payment for before, after in changed if _tells_of_its_owner(before, after)],
+            work=[due for before, after in changed if (due := _new_work(before, after)) is not None],
             dead=self.dead,
             watermarks=watermarks,
         )
@@ -254,14 +257,28 @@ def _new(before: tuple[T, ...], after: tuple[T, ...]) -> list[T]:
 
 
 def _tells_of_its_owner(before: PaymentHistory | None, after: PaymentHistory) -> bool:
-    if after.payment.key_hash is None:
-        return False
-    return before is None or _ownership(before) != _ownership(after)
+    ownership = _ownership(after)
+    return ownership is not None and (before is None or _ownership(before) != ownership)
 
 
-def _ownership(history: PaymentHistory) -> tuple[str | None, int, bool]:
+def _ownership(history: PaymentHistory) -> tuple[str, int, bool] | None:
+    """What the log knows of the payment's ownership row: nothing, before there is a request or an attempt."""
     payment = history.payment
-    return payment.key_hash, payment.epoch, payment.handed_over
+    if payment.key_hash is None and not history.attempts:
+        return None
+    return payment.key_hash or payment.payment_id, payment.epoch, payment.handed_over
+
+
+def _new_work(before: PaymentHistory | None, after: PaymentHistory) -> VerificationWork | None:
+    """What verification has to do now, if that is not what the store knows.
+
+    The store puts a payment off while somebody owns it, so a hand-over makes it due anew.
+    """
+    new = work(after)
+    if before is None:
+        return new if new.due_at is not None else None
+    is_given_up = after.payment.handed_over and not before.payment.handed_over
+    return new if is_given_up or work(before) != new else None
 
 
 def _left_above(batch: Records, gaps: Gaps) -> int:

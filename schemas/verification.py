@@ -75,6 +75,14 @@ class Received(Value, frozen=True, kw_only=True):
     message: NotificationMessage
 
 
+class StoredMessage(Value, frozen=True, kw_only=True):
+    """A message on its way into the store, with the payment that it is about and the broker's stamp."""
+
+    payment_id: PaymentId
+    received: Received
+    stamp_ms: int
+
+
 class Takeover(Value, frozen=True, kw_only=True):
     """A payment that is due, claimed by one verifier, with what it has been told of it and has not used yet."""
 

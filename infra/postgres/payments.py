@@ -15,6 +15,7 @@ from infra.postgres.database import Connection, Database, describe
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.errors import Unreadable
 from schemas.ids import PaymentId
+from schemas.verification import VerificationWork
 from schemas.views import (
     AttemptView,
     DeadLetter,
@@ -73,6 +74,7 @@ class SinkTransaction:
         attempts: Sequence[AttemptView],
         decisions: Sequence[RoutingDecisionView],
         owners: Sequence[PaymentView],
+        work: Sequence[VerificationWork],
         dead: Sequence[DeadLetter],
         watermarks: Mapping[int, Watermark],
     ) -> None:
@@ -82,6 +84,10 @@ class SinkTransaction:
             await self._execute(_sql.upsert_attempts, [_attempt_row(row) for row in attempts])
             await self._execute(_sql.add_decisions, [_decision_row(row) for row in decisions])
             await self._execute(_sql.heal_reservations, [_owner_row(row) for row in owners])
+            await self._execute(_sql.plan_verifications, [_work_row(due) for due in work if due.due_at])
+            await self._execute(
+                _sql.drop_verifications, [(due.payment_id,) for due in work if not due.due_at]
+            )
             await self._execute(_sql.note_errors, [_error_row(letter) for letter in dead], *where)
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
             raise Unreadable(f"Postgres cannot hold it: {describe(error)}") from error
@@ -107,6 +113,7 @@ def _payment_row(row: PaymentView) -> tuple[object, ...]:
         row.fingerprint,
         row.gateway,
         row.gateway_reference,
+        row.paid_by,
         row.attempts,
         _json(row.failure),
         _json(row.next_action),
@@ -137,6 +144,11 @@ def _attempt_row(row: AttemptView) -> tuple[object, ...]:
         row.detail,
         row.verified,
         row.compensated_by,
+        row.late,
+        row.checks,
+        row.next_check_at,
+        row.final_check_at,
+        row.in_review,
     )
 
 
@@ -154,17 +166,21 @@ def _decision_row(row: RoutingDecisionView) -> tuple[object, ...]:
 
 
 def _owner_row(row: PaymentView) -> tuple[object, ...]:
-    assert row.order is not None
+    """A payment whose request is missing has a row of its own, under no merchant and its own id."""
     return (
-        row.order.merchant_id,
-        row.key_hash,
-        row.fingerprint,
+        row.order.merchant_id if row.order else "",
+        row.key_hash if row.order else row.payment_id,
+        row.fingerprint if row.order else "",
         row.payment_id,
         row.epoch,
         row.owned_until_ms,
         row.handed_over,
         row.created_at,
     )
+
+
+def _work_row(due: VerificationWork) -> tuple[object, ...]:
+    return (due.payment_id, due.merchant_id, due.key_hash, due.gateway, due.due_at)
 
 
 def _error_row(letter: DeadLetter) -> tuple[object, ...]:

@@ -21,49 +21,52 @@ WHERE w.projection = $1 AND w.version = $2 AND w.topic = $3 AND w.partition = ne
 -- name: upsert_payments
 INSERT INTO payments (
     payment_id, status, sequence, epoch, created_at, updated_at, "order", key_hash, fingerprint, gateway,
-    gateway_reference, attempts, failure, next_action, strategy, routing_reason, experiment_id, variant, latency_ms,
-    owned_until_ms, handed_over, offsets
+    gateway_reference, paid_by, attempts, failure, next_action, strategy, routing_reason, experiment_id, variant,
+    latency_ms, owned_until_ms, handed_over, offsets
 )
 SELECT payment_id, status, sequence, epoch, created_at, updated_at, "order"::jsonb, key_hash, fingerprint, gateway,
-    gateway_reference, attempts, failure::jsonb, next_action::jsonb, strategy, routing_reason, experiment_id, variant,
-    latency_ms, owned_until_ms, handed_over, offsets::bigint[]
+    gateway_reference, paid_by, attempts, failure::jsonb, next_action::jsonb, strategy, routing_reason, experiment_id,
+    variant, latency_ms, owned_until_ms, handed_over, offsets::bigint[]
 FROM unnest(
     $1::text[], $2::text[], $3::int[], $4::int[], $5::timestamptz[], $6::timestamptz[], $7::text[], $8::text[],
-    $9::text[], $10::text[], $11::text[], $12::int[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[],
-    $18::text[], $19::bigint[], $20::bigint[], $21::bool[], $22::text[]
+    $9::text[], $10::text[], $11::text[], $12::text[], $13::int[], $14::text[], $15::text[], $16::text[], $17::text[],
+    $18::text[], $19::text[], $20::bigint[], $21::bigint[], $22::bool[], $23::text[]
 ) AS new (
     payment_id, status, sequence, epoch, created_at, updated_at, "order", key_hash, fingerprint, gateway,
-    gateway_reference, attempts, failure, next_action, strategy, routing_reason, experiment_id, variant, latency_ms,
-    owned_until_ms, handed_over, offsets
+    gateway_reference, paid_by, attempts, failure, next_action, strategy, routing_reason, experiment_id, variant,
+    latency_ms, owned_until_ms, handed_over, offsets
 )
 ON CONFLICT (payment_id) DO UPDATE SET
     status = excluded.status, sequence = excluded.sequence, epoch = excluded.epoch, created_at = excluded.created_at,
     updated_at = excluded.updated_at, "order" = excluded."order", key_hash = excluded.key_hash,
     fingerprint = excluded.fingerprint, gateway = excluded.gateway, gateway_reference = excluded.gateway_reference,
-    attempts = excluded.attempts, failure = excluded.failure, next_action = excluded.next_action,
-    strategy = excluded.strategy, routing_reason = excluded.routing_reason, experiment_id = excluded.experiment_id,
-    variant = excluded.variant, latency_ms = excluded.latency_ms, owned_until_ms = excluded.owned_until_ms,
-    handed_over = excluded.handed_over, offsets = excluded.offsets
+    paid_by = excluded.paid_by, attempts = excluded.attempts, failure = excluded.failure,
+    next_action = excluded.next_action, strategy = excluded.strategy, routing_reason = excluded.routing_reason,
+    experiment_id = excluded.experiment_id, variant = excluded.variant, latency_ms = excluded.latency_ms,
+    owned_until_ms = excluded.owned_until_ms, handed_over = excluded.handed_over, offsets = excluded.offsets
 
 -- name: upsert_attempts
 INSERT INTO attempts (
     attempt_id, payment_id, number, gateway, status, started_at, reason, timeout_ms, latency_ms, gateway_reference,
-    decline, detail, verified, compensated_by
+    decline, detail, verified, compensated_by, late, checks, next_check_at, final_check_at, in_review
 )
 SELECT attempt_id, payment_id, number, gateway, status, started_at, reason, timeout_ms, latency_ms, gateway_reference,
-    decline::jsonb, detail, verified, compensated_by
+    decline::jsonb, detail, verified, compensated_by, late, checks, next_check_at, final_check_at, in_review
 FROM unnest(
     $1::text[], $2::text[], $3::int[], $4::text[], $5::text[], $6::timestamptz[], $7::text[], $8::int[], $9::bigint[],
-    $10::text[], $11::text[], $12::text[], $13::bool[], $14::text[]
+    $10::text[], $11::text[], $12::text[], $13::bool[], $14::text[], $15::text[], $16::int[], $17::timestamptz[],
+    $18::timestamptz[], $19::bool[]
 ) AS new (
     attempt_id, payment_id, number, gateway, status, started_at, reason, timeout_ms, latency_ms, gateway_reference,
-    decline, detail, verified, compensated_by
+    decline, detail, verified, compensated_by, late, checks, next_check_at, final_check_at, in_review
 )
 ON CONFLICT (payment_id, attempt_id) DO UPDATE SET
     number = excluded.number, gateway = excluded.gateway, status = excluded.status, started_at = excluded.started_at,
     reason = excluded.reason, timeout_ms = excluded.timeout_ms, latency_ms = excluded.latency_ms,
     gateway_reference = excluded.gateway_reference, decline = excluded.decline, detail = excluded.detail,
-    verified = excluded.verified, compensated_by = excluded.compensated_by
+    verified = excluded.verified, compensated_by = excluded.compensated_by, late = excluded.late,
+    checks = excluded.checks, next_check_at = excluded.next_check_at, final_check_at = excluded.final_check_at,
+    in_review = excluded.in_review
 
 -- name: add_decisions
 -- A routing decision never changes.
@@ -90,6 +93,19 @@ ON CONFLICT (merchant_id, key_hash) DO UPDATE SET
 WHERE known.payment_id = excluded.payment_id
     AND (excluded.epoch > known.epoch
          OR excluded.epoch = known.epoch AND excluded.handed_over AND NOT known.handed_over)
+
+-- name: plan_verifications
+-- What is due, and when: also of a payment that the queue has put off meanwhile.
+INSERT INTO verifications (payment_id, merchant_id, key_hash, gateway, due_at_ms)
+SELECT payment_id, merchant_id, key_hash, gateway, (extract(epoch FROM due_at) * 1000)::bigint
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
+    AS new (payment_id, merchant_id, key_hash, gateway, due_at)
+ON CONFLICT (payment_id) DO UPDATE SET
+    merchant_id = excluded.merchant_id, key_hash = excluded.key_hash, gateway = excluded.gateway,
+    due_at_ms = excluded.due_at_ms
+
+-- name: drop_verifications
+DELETE FROM verifications WHERE payment_id = ANY ($1::text[])
 
 -- name: note_errors
 INSERT INTO projection_errors (projection, version, topic, partition, "offset", reason)

@@ -354,6 +354,7 @@ async def test_a_transaction_that_fails_stores_nothing(store: Store) -> None:
                 attempts=[],
                 decisions=[],
                 owners=[history.payment],
+                work=[],
                 dead=[],
                 watermarks=dict(transaction.watermarks),
             )

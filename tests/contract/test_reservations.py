@@ -81,7 +81,13 @@ class PostgresStore:
         assert history is not None
         async with PostgresPaymentSink(self._database).transaction(PAYMENTS_TOPIC, [0]) as transaction:
             await transaction.store(
-                payments=[], attempts=[], decisions=[], owners=[history.payment], dead=[], watermarks={}
+                payments=[],
+                attempts=[],
+                decisions=[],
+                owners=[history.payment],
+                work=[],
+                dead=[],
+                watermarks={},
             )
 
     async def go_away(self) -> None:
