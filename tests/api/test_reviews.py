@@ -80,7 +80,7 @@ async def test_reviews_show_payments_with_the_attempts_that_wait(world: World, c
 async def test_reviews_come_in_pages_that_meet_without_a_gap(world: World, client: Client) -> None:
     world.reviews.waiting = [in_review(number) for number in range(5)]
     seen: list[str] = []
-    after = ""
+    after: str | None = ""
     while after is not None:
         page = (await client.get(f"/reviews?limit=2{after and '&after=' + after}", [KEY])).json
         assert len(page["reviews"]) <= 2
