@@ -55,6 +55,7 @@ KINDS: dict[Refusal | Fault, tuple[int, str]] = {
     Refusal.STORE_UNAVAILABLE: (503, "The store does not answer"),
     Refusal.PAYMENT_NOT_FOUND: (404, "There is no such payment"),
     Refusal.NOT_IN_REVIEW: (409, "This attempt is not in review"),
+    Refusal.REFERENCE_MISSING: (422, "A success names the gateway's reference"),
     Fault.MALFORMED_REQUEST: (400, "The request is not HTTP as we understand it"),
     Fault.MALFORMED_HEADER: (400, "A header is malformed"),
     Fault.MALFORMED_QUERY: (400, "A parameter of the query is malformed"),

@@ -8,15 +8,12 @@ from datetime import datetime, timedelta
 
 from projections.payments import evolve
 from schemas.envelope import Recorded
-from schemas.ids import GatewayId
 from schemas.payment import PaymentEvent, VerificationPerformed
-from schemas.verification import Check, VerificationWork
+from schemas.verification import NO_GATEWAY, Check, VerificationWork
 from schemas.views import AttemptVerification, AttemptView, PaymentHistory, VerificationView
 
 CLOSED_AFTER = timedelta(minutes=15)
 """A request that never got an attempt may be started afresh by its key for so long."""
-NO_GATEWAY = GatewayId("")
-"""Of work that asks no gateway."""
 
 _SETTLED = ("SUCCEEDED", "DECLINED", "NOT_SENT")
 

@@ -30,6 +30,7 @@ class Refusal(StrEnum):
     STORE_UNAVAILABLE = "store-unavailable"
     PAYMENT_NOT_FOUND = "payment-not-found"
     NOT_IN_REVIEW = "not-in-review"
+    REFERENCE_MISSING = "gateway-reference-missing"
 
 
 class Refused(PaymentsError):

@@ -12,7 +12,9 @@ from infra.gateways.simulated import SimulatedGateway
 from infra.settings import BadSetting, Settings
 from schemas.gateway import GatewayConfiguration
 from schemas.ids import GatewayId
+from schemas.instrument import PaymentMethod
 from schemas.routing import RetryPolicy
+from schemas.verification import Schedule
 
 _LOCAL = (
     ("razorpay", "Razorpay", 10, 200),
@@ -30,6 +32,7 @@ class GatewayRegistry:
     ) -> None:
         self._configurations = tuple(configurations)
         self._policy = policy
+        self._schedules = settings.schedules
         self._http = {c.id: GatewayHttp(c.base_url, c.max_concurrent_calls) for c in self._configurations}
         elapsed_ms = SystemClock().elapsed_ms
         self._gateways = {
@@ -46,6 +49,9 @@ class GatewayRegistry:
     def retry_policy(self, merchant_id: str) -> RetryPolicy:
         """One policy for every merchant, until merchants have their own."""
         return self._policy
+
+    def schedule(self, method: PaymentMethod) -> Schedule:
+        return self._schedules[method]
 
     async def close(self) -> None:
         for http in self._http.values():

@@ -135,5 +135,5 @@ INSTANCES: tuple[Event, ...] = (
     ),
     DuplicateChargeCompensated(payment_id=PAYMENT, attempt_id=attempt(), gateway=ALPHA, by="refund"),
     VerificationOverdue(payment_id=PAYMENT, unsettled=(attempt(),)),
-    VerificationOverdueEnded(payment_id=PAYMENT),
+    VerificationOverdueEnded(payment_id=PAYMENT, attempt_id=attempt()),
 )

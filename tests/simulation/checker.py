@@ -6,7 +6,7 @@ A customer's VPA is in every charge, so who paid twice is seen without trusting 
 from collections import defaultdict
 
 from commands.ownership import fold
-from commands.payment import Open, PaymentState, Settled
+from commands.payment_state import Open, PaymentState, Settled
 from infra.memory.clock import EPOCH
 from infra.memory.gateways import Contact, Entry
 from schemas.envelope import Recorded

@@ -21,13 +21,15 @@ from schemas.errors import PaymentsError
 from schemas.gateway import GatewayConfiguration
 from schemas.http import PaymentBody
 from schemas.ids import GatewayId
-from schemas.instrument import Upi
+from schemas.instrument import PaymentMethod, Upi
 from schemas.routing import RetryPolicy
+from schemas.verification import Schedule
 from tests.builders import a_body, a_gateway
 from tests.simulation.faults import Faults, Rates
 from tests.simulation.process import Process, gated, task_factory
 
 GATEWAYS = tuple(GatewayId(name) for name in ("alpha", "beta", "gamma"))
+SCHEDULE = Schedule(after_s=(4, 10, 30, 90))
 POLICY = RetryPolicy(max_attempts=3, latency_budget_ms=2_000)
 GATEWAY_TIMEOUT_MS = 800
 LARGEST_SKEW_MS = 500
@@ -63,6 +65,9 @@ class Facts:
             a_gateway(name, priority=place, timeout_ms=GATEWAY_TIMEOUT_MS)
             for place, name in enumerate(GATEWAYS)
         )
+
+    def schedule(self, method: PaymentMethod) -> Schedule:
+        return SCHEDULE
 
     def retry_policy(self, merchant_id: str) -> RetryPolicy:
         return POLICY
