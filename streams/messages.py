@@ -4,9 +4,16 @@ A message that is stored again changes nothing, and the watermark moves with wha
 or was missed while the store was away or put back, is there once in the end.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Protocol, cast
 
+import faust
+
+from infra.kafka.producer import Publisher
+from infra.kafka.reader import LogReader
+from infra.postgres.database import Database
+from infra.postgres.messages import PostgresMessages
+from infra.settings import Settings
 from projections.ports import DeadLetters, RawRecord
 from projections.project import Counts, dead_letter, grouped
 from schemas.codec import NOTIFICATIONS_TOPIC, decode
@@ -16,6 +23,9 @@ from schemas.ids import payment_of
 from schemas.notification import NotificationMessage
 from schemas.verification import Received, StoredMessage
 from schemas.views import DeadLetter, Watermark
+from streams.agent import patiently
+from streams.consumption import Consumption
+from streams.dead_letters import KafkaDeadLetters
 
 CHUNK = 1000
 """Records of a gap that are fetched and stored at a time."""
@@ -99,6 +109,21 @@ class MessageIntake:
         await self._store.store(self._topic, messages, {last.partition: reached})
         self.counts.taken_in += len(run)
         self.counts.dead += len(dead)
+
+
+async def intake(
+    app: faust.App,
+    settings: Settings,
+    reader: LogReader,
+    publisher: Publisher,
+    database: Database,
+    elapsed_ms: Callable[[], float],
+) -> tuple[MessageIntake, Consumption]:
+    """The verifier's part that consumes: to be made before the app runs, caught up, and then watched."""
+    await patiently(lambda: reader.end_offsets(NOTIFICATIONS_TOPIC))  # or the app would never hear of it
+    store = PostgresMessages(database)
+    messages = MessageIntake(store, reader, KafkaDeadLetters(publisher, settings.verifier_consumer_group))
+    return messages, Consumption(app, NOTIFICATIONS_TOPIC, messages.absorb, reader, store, elapsed_ms)
 
 
 def _message(record: RawRecord, refusal: Unreadable | None) -> StoredMessage:
