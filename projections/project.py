@@ -274,12 +274,13 @@ def _ownership(history: PaymentHistory) -> tuple[str, int, bool] | None:
 def _new_work(before: PaymentHistory | None, after: PaymentHistory) -> VerificationWork | None:
     """What verification has to do now, if that is not what the store knows.
 
-    The store puts a payment off while somebody owns it, so a hand-over makes it due anew.
+    The store puts a payment off while somebody owns it, so its first owner's hand-over makes it due anew. A later owner
+    is one that did the work; where that changed nothing, it waits for the end of the window instead of turning in circles.
     """
     new = work(after)
     if before is None:
         return new if new.due_at is not None else None
-    is_given_up = after.payment.handed_over and not before.payment.handed_over
+    is_given_up = after.payment.handed_over and not before.payment.handed_over and after.payment.epoch == 1
     return new if is_given_up or work(before) != new else None
 
 

@@ -24,7 +24,7 @@ from tests.builders import SCHEDULE, a_body, gateways, success
 NAMES = (GatewayId("alpha"), GatewayId("beta"))
 WINDOW_S = 18.5
 """The default budget, one gateway timeout and the margin."""
-GUARDS_S = 4
+GUARDS_S = 1.5
 """One before the window of a claim begins, one more before it is claimed."""
 
 

@@ -118,6 +118,7 @@ async def begin_at(sink: PostgresPaymentSink, next_offset: int) -> None:
             attempts=[],
             decisions=[],
             owners=[],
+            work=[],
             dead=[],
             watermarks={PARTITION: Watermark(next_offset=next_offset, last_stamp_ms=0)},
         )

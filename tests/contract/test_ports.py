@@ -1,10 +1,11 @@
 """The twins have the shape of the ports: mypy checks the assignments, and the test that they are made."""
 
-from commands.ports import Clock, EventLog, Gateway, Gateways, Histories, Reservations
+from commands.ports import Clock, EventLog, Gateway, Gateways, Histories, Reservations, VerificationQueue
 from infra.memory.clock import MemoryClock
 from infra.memory.gateways import Ledger, MemoryGateway, MemoryGateways, seeded_outcome
 from infra.memory.log import MemoryHistories, MemoryLog
 from infra.memory.reservations import MemoryReservations
+from infra.memory.verification_queue import MemoryVerificationQueue
 from schemas.ids import GatewayId
 
 
@@ -15,7 +16,9 @@ def test_the_twins_are_what_the_handler_asks_for() -> None:
     clock: Clock = memory_clock
     log: EventLog = memory_log
     histories: Histories = MemoryHistories(memory_log, memory_clock)
-    reservations: Reservations = MemoryReservations(memory_clock)
+    memory_reservations = MemoryReservations(memory_clock)
+    reservations: Reservations = memory_reservations
+    queue: VerificationQueue = MemoryVerificationQueue(memory_reservations)
     gateway: Gateway = MemoryGateway(ledger, memory_clock)
     gateways: Gateways = MemoryGateways({GatewayId("alpha"): MemoryGateway(ledger, memory_clock)})
-    assert all((clock, log, histories, reservations, gateway, gateways))
+    assert all((clock, log, histories, reservations, queue, gateway, gateways))

@@ -89,7 +89,9 @@ class World:
             fate=self.faults.of_a_record,
             stamps_may_go_back=self.chance.random() < 0.3,
         )
-        self.reservations = MemoryReservations(self.store_clock, fate=self.faults.of_a_row)
+        self.reservations = MemoryReservations(
+            self.store_clock, fate=self.faults.of_a_row, guard_ms=2 * LARGEST_SKEW_MS
+        )
         self.ledgers = {
             name: Ledger(MemoryClock(), partial(seeded_outcome, seed * 31 + place))
             for place, name in enumerate(GATEWAYS)
