@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from redis.asyncio import Redis
 
+from api.admin import Admin
 from api.app import Services
 from api.checks import AdmissionCheck, LogCheck, ProjectionCheck, RedisCheck, StoreCheck
 from api.lag import Consumer, LagMonitor
@@ -16,6 +17,7 @@ from infra.histories import LogHistories
 from infra.kafka.adoptions import KafkaAdoptions
 from infra.kafka.lag import GroupOffsets
 from infra.kafka.log import KafkaLog
+from infra.kafka.messages import KafkaMessages
 from infra.kafka.partition import partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
@@ -76,6 +78,10 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             ),
             reader=PaymentReader(PAYMENTS_TOPIC, views, reader, partition_for, clock.now),
             histories=histories,
+            reviews=PostgresReviews(database),
+            messages=KafkaMessages(publisher, clock),
+            notification_readers={},
+            admin=Admin(settings.internal_api_key),
             clock=clock,
             readiness=Readiness(
                 clock,

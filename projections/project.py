@@ -181,16 +181,7 @@ class Step:
         self.partitions[PaymentId(recorded.envelope.aggregate_id)] = record.partition
 
     def bury(self, record: RawRecord, error: Exception) -> None:
-        self.dead.append(
-            DeadLetter(
-                position=Position(topic=record.topic, partition=record.partition, offset=record.offset),
-                stamp_ms=record.timestamp,
-                reason=f"{type(error).__name__}: {error}"[:500].replace("\0", "�"),
-                key=record.key,
-                value=record.value,
-                headers=tuple(record.headers),
-            )
-        )
+        self.dead.append(dead_letter(record, error))
 
     def fold(self) -> None:
         for record, recorded in self.events:
@@ -226,6 +217,17 @@ class Step:
             dead=self.dead,
             watermarks=watermarks,
         )
+
+
+def dead_letter(record: RawRecord, error: Exception) -> DeadLetter:
+    return DeadLetter(
+        position=Position(topic=record.topic, partition=record.partition, offset=record.offset),
+        stamp_ms=record.timestamp,
+        reason=f"{type(error).__name__}: {error}"[:500].replace("\0", "�"),
+        key=record.key,
+        value=record.value,
+        headers=tuple(record.headers),
+    )
 
 
 def grouped(records: Iterable[RawRecord]) -> dict[int, list[RawRecord]]:

@@ -29,6 +29,7 @@ class Refusal(StrEnum):
     LOG_UNAVAILABLE = "log-unavailable"
     STORE_UNAVAILABLE = "store-unavailable"
     PAYMENT_NOT_FOUND = "payment-not-found"
+    NOT_IN_REVIEW = "not-in-review"
     REFERENCE_MISSING = "gateway-reference-missing"
 
 
