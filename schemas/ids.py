@@ -1,5 +1,6 @@
 """Identifiers: a prefix and the 26 base32 characters of a UUIDv7, so that they sort by the time they were minted."""
 
+import re
 from datetime import UTC, datetime
 from typing import NewType
 from uuid import UUID
@@ -15,6 +16,9 @@ _VALUES = {character: value for value, character in enumerate(ALPHABET)}
 _PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
 _BODY_LENGTH = 26
 _PAYMENT_LENGTH = len("pay_") + _BODY_LENGTH
+_ATTEMPT = re.compile(rf"att_([{ALPHABET}]{{{_BODY_LENGTH}}})_[0-9]+_[0-9]+")
+_ATTEMPT_LENGTH_MAX = 40
+"""A gateway's receipt takes no more."""
 
 
 def base32(number: int) -> str:
@@ -31,9 +35,9 @@ def payment_id(minted: UUID) -> PaymentId:
 
 
 def attempt_id(payment: PaymentId, epoch: int, number: int) -> AttemptId:
-    """At most 40 characters, so that it fits a gateway's receipt; never reused, since an epoch has one owner."""
+    """Never reused, since an epoch has one owner."""
     attempt = f"att_{payment[4:]}_{epoch}_{number}"
-    assert len(attempt) <= 40, attempt
+    assert len(attempt) <= _ATTEMPT_LENGTH_MAX, attempt
     return AttemptId(attempt)
 
 
@@ -49,6 +53,12 @@ def is_payment_id(text: str) -> bool:
         and text[4:] < _YEAR_10000
         and all(character in _VALUES for character in text[4:])
     )
+
+
+def is_attempt_id(text: str) -> bool:
+    """Whether the text has the form of an attempt id; says nothing about its existence."""
+    parts = _ATTEMPT.fullmatch(text)
+    return parts is not None and len(text) <= _ATTEMPT_LENGTH_MAX and is_payment_id(f"pay_{parts[1]}")
 
 
 def minted_at(payment: PaymentId) -> datetime:
