@@ -1,6 +1,6 @@
 """Which gateways there are: their configurations, and the adapter that speaks to each."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -8,17 +8,22 @@ import msgspec
 from infra.clock import SystemClock
 from infra.gateways.certain import CertainGateway, Gateway
 from infra.gateways.http import GatewayHttp
+from infra.gateways.local import RAZORPAY_KEY_ID, RAZORPAY_KEY_SECRET, RAZORPAY_WEBHOOK_SECRET
+from infra.gateways.notifications import NotificationReader
+from infra.gateways.razorpay.adapter import RazorpayGateway
+from infra.gateways.razorpay.notifications import RazorpayNotifications
+from infra.gateways.razorpay.requests import Account
 from infra.gateways.simulated import SimulatedGateway
 from infra.settings import BadSetting, Settings
-from schemas.gateway import GatewayConfiguration
+from schemas.gateway import Adapter, GatewayConfiguration
 from schemas.ids import GatewayId
 from schemas.routing import RetryPolicy
 
-_LOCAL = (
-    ("razorpay", "Razorpay", 10, 200),
-    ("stripe", "Stripe", 20, 290),
-    ("payu", "PayU", 30, 180),
-    ("cashfree", "Cashfree", 40, 175),
+_LOCAL: tuple[tuple[str, str, Adapter, int, int], ...] = (
+    ("razorpay", "Razorpay", "razorpay", 10, 200),
+    ("stripe", "Stripe", "simulator", 20, 290),
+    ("payu", "PayU", "simulator", 30, 180),
+    ("cashfree", "Cashfree", "simulator", 40, 175),
 )
 
 
@@ -33,7 +38,7 @@ class GatewayRegistry:
         self._http = {c.id: GatewayHttp(c.base_url, c.max_concurrent_calls) for c in self._configurations}
         elapsed_ms = SystemClock().elapsed_ms
         self._gateways = {
-            c.id: CertainGateway(_adapter(c, self._http[c.id], settings), elapsed_ms)
+            c.id: CertainGateway(_adapter(c, self._http[c.id], settings, elapsed_ms), elapsed_ms)
             for c in self._configurations
         }
 
@@ -60,12 +65,46 @@ def registry(settings: Settings) -> GatewayRegistry:
     return GatewayRegistry(configurations, policy, settings)
 
 
-def _adapter(configuration: GatewayConfiguration, http: GatewayHttp, settings: Settings) -> Gateway:
+def _adapter(
+    configuration: GatewayConfiguration,
+    http: GatewayHttp,
+    settings: Settings,
+    elapsed_ms: Callable[[], float],
+) -> Gateway:
     match configuration.adapter:
         case "simulator":
             return SimulatedGateway(http)
+        case "razorpay":
+            return RazorpayGateway(http, _razorpay_account(settings), elapsed_ms)
         case unknown:
             raise BadSetting(f"GATEWAYS_FILE: there is no adapter {unknown} yet")
+
+
+def _razorpay_account(settings: Settings) -> Account:
+    return Account(
+        key_id=settings.razorpay_key_id or RAZORPAY_KEY_ID,
+        key_secret=settings.razorpay_key_secret or RAZORPAY_KEY_SECRET,
+        email=settings.razorpay_email,
+        contact=settings.razorpay_contact,
+        takes_upi_collect=settings.razorpay_upi_collect,
+    )
+
+
+def _base_url(gateway: str, settings: Settings) -> str:
+    if gateway == "razorpay" and settings.razorpay_key_id is not None:
+        return settings.razorpay_base_url
+    return f"{settings.simulator_url.rstrip('/')}/{gateway}"
+
+
+def notification_reader(configuration: GatewayConfiguration, settings: Settings) -> NotificationReader | None:
+    """None for a gateway that tells nothing. Without a secret a real one is never believed."""
+    match configuration.adapter:
+        case "razorpay":
+            simulated = () if settings.razorpay_key_id else (RAZORPAY_WEBHOOK_SECRET,)
+            secrets = settings.razorpay_webhook_secrets or simulated
+            return RazorpayNotifications(configuration.id, secrets)
+        case _:
+            return None
 
 
 def _from_file(settings: Settings) -> tuple[GatewayConfiguration, ...]:
@@ -86,13 +125,13 @@ def _simulated(settings: Settings) -> tuple[GatewayConfiguration, ...]:
         GatewayConfiguration(
             id=GatewayId(id_),
             name=name,
-            adapter="simulator",
-            base_url=f"{settings.simulator_url.rstrip('/')}/{id_}",
+            adapter=adapter,
+            base_url=_base_url(id_, settings),
             payment_methods=("UPI", "CARD", "NETBANKING", "WALLET"),
             currencies=("INR", "USD", "EUR"),
             priority=priority,
             fee_bps=fee_bps,
             timeout_ms=settings.gateway_timeout_ms,
         )
-        for id_, name, priority, fee_bps in _LOCAL
+        for id_, name, adapter, priority, fee_bps in _LOCAL
     )

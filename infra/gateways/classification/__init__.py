@@ -37,7 +37,7 @@ Code = Literal[
 """What a merchant sees, the same for every gateway."""
 
 Certain = Literal["yes", "once_failed", "no"]
-"""Whether this proves that nobody was charged: by itself; only beside a payment that the gateway calls failed; or never."""
+"""Whether it proves that nobody was charged: by itself, only of a payment that the gateway calls failed, or never."""
 
 _Word = Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,64}$|^\*$")]
 

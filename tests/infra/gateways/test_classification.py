@@ -76,13 +76,13 @@ def test_what_nobody_has_heard_of_is_never_tried_elsewhere() -> None:
 
 
 def test_the_first_column_weighs_most() -> None:
-    def row(*said: str) -> Row:
-        code = "gateway_busy" if said[0] == ANYTHING else "invalid_request"
-        return Row(said=said, meaning=Meaning(code=code, blame="gateway", retryable=False, certain="yes"))
+    def row(*said: str, retryable: bool = False) -> Row:
+        meaning = Meaning(code="payment_failed", blame="gateway", retryable=retryable, certain="yes")
+        return Row(said=said, meaning=meaning)
 
-    rows = (row("*", "s", "t"), row("r", "*", "*"), row("*", "*", "*"))
+    rows = (row("*", "s", "t"), row("r", "*", "*", retryable=True), row("*", "*", "*"))
     classify = Classification(("reason", "source", "step"), rows)
-    assert classify(reason="r", source="s", step="t").code == "invalid_request"
+    assert classify(reason="r", source="s", step="t").retryable
 
 
 def test_a_table_has_an_answer_to_everything_and_only_one() -> None:
