@@ -27,25 +27,35 @@ from schemas.verification import Schedule, Source, Verdict
 
 ACT_WITHIN_MS = 2_500
 """No call with an effect is begun with less of the lease left than one may take."""
-CLOSED_AFTER = timedelta(minutes=15)
-"""A request that never got an attempt may be started afresh by its key for so long."""
 CLOCK_SLACK = timedelta(seconds=1)
 """The queue has judged by the store's clock that something is due; ours may be behind it."""
 
 
 class Verification:
     def __init__(
-        self, writer: PaymentWriter, clock: Clock, gateways: Gateways, facts: RoutingFacts, alarms: Alarms
+        self,
+        writer: PaymentWriter,
+        clock: Clock,
+        gateways: Gateways,
+        facts: RoutingFacts,
+        alarms: Alarms,
+        close_after: timedelta,
     ) -> None:
         self._writer = writer
         self._clock = clock
         self._gateways = gateways
         self._facts = facts
         self._alarms = alarms
+        self._close_after = close_after
         self._to_ask: set[AttemptId] = set()
 
     async def settle(self, messages: Sequence[NotificationMessage]) -> None:
-        """Raises Unavailable; what is left of the work is then found by the next claim."""
+        """Raises Unavailable; what is left of the work is then found by the next claim.
+
+        Where there was nothing to do the lease is left to end by itself: a projection that thinks otherwise must not
+        have the payment taken over again and again.
+        """
+        found = len(self._writer.history)
         await self._decide(SettlePayment())
         for message in messages:
             await self._told(message)
@@ -55,8 +65,9 @@ class Verification:
         for attempt in self._state.attempts:
             if attempt.must_be_given_back and self._is_due(attempt):
                 await self._give_back(attempt)
-        await self._decide(CloseUnattempted(after=CLOSED_AFTER, at=self._clock.now() + CLOCK_SLACK))
-        await self._decide(HandOverPayment())
+        await self._decide(CloseUnattempted(after=self._close_after, at=self._clock.now() + CLOCK_SLACK))
+        if len(self._writer.history) > found:
+            await self._decide(HandOverPayment())
 
     @property
     def _state(self) -> Open | Settled:

@@ -6,6 +6,7 @@ A claim is a lease with a window of its own. Whatever goes wrong ends it in sile
 
 import asyncio
 from collections import Counter
+from datetime import timedelta
 
 from commands.check_limits import CheckLimits
 from commands.ownership import Owner, is_owned_by
@@ -18,6 +19,8 @@ from schemas.errors import Unavailable
 from schemas.payment import TakeOverPayment
 from schemas.verification import Takeover
 
+CLOSE_AFTER = timedelta(minutes=15)
+"""A request that never got an attempt may be started afresh by its key for so long."""
 LEASE_MS = 20_000
 """What one payment takes at the worst: a look, a burning and a giving back of two seconds each, and their appends."""
 
@@ -35,6 +38,7 @@ class PaymentVerifier:
         facts: RoutingFacts,
         queue: VerificationQueue,
         alarms: Alarms,
+        close_after: timedelta = CLOSE_AFTER,
     ) -> None:
         self._clock = clock
         self._log = log
@@ -43,6 +47,7 @@ class PaymentVerifier:
         self._facts = facts
         self._queue = queue
         self._alarms = alarms
+        self._close_after = close_after
         self._limits = CheckLimits(clock)
         self._running: set[asyncio.Task[None]] = set()
         self.counted: Counter[str] = Counter()
@@ -95,7 +100,9 @@ class PaymentVerifier:
             self.counted["lost to another owner"] += 1
             return
         writer.resume(history)
-        verification = Verification(writer, self._clock, self._gateways, self._facts, self._alarms)
+        verification = Verification(
+            writer, self._clock, self._gateways, self._facts, self._alarms, self._close_after
+        )
         await verification.settle([received.message for received in takeover.messages])
         if takeover.messages:
             await self._queue.used(takeover.messages)

@@ -49,7 +49,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     razorpay_webhook_secrets: tuple[str, ...] = ()
     """A list, comma-separated: while a secret is rotated both are valid."""
     stripe_base_url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$")] = "https://api.stripe.com"
-    stripe_secret_key: str | None = None
+    stripe_secret_key: Annotated[str, Meta(pattern=r"^[rs]k_[A-Za-z0-9_]+$(?!\n)")] | None = None
+    """Without it `stripe` is the simulator's, through the same adapter."""
+    stripe_return_url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$")] = "https://payments.example/return"
+    """Where Stripe sends a customer who has come back from a bank's or a wallet's page."""
     stripe_webhook_secrets: tuple[str, ...] = ()
 
     verification_schedule_upi: tuple[Seconds, ...] = SCHEDULES["UPI"].after_s

@@ -243,13 +243,18 @@ def grouped(records: Iterable[RawRecord]) -> dict[int, list[RawRecord]]:
 def _read(record: RawRecord, refusal: str | None) -> tuple[RawRecord, Recorded[Event]]:
     if refusal is not None:
         raise Unreadable(refusal)
+    return record, readable(record)
+
+
+def readable(record: RawRecord) -> Recorded[Event]:
+    """The event, if it is one of the payment that the record's key names. Raises Unreadable."""
     position = Position(topic=record.topic, partition=record.partition, offset=record.offset)
     recorded = decode(record.value, record.headers, position, record.timestamp)
     if record.key != recorded.envelope.aggregate_id.encode():
         raise Unreadable("its key is not its subject")
     if not is_payment_id(recorded.envelope.aggregate_id):
         raise Unreadable("its subject is no payment id")
-    return record, recorded
+    return recorded
 
 
 def _new(before: tuple[T, ...], after: tuple[T, ...]) -> list[T]:

@@ -18,13 +18,13 @@ CLOSED_AFTER = timedelta(minutes=15)
 _SETTLED = ("SUCCEEDED", "DECLINED", "NOT_SENT")
 
 
-def work(history: PaymentHistory) -> VerificationWork:
+def work(history: PaymentHistory, closed_after: timedelta = CLOSED_AFTER) -> VerificationWork:
     """The earliest thing to be done; `due_at` is None where nothing is."""
     payment = history.payment
     due = [
         (at, attempt.gateway) for attempt in history.attempts if (at := _due(history, attempt)) is not None
     ]
-    if (at := _half_done(history)) is not None:
+    if (at := _half_done(history, closed_after)) is not None:
         due.append((at, NO_GATEWAY))
     due_at, gateway = min(due, default=(None, NO_GATEWAY))
     return VerificationWork(
@@ -38,7 +38,8 @@ def work(history: PaymentHistory) -> VerificationWork:
 
 def _due(history: PaymentHistory, attempt: AttemptView) -> datetime | None:
     payment = history.payment
-    if attempt.in_review or attempt.compensated_by is not None:
+    is_started = attempt.timeout_ms is not None
+    if not is_started or attempt.in_review or attempt.compensated_by is not None:
         return None
     if attempt.status not in _SETTLED:
         return attempt.next_check_at or payment.updated_at
@@ -47,13 +48,13 @@ def _due(history: PaymentHistory, attempt: AttemptView) -> datetime | None:
     return attempt.next_check_at
 
 
-def _half_done(history: PaymentHistory) -> datetime | None:
+def _half_done(history: PaymentHistory, closed_after: timedelta) -> datetime | None:
     """A payment may lack its end although nothing of it is in doubt."""
     payment = history.payment
     if payment.sequence == 0 or payment.status in ("SUCCESS", "FAILURE"):
         return None
     if not history.attempts:
-        return payment.created_at + CLOSED_AFTER if payment.order is not None else None
+        return payment.created_at + closed_after if payment.order is not None else None
     return payment.updated_at if all(one.status in _SETTLED for one in history.attempts) else None
 
 

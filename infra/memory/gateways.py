@@ -62,6 +62,8 @@ class Entry(Value, frozen=True, kw_only=True):
     outcome: Outcome
     at_ms: float
     is_only_authorised: bool = False
+    has_turned: bool = False
+    """Its outcome is not the one that it had at first."""
     given_back_by: Literal["void", "refund"] | None = None
 
     @property
@@ -108,6 +110,7 @@ class Ledger:
         later: Callable[[AttemptId], Later | None] = never_later,
         listener: Callable[[Entry], None] = nobody_listens,
         lookup_lag_ms: float = 0,
+        echoes_wrong_amount: Callable[[AttemptId], bool] = lambda _: False,
     ) -> None:
         self.entries: dict[AttemptId, Entry] = {}
         self.contacts: list[Contact] = []
@@ -117,6 +120,7 @@ class Ledger:
         self._later = later
         self._listener = listener
         self._lookup_lag_ms = lookup_lag_ms
+        self._echoes_wrong_amount = echoes_wrong_amount
 
     def charge(self, charge: Charge) -> Outcome:
         reference = charge.attempt_id
@@ -135,7 +139,7 @@ class Ledger:
             return NotFound()
         return Found(
             outcome=entry.told,
-            amount_minor=entry.charge.amount_minor,
+            amount_minor=entry.charge.amount_minor + self._echoes_wrong_amount(reference),
             currency=entry.charge.currency,
             needs_capture=entry.holds_money and entry.is_only_authorised,
         )
@@ -164,8 +168,14 @@ class Ledger:
     def _turn(self, reference: AttemptId, later: Later) -> None:
         entry = self.entries[reference]
         if entry.given_back_by is None:
-            changed = replace(entry, outcome=later.outcome, is_only_authorised=later.is_only_authorised)
-            self._change(changed)
+            self._change(
+                replace(
+                    entry,
+                    outcome=later.outcome,
+                    is_only_authorised=later.is_only_authorised,
+                    has_turned=True,
+                )
+            )
 
     def _change(self, entry: Entry) -> None:
         self.entries[entry.charge.attempt_id] = entry
@@ -188,8 +198,11 @@ async def no_pause() -> None:
 
 
 class MemoryGateway:
-    """A process's client of a gateway; charges have fates of their own, and so have all other calls. It may be paused before its last look at the window, and, apart from that,
-    between the look and the first byte: no design can close that gap, only make it short."""
+    """A process's client of a gateway; charges have fates of their own, and so have all other calls.
+
+    It may be paused before its last look at the window, and, apart from that, between the look and the first byte: no
+    design can close that gap, only make it short.
+    """
 
     def __init__(
         self,

@@ -193,7 +193,8 @@ async def test_a_store_that_was_emptied_is_filled_again_whatever_the_group_has_c
     world.worker.start()
     await world.reaches_the_end()
     world.worker.signal(signal.SIGTERM)
-    await world.database.fetch("TRUNCATE payments, attempts, routing_decisions, reservations, watermarks")
+    await world.database.fetch("TRUNCATE payments, attempts, routing_decisions, watermarks")
+    await world.database.fetch("DELETE FROM reservations")
 
     world.worker.start()
     await world.reaches_the_end()

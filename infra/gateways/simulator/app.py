@@ -15,6 +15,8 @@ from infra.gateways.simulator.ledger import Ledger
 from infra.gateways.simulator.profile import Profile, Wire
 from infra.gateways.simulator.razorpay.notification import RazorpayNotifications
 from infra.gateways.simulator.razorpay.wire import RazorpayWire
+from infra.gateways.simulator.stripe.notification import stripe_notification
+from infra.gateways.simulator.stripe.wire import StripeWire
 from infra.gateways.simulator.webhooks import Signed, Webhooks
 from infra.gateways.simulator.wire import Receive, Refused, Scope, Send, answer
 
@@ -35,12 +37,17 @@ class Simulator:
         self.ledger = Ledger()
         in_flight = InFlight()
         self.razorpay = RazorpayWire(self.ledger, in_flight)
+        self.stripe = StripeWire(self.ledger, in_flight)
         self._wires: dict[Wire, WireServer] = {
             "simulator": Charges(self.ledger, in_flight),
             "razorpay": self.razorpay,
+            "stripe": self.stripe,
         }
         self._control = Control(self.profiles, self.ledger, forget=self._forget)
-        signed: dict[Wire, Signed] = {"razorpay": RazorpayNotifications(self.razorpay.book)}
+        signed: dict[Wire, Signed] = {
+            "razorpay": RazorpayNotifications(self.razorpay.book),
+            "stripe": stripe_notification,
+        }
         self._webhooks = Webhooks(self.profiles, self.ledger, signed)
         self.ledger.changed = self._webhooks.noticed
 
@@ -69,6 +76,7 @@ class Simulator:
     def _forget(self) -> None:
         self.ledger.clear()
         self.razorpay.book.clear()
+        self.stripe.clear()
 
 
 class BreakableProtocol(HttpToolsProtocol):

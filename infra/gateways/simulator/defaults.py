@@ -1,6 +1,6 @@
 """Four gateways on an ordinary day: each its own speed, fee and manner of declining, and no faults."""
 
-from infra.gateways.local import RAZORPAY_KEY_ID, RAZORPAY_KEY_SECRET
+from infra.gateways.local import RAZORPAY_KEY_ID, RAZORPAY_KEY_SECRET, STRIPE_SECRET_KEY
 from infra.gateways.simulator.profile import Latency, Profile, WeightedDecline
 
 NO_FUNDS = WeightedDecline(
@@ -33,11 +33,14 @@ RAZORPAY = Profile(
 )
 STRIPE = Profile(
     gateway="stripe",
+    wire="stripe",
+    credentials=STRIPE_SECRET_KEY,
     seed=12,
     success_rate=0.90,
     latency=Latency(median_ms=140, sigma=0.25),
     fee_bps=290,
     declines=(NO_FUNDS, CANCELLED, RISK, BANK, GATEWAY),
+    pending_resolves_ms=300,
 )
 PAYU = Profile(
     gateway="payu",
