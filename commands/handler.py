@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from commands.ownership import Owner, fold, is_owned_by
-from commands.payment import INITIAL, Open, PaymentState, Settled, decide
+from commands.payment import decide
+from commands.payment_state import INITIAL, Open, PaymentState, Settled
 from commands.ports import Clock, EventLog, Gateways, Histories, Reservations, RoutingFacts
 from commands.routing.retry import LEAST_TIMEOUT_MS
 from commands.writer import PaymentWriter
@@ -144,6 +145,7 @@ class PaymentHandler:
                 outcome=outcome,
                 latency_ms=round(now_ms - called_ms),
                 elapsed_ms=round(now_ms - since_ms),
+                schedule=self._facts.schedule(body.payment_method),
                 epoch=writer.owner.epoch,
                 at=self._clock.now(),
             )
@@ -222,6 +224,7 @@ class PaymentHandler:
             fingerprint=fingerprint(key, body),
             policy=self._facts.retry_policy(body.merchant_id),
             gateways=self._facts.gateways(),
+            schedule=self._facts.schedule(body.payment_method),
             epoch=1,
             at=self._clock.now(),
         )
@@ -271,17 +274,17 @@ def _charge(body: PaymentBody, attempt: AttemptStarted, left_ms: int) -> Charge:
 
 
 def _may_be_told(state: PaymentState, held: Held) -> bool:
-    """Whether the payment's owner has ended, and something of it is worth telling.
+    """Whether nobody may still start an attempt, and something of the payment is worth telling.
 
     Not without its request: the log could then not rebuild the reservation of a key whose payment we told.
     """
     match state:
+        case Open(requested=None) | Settled(requested=None):
+            return False
         case Settled():
             return True
-        case Open(requested=None):
-            return False
-        case Open(attempts=attempts, is_handed_over=is_handed_over):
-            return bool(attempts) and (is_handed_over or not held.is_owned)
+        case Open(attempts=attempts, owner=owner):
+            return bool(attempts) and (owner != "payment_service" or not held.is_owned)
         case _:
             return False
 

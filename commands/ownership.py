@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from commands.payment import INITIAL, PaymentState, evolve
+from commands.payment_state import INITIAL, PaymentState, evolve
 from schemas.base import Value
 from schemas.envelope import Recorded, Window
 from schemas.ids import PaymentId

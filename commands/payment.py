@@ -1,18 +1,20 @@
-"""The payment's decider: what follows from a command in a state, and the state that follows from an event.
+"""The payment's decider: what follows from a command in a state. It holds every rule about money.
 
-`decide` holds every rule about money; `evolve` holds none, and takes any subset of a decision's events, since any
-subset may be what arrived on the log.
+The payment service's decisions are here; those that follow from a verdict are in `commands/settlement.py`.
 """
 
+from datetime import timedelta
 from typing import assert_never
 
 from msgspec.structs import replace
 
+from commands import settlement
+from commands.payment_state import Absent, Attempt, Open, PaymentState, Settled, unsettled
 from commands.routing.retry import attempt_timeout_ms, may_cascade, next_candidate
 from commands.routing.route import route
-from schemas.base import Value
+from commands.settlement import failure
 from schemas.errors import Refusal, Refused
-from schemas.ids import AttemptId, attempt_id
+from schemas.ids import attempt_id
 from schemas.outcome import AwaitingCustomer, Declined, InDoubt, NotSent, Outcome, Succeeded
 from schemas.payment import (
     AttemptAwaitingCustomer,
@@ -21,67 +23,32 @@ from schemas.payment import (
     AttemptNotSent,
     AttemptStarted,
     AttemptSucceeded,
-    ChargeCompensated,
-    ExperimentAssigned,
-    Failure,
+    CloseUnattempted,
     HandOverPayment,
-    LateSuccessDetected,
     PaymentCommand,
     PaymentEvent,
     PaymentFailed,
     PaymentHandedOver,
     PaymentRequested,
-    PaymentRouted,
     PaymentSucceeded,
     PaymentTakenOver,
+    RecordGivingBack,
     RecordOutcome,
+    RecordVerification,
     RequestPayment,
-    ReviewRequested,
-    ReviewSettled,
+    SettlePayment,
+    SettleReview,
     TakeOverPayment,
-    VerificationPerformed,
 )
 from schemas.routing import AttemptReason, Candidate, RetryPolicy
 
 
-class Attempt(Value, frozen=True, kw_only=True):
-    started: AttemptStarted
-    outcome: Outcome | None = None
-    """None while it is not known, and also when its record was lost: nothing may be concluded from it."""
-
-    @property
-    def is_settled(self) -> bool:
-        return isinstance(self.outcome, Succeeded | Declined | NotSent)
-
-
-class Absent(Value, frozen=True, kw_only=True):
-    pass
-
-
-class Open(Value, frozen=True, kw_only=True):
-    requested: PaymentRequested | None = None
-    routed: PaymentRouted | None = None
-    attempts: tuple[Attempt, ...] = ()
-    is_handed_over: bool = False
-
-
-class Settled(Value, frozen=True, kw_only=True):
-    """The client may be told the result. An earlier doubtful attempt may still be unsettled."""
-
-    result: PaymentSucceeded | PaymentFailed
-    attempts: tuple[Attempt, ...] = ()
-    is_handed_over: bool = False
-
-
-PaymentState = Absent | Open | Settled
-INITIAL = Absent()
-
-
 def decide(command: PaymentCommand, state: PaymentState) -> list[PaymentEvent]:
+    """Nothing to do is `[]`. Raises Refused for what is not admissible."""
     match command, state:
         case RequestPayment(), Absent() | Open(attempts=()):
             return _start(command, state)
-        case RequestPayment(), Open(requested=None):
+        case RequestPayment(), Open(requested=None) | Settled(requested=None):
             return [_requested(command)]
         case RecordOutcome(), Open():
             return _record(command, state)
@@ -89,14 +56,30 @@ def decide(command: PaymentCommand, state: PaymentState) -> list[PaymentEvent]:
             return _hand_over(state)
         case TakeOverPayment(), Absent() | Open():
             return [PaymentTakenOver(claim_id=command.claim_id, by=command.by)]
-        case RequestPayment() | RecordOutcome() | HandOverPayment() | TakeOverPayment(), _:
+        case RecordVerification(), Open() | Settled():
+            return settlement.verify(command, state)
+        case SettleReview(), Open() | Settled():
+            return settlement.settle_review(command, state)
+        case RecordGivingBack(), Open() | Settled():
+            return settlement.give_back(command, state)
+        case CloseUnattempted(), Open():
+            return settlement.close(command, state)
+        case SettlePayment(), _:
+            return settlement.settle(state)
+        case (
+            RequestPayment()
+            | RecordOutcome()
+            | HandOverPayment()
+            | TakeOverPayment()
+            | RecordVerification()
+            | SettleReview()
+            | RecordGivingBack()
+            | CloseUnattempted(),
+            _,
+        ):
             return []
         case _:
             assert_never(command)
-
-
-def unsettled(attempts: tuple[Attempt, ...]) -> tuple[AttemptId, ...]:
-    return tuple(attempt.started.attempt_id for attempt in attempts if not attempt.is_settled)
 
 
 def _start(command: RequestPayment, state: Absent | Open) -> list[PaymentEvent]:
@@ -107,16 +90,19 @@ def _start(command: RequestPayment, state: Absent | Open) -> list[PaymentEvent]:
         raise Refused(
             Refusal.NO_ELIGIBLE_GATEWAY, f"no gateway can take this payment ({reasons})", retry_after_s=5
         )
+    candidate = routed.candidates[0]
     first = AttemptStarted(
         attempt_id=attempt_id(command.payment_id, command.epoch, 1),
         number=1,
-        gateway=routed.candidates[0].gateway,
+        gateway=candidate.gateway,
         amount_minor=command.order.amount_minor,
         currency=command.order.currency,
         payment_method=command.order.payment_method,
-        timeout_ms=attempt_timeout_ms(routed.candidates[0], command.policy, 0),
+        timeout_ms=attempt_timeout_ms(candidate, command.policy, 0),
         reason="first",
         started_at=command.at,
+        first_check_at=command.at + timedelta(seconds=command.schedule.first_s),
+        final_check_at=command.at + timedelta(seconds=candidate.horizon_s),
     )
     is_known = isinstance(state, Open) and state.requested is not None
     return [routed, first] if is_known else [_requested(command), routed, first]
@@ -147,25 +133,40 @@ def _record(command: RecordOutcome, state: Open) -> list[PaymentEvent]:
                 ),
             ]
         case Declined() | NotSent():
-            return [recorded, *_after_no_charge(command, state, started)]
-        case AwaitingCustomer() | InDoubt():
+            return [recorded, *_after_no_charge(command, state, attempt)]
+        case InDoubt():
+            return [recorded, *_after_doubt(command, state, attempt)]
+        case AwaitingCustomer():
             return [recorded]
         case _:
             assert_never(command.outcome)
 
 
-def _after_no_charge(command: RecordOutcome, state: Open, ended: AttemptStarted) -> list[PaymentEvent]:
-    """Another gateway where that is safe, allowed and possible; else the end, explained by the last decline if any."""
+def _after_no_charge(command: RecordOutcome, state: Open, ended: Attempt) -> list[PaymentEvent]:
+    """Another gateway where that is safe, allowed and possible; else the end, unless an earlier attempt is in doubt."""
     assert isinstance(command.outcome, Declined | NotSent)
-    others = tuple(a for a in state.attempts if a.started.attempt_id != ended.attempt_id)
-    if unsettled(others):
+    others = tuple(one for one in state.attempts if one is not ended)
+    policy = state.routed.policy if state.routed is not None else None
+    in_doubt = bool(unsettled(others))
+    if in_doubt and not (policy is not None and policy.retry_on_timeout):
         return []
     candidate = _next(command, state) if may_cascade(command.outcome) else None
-    if candidate is None or state.routed is None:
-        declined = [a.outcome for a in others if isinstance(a.outcome, Declined)]
-        telling = command.outcome if isinstance(command.outcome, Declined) or not declined else declined[-1]
-        return [PaymentFailed(failure=_failure(telling))]
-    return [_another(command, ended, candidate, state.routed.policy)]
+    if candidate is not None and policy is not None:
+        return [_another(command, ended.started, candidate, policy)]
+    return (
+        []
+        if in_doubt
+        else [PaymentFailed(failure=failure((*others, replace(ended, outcome=command.outcome))))]
+    )
+
+
+def _after_doubt(command: RecordOutcome, state: Open, ended: Attempt) -> list[PaymentEvent]:
+    """Nothing, since the doubtful attempt may have charged; unless the merchant would rather have a second charge given
+    back than a payment wait."""
+    if state.routed is None or not state.routed.policy.retry_on_timeout:
+        return []
+    candidate = _next(command, state)
+    return [] if candidate is None else [_another(command, ended.started, candidate, state.routed.policy)]
 
 
 def _next(command: RecordOutcome, state: Open) -> Candidate | None:
@@ -178,7 +179,11 @@ def _next(command: RecordOutcome, state: Open) -> Candidate | None:
 def _another(
     command: RecordOutcome, ended: AttemptStarted, candidate: Candidate, policy: RetryPolicy
 ) -> AttemptStarted:
-    reason: AttemptReason = "after_declined" if isinstance(command.outcome, Declined) else "after_not_sent"
+    reasons: dict[type[Outcome], AttemptReason] = {
+        Declined: "after_declined",
+        NotSent: "after_not_sent",
+        InDoubt: "after_in_doubt",
+    }
     return AttemptStarted(
         attempt_id=attempt_id(command.payment_id, command.epoch, ended.number + 1),
         number=ended.number + 1,
@@ -187,29 +192,18 @@ def _another(
         currency=ended.currency,
         payment_method=ended.payment_method,
         timeout_ms=attempt_timeout_ms(candidate, policy, command.elapsed_ms),
-        reason=reason,
+        reason=reasons[type(command.outcome)],
         started_at=command.at,
+        first_check_at=command.at + timedelta(seconds=command.schedule.first_s),
+        final_check_at=command.at + timedelta(seconds=candidate.horizon_s),
     )
 
 
-def _failure(outcome: Declined | NotSent) -> Failure:
-    match outcome:
-        case Declined(decline=decline):
-            return Failure(
-                code=decline.code,
-                blame=decline.blame,
-                customer_may_retry=decline.blame != "risk",
-                gateway_code=decline.gateway_code,
-            )
-        case NotSent():
-            return Failure(code="no_gateway_reached", blame="gateway", customer_may_retry=True)
-        case _:
-            assert_never(outcome)
-
-
 def _hand_over(state: Open | Settled) -> list[PaymentEvent]:
+    """With something left to do: an attempt in doubt, or money to give back."""
     open_attempts = unsettled(state.attempts)
-    if state.is_handed_over or (isinstance(state, Settled) and not open_attempts):
+    is_over = isinstance(state, Settled) and not open_attempts
+    if state.owner is None or (is_over and not any(one.must_be_given_back for one in state.attempts)):
         return []
     return [PaymentHandedOver(unsettled=open_attempts)]
 
@@ -250,65 +244,3 @@ def _outcome_event(command: RecordOutcome, started: AttemptStarted) -> PaymentEv
             )
         case _:
             assert_never(command.outcome)
-
-
-def evolve(state: PaymentState, event: PaymentEvent) -> PaymentState:
-    match event:
-        case PaymentRequested():
-            return replace(_opened(state), requested=event) if not isinstance(state, Settled) else state
-        case PaymentRouted():
-            return replace(_opened(state), routed=event) if not isinstance(state, Settled) else state
-        case AttemptStarted():
-            opened = _opened(state)
-            return replace(opened, attempts=(*opened.attempts, Attempt(started=event)))
-        case AttemptSucceeded():
-            return _with_outcome(
-                state, event.attempt_id, Succeeded(gateway_reference=event.gateway_reference)
-            )
-        case AttemptDeclined():
-            declined = Declined(decline=event.decline, gateway_reference=event.gateway_reference)
-            return _with_outcome(state, event.attempt_id, declined)
-        case AttemptNotSent():
-            return _with_outcome(state, event.attempt_id, NotSent(reason=event.reason))
-        case AttemptAwaitingCustomer():
-            awaiting = AwaitingCustomer(
-                gateway_reference=event.gateway_reference, next_action=event.next_action
-            )
-            return _with_outcome(state, event.attempt_id, awaiting)
-        case AttemptInDoubt():
-            doubt = InDoubt(
-                reason=event.reason, gateway_reference=event.gateway_reference, http_status=event.http_status
-            )
-            return _with_outcome(state, event.attempt_id, doubt)
-        case PaymentSucceeded() | PaymentFailed():
-            opened = _opened(state)
-            return Settled(result=event, attempts=opened.attempts, is_handed_over=opened.is_handed_over)
-        case PaymentHandedOver():
-            return replace(_opened(state), is_handed_over=True)
-        case PaymentTakenOver():
-            return replace(_opened(state), is_handed_over=False)
-        case (
-            ExperimentAssigned()
-            | VerificationPerformed()
-            | ReviewRequested()
-            | ReviewSettled()
-            | LateSuccessDetected()
-            | ChargeCompensated()
-        ):
-            return state
-        case _:
-            assert_never(event)
-
-
-def _opened(state: PaymentState) -> Open | Settled:
-    return Open() if isinstance(state, Absent) else state
-
-
-def _with_outcome(state: PaymentState, attempt: AttemptId, outcome: Outcome) -> PaymentState:
-    """The outcome of an attempt whose start is not on the log is dropped here and kept by the views."""
-    opened = _opened(state)
-    attempts = tuple(
-        replace(known, outcome=outcome) if known.started.attempt_id == attempt else known
-        for known in opened.attempts
-    )
-    return replace(opened, attempts=attempts)

@@ -8,12 +8,13 @@ from schemas.charge import Burning, Capture, Charge, GivingBack, LookUp, Referen
 from schemas.envelope import Outgoing, Position, Recorded
 from schemas.gateway import GatewayConfiguration
 from schemas.ids import AttemptId, GatewayId, PaymentId
+from schemas.instrument import PaymentMethod
 from schemas.outcome import Outcome
 from schemas.payment import PaymentEvent
 from schemas.reliability import ReliabilityEvent
 from schemas.reservation import Claimed, Held, Reservation, Reserved
 from schemas.routing import RetryPolicy
-from schemas.verification import Received, Takeover
+from schemas.verification import Received, Schedule, Takeover
 
 
 class Clock(Protocol):
@@ -83,9 +84,9 @@ class VerificationQueue(Protocol):
 
 
 class Alarms(Protocol):
-    """Publishes what a person should know; the same one may be published twice. Raises Unavailable."""
+    """Tells what a person should know; equal alarms have equal ids, so one may be told twice. Raises Unavailable."""
 
-    async def raise_(self, event: ReliabilityEvent, event_id: str) -> None: ...
+    async def publish(self, alarm: ReliabilityEvent) -> None: ...
 
 
 class Gateway(Protocol):
@@ -116,3 +117,5 @@ class RoutingFacts(Protocol):
     def gateways(self) -> tuple[GatewayConfiguration, ...]: ...
 
     def retry_policy(self, merchant_id: str) -> RetryPolicy: ...
+
+    def schedule(self, method: PaymentMethod) -> Schedule: ...

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from commands.ownership import Owner, fold
-from commands.payment import INITIAL, Open, PaymentState, evolve
+from commands.payment_state import INITIAL, Open, PaymentState, evolve
 from commands.ports import Clock, EventLog
 from schemas.envelope import Envelope, Outgoing, Recorded
 from schemas.errors import AppendAmbiguous
@@ -61,7 +61,10 @@ class PaymentWriter:
 
     def may_send(self, attempt: AttemptStarted) -> bool:
         """The last look at the window: whether the call can also end inside it."""
-        return self._clock.elapsed_ms() + attempt.timeout_ms <= self.owner.until_ms
+        return self.has_left(attempt.timeout_ms)
+
+    def has_left(self, duration_ms: int) -> bool:
+        return self._clock.elapsed_ms() + duration_ms <= self.owner.until_ms
 
     def _outgoing(self, events: Sequence[PaymentEvent]) -> list[Outgoing[PaymentEvent]]:
         at = self._clock.now()

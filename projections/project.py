@@ -181,16 +181,7 @@ class Step:
         self.partitions[PaymentId(recorded.envelope.aggregate_id)] = record.partition
 
     def bury(self, record: RawRecord, error: Exception) -> None:
-        self.dead.append(
-            DeadLetter(
-                position=Position(topic=record.topic, partition=record.partition, offset=record.offset),
-                stamp_ms=record.timestamp,
-                reason=f"{type(error).__name__}: {error}"[:500].replace("\0", "�"),
-                key=record.key,
-                value=record.value,
-                headers=tuple(record.headers),
-            )
-        )
+        self.dead.append(dead_letter(record, error))
 
     def fold(self) -> None:
         for record, recorded in self.events:
@@ -228,6 +219,17 @@ class Step:
         )
 
 
+def dead_letter(record: RawRecord, error: Exception) -> DeadLetter:
+    return DeadLetter(
+        position=Position(topic=record.topic, partition=record.partition, offset=record.offset),
+        stamp_ms=record.timestamp,
+        reason=f"{type(error).__name__}: {error}"[:500].replace("\0", "�"),
+        key=record.key,
+        value=record.value,
+        headers=tuple(record.headers),
+    )
+
+
 def grouped(records: Iterable[RawRecord]) -> dict[int, list[RawRecord]]:
     """By partition, in offset order."""
     batch: dict[int, list[RawRecord]] = {}
@@ -241,13 +243,18 @@ def grouped(records: Iterable[RawRecord]) -> dict[int, list[RawRecord]]:
 def _read(record: RawRecord, refusal: str | None) -> tuple[RawRecord, Recorded[Event]]:
     if refusal is not None:
         raise Unreadable(refusal)
+    return record, readable(record)
+
+
+def readable(record: RawRecord) -> Recorded[Event]:
+    """The event, if it is one of the payment that the record's key names. Raises Unreadable."""
     position = Position(topic=record.topic, partition=record.partition, offset=record.offset)
     recorded = decode(record.value, record.headers, position, record.timestamp)
     if record.key != recorded.envelope.aggregate_id.encode():
         raise Unreadable("its key is not its subject")
     if not is_payment_id(recorded.envelope.aggregate_id):
         raise Unreadable("its subject is no payment id")
-    return record, recorded
+    return recorded
 
 
 def _new(before: tuple[T, ...], after: tuple[T, ...]) -> list[T]:

@@ -3,18 +3,19 @@
 The list of events is closed and its names are for ever: they are on an immutable log.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
 
 from schemas.base import Command, Event, Value
+from schemas.charge import GivingBack
 from schemas.gateway import GatewayConfiguration
 from schemas.ids import AttemptId, GatewayId, PaymentId
 from schemas.instrument import MaskedInstrument, PaymentMethod
 from schemas.outcome import Blame, Decline, DoubtReason, NextAction, NotSentReason, Outcome
 from schemas.routing import AttemptReason, Candidate, Excluded, RetryPolicy, Strategy
-from schemas.verification import Source, Verdict
+from schemas.verification import Schedule, Source, Verdict
 
 # Values
 
@@ -51,6 +52,7 @@ class RequestPayment(Command, frozen=True, kw_only=True):
     fingerprint: str
     policy: RetryPolicy
     gateways: tuple[GatewayConfiguration, ...]
+    schedule: Schedule
     epoch: int
     at: datetime
 
@@ -63,6 +65,7 @@ class RecordOutcome(Command, frozen=True, kw_only=True):
     outcome: Outcome
     latency_ms: int
     elapsed_ms: int
+    schedule: Schedule
     epoch: int
     at: datetime
 
@@ -76,7 +79,57 @@ class TakeOverPayment(Command, frozen=True, kw_only=True):
     by: Literal["payment_service", "payment_verifier"]
 
 
-PaymentCommand = RequestPayment | RecordOutcome | HandOverPayment | TakeOverPayment
+class RecordVerification(Command, frozen=True, kw_only=True):
+    """What a look at an attempt proves; `outcome` is a success, a decline or *not sent*, or None for nothing."""
+
+    attempt_id: AttemptId
+    verdict: Verdict
+    outcome: Outcome | None
+    source: Source
+    schedule: Schedule
+    at: datetime
+
+
+class SettleReview(Command, frozen=True, kw_only=True):
+    """A person has decided what became of an attempt that verification could not settle."""
+
+    attempt_id: AttemptId
+    verdict: Literal["succeeded", "declined", "not_sent"]
+    settled_by: str
+    note: str
+    gateway_reference: str | None
+    schedule: Schedule
+    at: datetime
+
+
+class RecordGivingBack(Command, frozen=True, kw_only=True):
+    attempt_id: AttemptId
+    answer: GivingBack
+    at: datetime
+
+
+class CloseUnattempted(Command, frozen=True, kw_only=True):
+    """End a request that never got an attempt, `after` so long."""
+
+    after: timedelta
+    at: datetime
+
+
+class SettlePayment(Command, frozen=True, kw_only=True):
+    """Bring a payment to the end that its attempts have earned, where that did not reach the log."""
+
+
+PaymentCommand = (
+    RequestPayment
+    | RecordOutcome
+    | HandOverPayment
+    | TakeOverPayment
+    | RecordVerification
+    | SettleReview
+    | RecordGivingBack
+    | CloseUnattempted
+    | SettlePayment
+)
 
 # Events: the request and its route
 
@@ -220,6 +273,7 @@ class ReviewSettled(Event, frozen=True, kw_only=True):
     verdict: Literal["succeeded", "declined", "not_sent"]
     settled_by: str
     note: str
+    gateway_reference: str | None = None
 
 
 class LateSuccessDetected(Event, frozen=True, kw_only=True):

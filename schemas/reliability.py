@@ -34,7 +34,10 @@ class VerificationOverdue(Event, frozen=True, kw_only=True):
 
 
 class VerificationOverdueEnded(Event, frozen=True, kw_only=True):
+    """Its end, of one attempt: it has become certain."""
+
     payment_id: PaymentId
+    attempt_id: AttemptId
 
 
 ReliabilityEvent = (

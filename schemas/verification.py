@@ -54,6 +54,10 @@ class Check(Value, frozen=True, kw_only=True):
     is_final: bool
 
 
+NO_GATEWAY = GatewayId("")
+"""Of work that asks no gateway."""
+
+
 class VerificationWork(Value, frozen=True, kw_only=True):
     """The next thing that a verifier has to do for a payment, and when; `due_at` None for nothing.
 

@@ -1,6 +1,6 @@
 """What tests are made of, with defaults for everything that a test does not care about."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from infra.clock import uuid7
 from schemas import ids
@@ -39,8 +39,11 @@ from schemas.payment import (
     RequestPayment,
 )
 from schemas.routing import AttemptReason, Candidate, Excluded, RetryPolicy
+from schemas.verification import Schedule
 
 AT = datetime(2026, 11, 23, 9, 30, 0, 123_000, tzinfo=UTC)
+SCHEDULE = Schedule(after_s=(90, 600, 7_200))
+HORIZON_S = 3 * 86_400
 AT_MS = int(AT.timestamp() * 1000)
 PAYMENT: PaymentId = ids.payment_id(uuid7(AT_MS, bytes(range(10))))
 
@@ -82,6 +85,8 @@ def a_gateway(
     minimum_amount_minor: int = 1,
     maximum_amount_minor: int | None = None,
     timeout_ms: int = 2_500,
+    lookup_lag_ms: int = 2_000,
+    horizon_s: int = HORIZON_S,
 ) -> GatewayConfiguration:
     return GatewayConfiguration(
         id=GatewayId(id),
@@ -96,6 +101,8 @@ def a_gateway(
         minimum_amount_minor=minimum_amount_minor,
         maximum_amount_minor=maximum_amount_minor,
         timeout_ms=timeout_ms,
+        lookup_lag_ms=lookup_lag_ms,
+        horizon_s=horizon_s,
     )
 
 
@@ -131,6 +138,7 @@ def a_request(
         fingerprint="f1a9",
         policy=policy or RetryPolicy(),
         gateways=gateways("alpha", "beta", "gamma") if to is None else to,
+        schedule=SCHEDULE,
         epoch=epoch,
         at=AT,
     )
@@ -146,6 +154,7 @@ def the_outcome(
         outcome=outcome,
         latency_ms=latency_ms,
         elapsed_ms=elapsed_ms,
+        schedule=SCHEDULE,
         epoch=epoch,
         at=AT,
     )
@@ -196,7 +205,7 @@ def routed(
 ) -> PaymentRouted:
     names = names or ("alpha", "beta", "gamma")
     candidates = tuple(
-        Candidate(gateway=GatewayId(name), priority=place, fee_bps=0, timeout_ms=2_500)
+        Candidate(gateway=GatewayId(name), priority=place, fee_bps=0, timeout_ms=2_500, horizon_s=HORIZON_S)
         for place, name in enumerate(names, start=1)
     )
     return PaymentRouted(
@@ -226,6 +235,8 @@ def started(
         timeout_ms=timeout_ms,
         reason=reason,
         started_at=AT,
+        first_check_at=AT + timedelta(seconds=SCHEDULE.first_s),
+        final_check_at=AT + timedelta(seconds=HORIZON_S),
     )
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from commands.payment import INITIAL, PaymentState, decide, evolve
+from commands.payment import decide
+from commands.payment_state import INITIAL, PaymentState, evolve
 from schemas.errors import Refusal, Refused
 from schemas.payment import PaymentCommand, PaymentEvent
 

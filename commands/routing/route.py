@@ -18,6 +18,7 @@ def route(order: Order, gateways: tuple[GatewayConfiguration, ...], policy: Retr
             priority=gateway.priority,
             fee_bps=gateway.fee_bps,
             timeout_ms=gateway.timeout_ms,
+            horizon_s=gateway.horizon_s,
         )
         for gateway in eligible
     )

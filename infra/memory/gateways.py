@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
-from typing import Literal
+from typing import Literal, TypeVar
 
 from msgspec.structs import replace
 
@@ -39,8 +39,20 @@ from schemas.outcome import (
     Succeeded,
 )
 
+T = TypeVar("T")
+
+ASK_TIMEOUT_S = 2.0
+
 Latent = Callable[[AttemptId], Outcome]
 """What a charge would come to, known before it is made."""
+
+
+class Later(Value, frozen=True, kw_only=True):
+    """What a charge turns into by itself: the customer acts, or what had failed was authorised after all."""
+
+    after_ms: float
+    outcome: Succeeded | Declined
+    is_only_authorised: bool = False
 
 
 class Entry(Value, frozen=True, kw_only=True):
@@ -49,11 +61,18 @@ class Entry(Value, frozen=True, kw_only=True):
     charge: Charge
     outcome: Outcome
     at_ms: float
+    is_only_authorised: bool = False
+    has_turned: bool = False
+    """Its outcome is not the one that it had at first."""
     given_back_by: Literal["void", "refund"] | None = None
 
     @property
-    def is_captured(self) -> bool:
+    def holds_money(self) -> bool:
         return isinstance(self.outcome, Succeeded) and self.given_back_by is None
+
+    @property
+    def is_captured(self) -> bool:
+        return self.holds_money and not self.is_only_authorised
 
     @property
     def told(self) -> Outcome:
@@ -68,32 +87,61 @@ class Contact(Value, frozen=True, kw_only=True):
     sent_ms: float
 
 
-class Ledger:
-    """One gateway's side. A reference is charged once, however often it is asked for, and never once it is burnt."""
+def never_later(_: AttemptId) -> Later | None:
+    return None
 
-    def __init__(self, clock: MemoryClock, latent: Latent) -> None:
+
+def nobody_listens(_: Entry) -> None:
+    return None
+
+
+class Ledger:
+    """One gateway's side. A reference is charged once, however often it is asked for, and never once it is burnt.
+
+    `listener` hears of every change, as a gateway's notifications tell it. A charge is looked up in vain until
+    `lookup_lag_ms` after it was made.
+    """
+
+    def __init__(
+        self,
+        clock: MemoryClock,
+        latent: Latent,
+        *,
+        later: Callable[[AttemptId], Later | None] = never_later,
+        listener: Callable[[Entry], None] = nobody_listens,
+        lookup_lag_ms: float = 0,
+        echoes_wrong_amount: Callable[[AttemptId], bool] = lambda _: False,
+    ) -> None:
         self.entries: dict[AttemptId, Entry] = {}
         self.contacts: list[Contact] = []
         self._burnt: set[AttemptId] = set()
         self._clock = clock
         self._latent = latent
+        self._later = later
+        self._listener = listener
+        self._lookup_lag_ms = lookup_lag_ms
+        self._echoes_wrong_amount = echoes_wrong_amount
 
     def charge(self, charge: Charge) -> Outcome:
         reference = charge.attempt_id
         if reference in self._burnt:
             return NotSent(reason="burned")
         if reference not in self.entries:
-            self.entries[reference] = Entry(
-                charge=charge, outcome=self._latent(reference), at_ms=self._clock.elapsed_ms()
-            )
+            entry = Entry(charge=charge, outcome=self._latent(reference), at_ms=self._clock.elapsed_ms())
+            self._change(entry)
+            if (later := self._later(reference)) is not None:
+                asyncio.get_running_loop().call_later(later.after_ms / 1000, self._turn, reference, later)
         return self.entries[reference].told
 
     def look_up(self, reference: AttemptId) -> LookUp:
         entry = self.entries.get(reference)
-        if entry is None:
+        if entry is None or self._clock.elapsed_ms() < entry.at_ms + self._lookup_lag_ms:
             return NotFound()
         return Found(
-            outcome=entry.told, amount_minor=entry.charge.amount_minor, currency=entry.charge.currency
+            outcome=entry.told,
+            amount_minor=entry.charge.amount_minor + self._echoes_wrong_amount(reference),
+            currency=entry.charge.currency,
+            needs_capture=entry.holds_money and entry.is_only_authorised,
         )
 
     def burn(self, reference: AttemptId) -> Burning:
@@ -102,6 +150,13 @@ class Ledger:
         self._burnt.add(reference)
         return Burned()
 
+    def capture(self, reference: AttemptId) -> Capture:
+        entry = self.entries.get(reference)
+        if entry is None or not entry.holds_money:
+            return Unreachable(reason="there is nothing to capture")
+        self.entries[reference] = replace(entry, is_only_authorised=False)
+        return Captured()
+
     def give_back(self, reference: AttemptId) -> GivingBack:
         entry = self.entries.get(reference)
         if entry is None or isinstance(entry.outcome, Declined):
@@ -109,6 +164,22 @@ class Ledger:
         by = entry.given_back_by or ("refund" if entry.is_captured else "void")
         self.entries[reference] = replace(entry, given_back_by=by)
         return GivenBack(by=by)
+
+    def _turn(self, reference: AttemptId, later: Later) -> None:
+        entry = self.entries[reference]
+        if entry.given_back_by is None:
+            self._change(
+                replace(
+                    entry,
+                    outcome=later.outcome,
+                    is_only_authorised=later.is_only_authorised,
+                    has_turned=True,
+                )
+            )
+
+    def _change(self, entry: Entry) -> None:
+        self.entries[entry.charge.attempt_id] = entry
+        self._listener(entry)
 
 
 class CallFate(Fate, frozen=True, kw_only=True):
@@ -127,8 +198,11 @@ async def no_pause() -> None:
 
 
 class MemoryGateway:
-    """A process's client of a gateway. It may be paused before its last look at the window, and, apart from that,
-    between the look and the first byte: no design can close that gap, only make it short."""
+    """A process's client of a gateway; charges have fates of their own, and so have all other calls.
+
+    It may be paused before its last look at the window, and, apart from that, between the look and the first byte: no
+    design can close that gap, only make it short.
+    """
 
     def __init__(
         self,
@@ -136,12 +210,14 @@ class MemoryGateway:
         clock: MemoryClock,
         *,
         fate: Callable[[], CallFate] = untroubled_call,
+        fate_when_asked: Callable[[], CallFate] = untroubled_call,
         before_look: Callable[[], Awaitable[None]] = no_pause,
         after_look: Callable[[], Awaitable[None]] = no_pause,
     ) -> None:
         self._ledger = ledger
         self._clock = clock
         self._fate = fate
+        self._fate_when_asked = fate_when_asked
         self._before_look = before_look
         self._after_look = after_look
 
@@ -165,18 +241,28 @@ class MemoryGateway:
         return InDoubt(reason=fate.broken) if fate.broken is not None else outcome
 
     async def look_up(self, reference: AttemptId) -> LookUp:
-        return self._ledger.look_up(reference)
+        return await self._ask(lambda: self._ledger.look_up(reference))
 
     async def burn(self, reference: Reference) -> Burning:
-        return self._ledger.burn(reference.attempt_id)
+        return await self._ask(lambda: self._ledger.burn(reference.attempt_id))
 
     async def capture(self, reference: AttemptId) -> Capture:
-        return (
-            Captured() if self._ledger.entries[reference].is_captured else Unreachable(reason="not captured")
-        )
+        return await self._ask(lambda: self._ledger.capture(reference))
 
     async def give_back(self, reference: AttemptId) -> GivingBack:
-        return self._ledger.give_back(reference)
+        return await self._ask(lambda: self._ledger.give_back(reference))
+
+    async def _ask(self, effect: Callable[[], T]) -> T | Unreachable:
+        """An answer that is lost may have had its effect all the same."""
+        fate = self._fate_when_asked()
+        if fate.refused is not None:
+            return Unreachable(reason=fate.refused)
+        try:
+            async with asyncio.timeout(ASK_TIMEOUT_S):
+                answer = await carry_out(effect, fate)
+        except TimeoutError:
+            return Unreachable(reason="read_timeout")
+        return Unreachable(reason=fate.broken) if fate.broken is not None else answer
 
 
 class MemoryGateways:

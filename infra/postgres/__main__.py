@@ -1,4 +1,7 @@
-"""`python -m infra.postgres migrate`: brings the database of `DATABASE_URL` to the newest schema."""
+"""`python -m infra.postgres migrate`: brings the database of `DATABASE_URL` to the newest schema.
+
+It does not bring back a reservation table that was lost: `python -m streams.cli reservations rebuild` does.
+"""
 
 import asyncio
 import os

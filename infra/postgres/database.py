@@ -28,6 +28,9 @@ _FAILURES = (
     asyncpg.InternalClientError,
 )
 _BROKEN = (*_FAILURES, asyncio.CancelledError)
+_MISSING = asyncpg.UndefinedTableError
+"""A table that is being rebuilt, or not yet made, comes back like a server does: requests are answered 503, workers
+wait. The connection that was told so is a good one."""
 
 
 class Database:
@@ -100,7 +103,7 @@ class Database:
                     raise
                 finally:
                     await self._release(connection)
-        except _FAILURES as error:
+        except (*_FAILURES, _MISSING) as error:
             raise StoreUnavailable(describe(error)) from error
 
     async def _release(self, connection: Connection) -> None:

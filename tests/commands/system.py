@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from commands.handler import Handled, PaymentHandler
 from commands.ownership import fold
-from commands.payment import PaymentState
+from commands.payment_state import PaymentState
 from infra.memory.clock import MemoryClock
 from infra.memory.fate import UNTROUBLED, Fate
 from infra.memory.gateways import CallFate, Entry, Ledger, MemoryGateway, MemoryGateways, no_pause
@@ -15,9 +15,11 @@ from infra.memory.reservations import MemoryReservations
 from schemas.gateway import GatewayConfiguration
 from schemas.http import PaymentBody
 from schemas.ids import AttemptId, GatewayId
+from schemas.instrument import PaymentMethod
 from schemas.outcome import Outcome
 from schemas.routing import RetryPolicy
-from tests.builders import a_body, gateways, success
+from schemas.verification import Schedule
+from tests.builders import SCHEDULE, a_body, gateways, success
 
 NAMES = (GatewayId("alpha"), GatewayId("beta"))
 WINDOW_S = 18.5
@@ -47,6 +49,9 @@ class System:
 
     def gateways(self) -> tuple[GatewayConfiguration, ...]:
         return self.configured
+
+    def schedule(self, method: PaymentMethod) -> Schedule:
+        return SCHEDULE
 
     def retry_policy(self, merchant_id: str) -> RetryPolicy:
         return self.policy

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from commands.handler import Handled, fingerprint, key_hash
-from commands.payment import Open, Settled
+from commands.payment_state import Open, Settled
 from infra.memory.fate import UNTROUBLED, Fate
 from infra.memory.gateways import CallFate
 from infra.memory.log import MemoryHistories
@@ -84,7 +84,7 @@ async def test_a_timeout_is_pending_handed_over_and_not_tried_elsewhere() -> Non
     system.calls.append(CallFate(effect_ms=5, answer_ms=None))
     state = state_told(await system.post())
     assert isinstance(state, Open)
-    assert state.is_handed_over
+    assert state.owner is None
     assert [attempt.outcome for attempt in state.attempts] == [InDoubt(reason="read_timeout")]
     assert system.contacts == 1
 
@@ -102,7 +102,7 @@ async def test_a_payment_that_waits_for_its_customer_is_handed_over() -> None:
     system = System(lambda _: awaiting())
     state = state_told(await system.post())
     assert isinstance(state, Open)
-    assert state.is_handed_over
+    assert state.owner is None
     assert state.attempts[0].outcome == awaiting()
 
 
@@ -258,7 +258,7 @@ async def test_a_hand_over_that_was_lost_changes_no_answer() -> None:
     system.records += [UNTROUBLED] * 4 + [LOST]
     state = state_told(await system.post())
     assert isinstance(state, Open)
-    assert not state.is_handed_over
+    assert state.owner is not None
     assert state.attempts[0].outcome == awaiting()
 
 
@@ -429,7 +429,7 @@ async def test_who_takes_over_and_finds_an_attempt_after_all_hands_it_on() -> No
     state = state_told(handled)
     assert handled.is_replay
     assert isinstance(state, Open)
-    assert state.is_handed_over
+    assert state.owner is None
     assert system.written == [*BEGUN, "PaymentTakenOver", "PaymentHandedOver"]
     assert system.contacts == 0
 

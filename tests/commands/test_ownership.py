@@ -1,7 +1,7 @@
 """What counts on the log, and who owns an epoch of a payment."""
 
 from commands.ownership import fold, is_owned_by, valid
-from commands.payment import INITIAL
+from commands.payment_state import INITIAL
 from schemas.payment import PaymentTakenOver
 from tests.builders import recorded, requested, routed, started
 from tests.spec import state_after

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from commands.payment import Open, decide, unsettled
+from commands.payment import decide
+from commands.payment_state import Open, unsettled
 from schemas.errors import Refusal
 from schemas.outcome import Outcome
 from schemas.payment import (
@@ -87,16 +88,19 @@ def test_a_first_attempt_has_no_more_time_than_the_budget() -> None:
         (*BEGUN, attempt_in_doubt()),
         (*BEGUN, attempt_declined(retryable_decline())),
         (*BEGUN, attempt_succeeded(), payment_succeeded()),
-        (payment_succeeded(),),
-        (NO_FUNDS,),
+        (requested(), payment_succeeded()),
+        (requested(), NO_FUNDS),
     ],
 )
 def test_a_payment_that_was_tried_is_never_started_again(history: tuple[PaymentEvent, ...]) -> None:
     given(*history).when(a_request(epoch=2)).then_nothing()
 
 
-def test_of_an_attempt_without_its_request_only_the_request_is_made_good() -> None:
-    given(started()).when(a_request(epoch=2)).then(requested())
+@pytest.mark.parametrize("history", [(started(),), (payment_succeeded(),), (NO_FUNDS,)])
+def test_of_a_payment_without_its_request_only_the_request_is_made_good(
+    history: tuple[PaymentEvent, ...],
+) -> None:
+    given(*history).when(a_request(epoch=2)).then(requested())
 
 
 def test_attempts_of_another_epoch_have_ids_of_their_own() -> None:

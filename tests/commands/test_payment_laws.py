@@ -3,7 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from commands.payment import INITIAL, PaymentState, Settled, decide, evolve, unsettled
+from commands.payment import decide
+from commands.payment_state import INITIAL, PaymentState, Settled, evolve, unsettled
 from schemas.outcome import Outcome
 from schemas.payment import (
     AttemptStarted,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from commands.ownership import Owner
-from commands.payment import Open
+from commands.payment_state import Open
 from commands.writer import PaymentWriter
 from infra.memory.clock import MemoryClock
 from infra.memory.fate import UNTROUBLED, Fate

@@ -12,6 +12,7 @@ from schemas.ids import (
     PaymentId,
     attempt_id,
     base32,
+    is_attempt_id,
     is_payment_id,
     minted_at,
     payment_id,
@@ -86,6 +87,29 @@ def test_attempts_of_different_epochs_never_share_an_id() -> None:
 )
 def test_what_no_clock_can_have_minted_is_no_payment_id(text: str) -> None:
     assert not is_payment_id(text)
+
+
+def test_an_attempt_id_is_recognised() -> None:
+    assert is_attempt_id(attempt_id(payment_id(uuid7(1_700_000_000_000, bytes(10))), 12, 3))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "pay_01kb1sv5zb7000820c40m2gc1r",
+        "att_01kb1sv5zb7000820c40m2gc1r",
+        "att_01kb1sv5zb7000820c40m2gc1r_1",
+        "att_01kb1sv5zb7000820c40m2gc1r_1_",
+        "att_01kb1sv5zb7000820c40m2gc1r_1_1_1",
+        "att_01kb1sv5zb7000820c40m2gc1r_1_²",
+        "att_01kb1sv5zb7000820c40m2gc1r_1_1\n",
+        "att_7zzzzzzzzzzzzzzzzzzzzzzzzz_1_1",
+        "att_01kb1sv5zb7000820c40m2gc1r_1_12345678901234567890",
+    ],
+)
+def test_what_we_cannot_have_sent_to_a_gateway_is_no_attempt_id(text: str) -> None:
+    assert not is_attempt_id(text)
 
 
 @given(st.text(alphabet="0123456789abcdefghjkmnpqrstvwxyz", min_size=26, max_size=26))

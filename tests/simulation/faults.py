@@ -15,6 +15,8 @@ class Rates(Value, frozen=True, kw_only=True):
     store: float = 0.06
     reads: float = 0.05
     calls: float = 0.35
+    questions: float = 0.15
+    notifications: float = 0.4
     pauses: float = 0.004
     pauses_after_the_last_look: float = 0.0
     stale_reads: bool = True
@@ -61,6 +63,40 @@ class Faults:
                 return CallFate(effect_ms=None, broken="connection_lost")
             case _:
                 return CallFate(effect_ms=late_ms, broken="connection_lost")
+
+    def of_a_question(self) -> CallFate:
+        """A look, a burning, a capture or a giving back."""
+        if self._chance.random() >= self._rates.questions:
+            return CallFate(effect_ms=self._soon(), answer_ms=self._soon())
+        kind = self._chance.choice(("refused", "lost", "answer lost", "broken after", "late"))
+        self.counted[f"question {kind}"] += 1
+        match kind:
+            case "refused":
+                return CallFate(refused="connect")
+            case "lost":
+                return CallFate(effect_ms=None)
+            case "answer lost":
+                return CallFate(effect_ms=self._soon(), answer_ms=None)
+            case "broken after":
+                return CallFate(effect_ms=self._soon(), broken="server_error")
+            case _:
+                return CallFate(effect_ms=self._chance.uniform(1_000, 20_000))
+
+    def of_a_notification(self) -> list[float]:
+        """After how many milliseconds it arrives, each time that it does."""
+        if self._chance.random() >= self._rates.notifications:
+            return [self._soon()]
+        kind = self._chance.choice(("lost", "doubled", "late", "doubled and late"))
+        self.counted[f"notification {kind}"] += 1
+        match kind:
+            case "lost":
+                return []
+            case "doubled":
+                return [self._soon(), self._soon()]
+            case "late":
+                return [self._chance.uniform(500, 90_000)]
+            case _:
+                return [self._chance.uniform(500, 90_000), self._chance.uniform(500, 90_000)]
 
     def pause_ms(self) -> float:
         return self._pause("pause", self._rates.pauses)

@@ -1,5 +1,6 @@
 """Four gateways on an ordinary day: each its own speed, fee and manner of declining, and no faults."""
 
+from infra.gateways.local import RAZORPAY_KEY_ID, RAZORPAY_KEY_SECRET, STRIPE_SECRET_KEY
 from infra.gateways.simulator.profile import Latency, Profile, WeightedDecline
 
 NO_FUNDS = WeightedDecline(
@@ -21,19 +22,25 @@ TRAFFIC = WeightedDecline(
 
 RAZORPAY = Profile(
     gateway="razorpay",
+    wire="razorpay",
+    credentials=f"{RAZORPAY_KEY_ID}:{RAZORPAY_KEY_SECRET}",
     seed=11,
     success_rate=0.93,
     latency=Latency(median_ms=180),
     fee_bps=200,
     declines=(NO_FUNDS, CANCELLED, WRONG_PIN, RISK, BANK, GATEWAY),
+    pending_resolves_ms=300,
 )
 STRIPE = Profile(
     gateway="stripe",
+    wire="stripe",
+    credentials=STRIPE_SECRET_KEY,
     seed=12,
     success_rate=0.90,
     latency=Latency(median_ms=140, sigma=0.25),
     fee_bps=290,
     declines=(NO_FUNDS, CANCELLED, RISK, BANK, GATEWAY),
+    pending_resolves_ms=300,
 )
 PAYU = Profile(
     gateway="payu",

@@ -1,0 +1,75 @@
+"""`python -m streams.cli reservations rebuild`: what an operator does by hand, and may do twice.
+
+Exit codes: 0 done, 1 not done (the message says why; do it again), 2 wrong arguments, 3 another one is at it.
+"""
+
+import argparse
+import os
+import sys
+
+import asyncpg
+import uvloop
+
+from infra.postgres.database import describe
+from infra.postgres.rebuild import AnotherRebuild
+from infra.settings import Settings
+from infra.telemetry import configure_logging
+from schemas.envelope import LONGEST_WINDOW_MS
+from schemas.errors import LogUnavailable
+from streams.rebuild import LogTooShort, WindowTooShort, rebuild_reservations
+
+DONE, NOT_DONE, ANOTHER = 0, 1, 3
+
+
+def main(arguments: list[str]) -> int:
+    asked = _parser().parse_args(arguments)
+    settings = Settings.from_environment(os.environ)
+    configure_logging(settings)
+    return rebuild(settings, round(asked.longest_window_s * 1000))
+
+
+def rebuild(settings: Settings, longest_window_ms: int) -> int:
+    try:
+        done = uvloop.run(rebuild_reservations(settings, longest_window_ms, _tell))
+    except AnotherRebuild:
+        _complain("another rebuild is at it")
+        return ANOTHER
+    except (LogTooShort, WindowTooShort, LogUnavailable) as error:
+        _complain(f"not rebuilt: {error}")
+        return NOT_DONE
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        _complain(f"not rebuilt: {describe(error)}")
+        return NOT_DONE
+    _tell(f"{done.keys:,} keys are in service")
+    if twice := done.payments - done.keys:
+        _complain(f"{twice} payments share a key with another: it was admitted twice before this rebuild")
+    return DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m streams.cli")
+    subjects = parser.add_subparsers(required=True, metavar="reservations")
+    reservations = subjects.add_parser("reservations", help="the index of idempotency keys")
+    verbs = reservations.add_subparsers(required=True, metavar="rebuild")
+    verb = verbs.add_parser(
+        "rebuild", help="drop the table and fill it again from the log; no payment is admitted meanwhile"
+    )
+    verb.add_argument(
+        "--longest-window-s",
+        type=float,
+        default=LONGEST_WINDOW_MS / 1000,
+        help="how long a process that is forgotten may go on, of whatever settings (default: %(default)s)",
+    )
+    return parser
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)
+
+
+def _complain(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,90 @@
+"""The second half of the world: gateways that tell of what they did, verifiers, and a person who settles reviews."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from infra.memory.gateways import Entry, Ledger
+from infra.memory.verification_queue import MemoryVerificationQueue
+from schemas.codec import NOTIFICATIONS_TOPIC
+from schemas.envelope import Position
+from schemas.ids import GatewayId, payment_of
+from schemas.notification import NotificationMessage, ReviewDecided
+from schemas.outcome import AwaitingCustomer, Succeeded
+from schemas.verification import Received, StoredMessage
+from schemas.views import AttemptView, PaymentHistory
+from tests.simulation.courses import notification
+from tests.simulation.faults import Faults
+
+
+class Messages:
+    """`gateway.notifications.v1`: what was told, in the order in which it arrived; the intake has `taken` so many."""
+
+    def __init__(self, faults: Faults, now_ms: Callable[[], int]) -> None:
+        self.told: list[StoredMessage] = []
+        self.taken = 0
+        self._faults = faults
+        self._now_ms = now_ms
+        self._changes = 0
+
+    def changed(self, entry: Entry) -> None:
+        """A gateway sends a notification: perhaps never, perhaps twice, perhaps long after a later one."""
+        self._changes += 1
+        message = notification(entry, self._changes)
+        for delay_ms in self._faults.of_a_notification():
+            asyncio.get_running_loop().call_later(delay_ms / 1000, self.tell, message)
+
+    def tell(self, message: NotificationMessage) -> None:
+        position = Position(topic=NOTIFICATIONS_TOPIC, partition=0, offset=len(self.told))
+        self.told.append(
+            StoredMessage(
+                payment_id=payment_of(message.attempt_id),
+                received=Received(position=position, message=message),
+                stamp_ms=self._now_ms(),
+            )
+        )
+
+    def take(self, queue: MemoryVerificationQueue) -> None:
+        for message in self.told[self.taken :]:
+            queue.receive(message)
+        self.taken = len(self.told)
+
+
+class Reviewer:
+    """A person with the gateways' statements before them."""
+
+    def __init__(self, messages: Messages, ledgers: dict[GatewayId, Ledger]) -> None:
+        self._messages = messages
+        self._ledgers = ledgers
+        self.decisions = 0
+
+    def review(self, histories: Iterable[PaymentHistory]) -> None:
+        for history in histories:
+            for attempt in history.attempts:
+                if attempt.in_review:
+                    self._decide(attempt)
+
+    def _decide(self, attempt: AttemptView) -> None:
+        entry = self._ledgers[attempt.gateway].entries.get(attempt.attempt_id)
+        match entry:
+            case Entry(outcome=Succeeded(gateway_reference=reference), given_back_by=None):
+                self._tell(attempt, "succeeded", reference)
+            case Entry(outcome=AwaitingCustomer(), given_back_by=None):
+                self._ledgers[attempt.gateway].give_back(attempt.attempt_id)
+                self._tell(attempt, "declined", None)
+            case None:
+                self._tell(attempt, "not_sent", None)
+            case _:
+                self._tell(attempt, "declined", None)
+
+    def _tell(self, attempt: AttemptView, verdict: str, reference: str | None) -> None:
+        self.decisions += 1
+        self._messages.tell(
+            ReviewDecided(
+                decision_id=f"dec_{self.decisions}",
+                attempt_id=attempt.attempt_id,
+                verdict=verdict,  # type: ignore[arg-type]  # one of the three words
+                settled_by="asha",
+                note="seen in the gateway's statement",
+                gateway_reference=reference,
+            )
+        )
