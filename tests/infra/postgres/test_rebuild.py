@@ -117,7 +117,7 @@ async def heal(database: Database, told: Sequence[Recorded[Event]]) -> None:
     assert history is not None
     async with PostgresPaymentSink(database).transaction(PAYMENTS_TOPIC, [0]) as transaction:
         await transaction.store(
-            payments=[], attempts=[], decisions=[], owners=[history.payment], dead=[], watermarks={}
+            payments=[], attempts=[], decisions=[], owners=[history.payment], work=[], dead=[], watermarks={}
         )
 
 
