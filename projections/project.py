@@ -279,8 +279,8 @@ def _ownership(history: PaymentHistory) -> tuple[str, int, bool] | None:
 def _new_work(before: PaymentHistory | None, after: PaymentHistory) -> VerificationWork | None:
     """What verification has to do now, if that is not what the store knows.
 
-    The store puts a payment off while somebody owns it, so its first owner's hand-over makes it due anew. A later
-    owner is one that did the work; where that changed nothing, it waits for the end of the window.
+    The store puts a payment off while somebody owns it, so its first owner's hand-over makes it due anew. A later owner
+    is one that did the work; where that changed nothing, it waits for the window's end instead of turning in circles.
     """
     new = work(after)
     if before is None:
