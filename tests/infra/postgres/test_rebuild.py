@@ -69,6 +69,7 @@ STORIES: list[Story] = [
         (2, declined()),
     ],
     [(1, started()), (2, CLAIMED), (2, requested()), (2, handed_over(FIRST))],
+    [(1, started()), (2, CLAIMED)],
 ]
 
 _numbers = count(1)
@@ -117,7 +118,7 @@ async def heal(database: Database, told: Sequence[Recorded[Event]]) -> None:
     assert history is not None
     async with PostgresPaymentSink(database).transaction(PAYMENTS_TOPIC, [0]) as transaction:
         await transaction.store(
-            payments=[], attempts=[], decisions=[], owners=[history.payment], dead=[], watermarks={}
+            payments=[], attempts=[], decisions=[], owners=[history.payment], work=[], dead=[], watermarks={}
         )
 
 
