@@ -86,10 +86,10 @@ def registry(settings: Settings) -> GatewayRegistry:
         max_attempts=settings.retry_max_attempts, latency_budget_ms=settings.retry_latency_budget_ms
     )
     configurations = _from_file(settings) if settings.gateways_file else _simulated(settings)
-    return GatewayRegistry(configurations, policy, _policies(settings), settings)
+    return GatewayRegistry(configurations, policy, retry_policies(settings), settings)
 
 
-def _policies(settings: Settings) -> dict[str, RetryPolicy]:
+def retry_policies(settings: Settings) -> dict[str, RetryPolicy]:
     if settings.retry_policies_file is None:
         return {}
     try:
