@@ -39,7 +39,7 @@ class Simulator:
             "simulator": Charges(self.ledger, in_flight),
             "razorpay": self.razorpay,
         }
-        self._control = Control(self.profiles, self.ledger, forget=self._forget)
+        self._control = Control(self.profiles, self.ledger, forget=self.forget)
         signed: dict[Wire, Signed] = {"razorpay": RazorpayNotifications(self.razorpay.book)}
         self._webhooks = Webhooks(self.profiles, self.ledger, signed)
         self.ledger.changed = self._webhooks.noticed
@@ -49,6 +49,10 @@ class Simulator:
             await self._serve(scope, receive, send)
         except Refused as refusal:
             await answer(send, refusal.status, refusal.problem)
+
+    def forget(self) -> None:
+        self.ledger.clear()
+        self.razorpay.book.clear()
 
     async def close(self) -> None:
         await self._webhooks.close()
@@ -65,10 +69,6 @@ class Simulator:
         if wire is None:
             raise Refused(501, "unknown_wire", f"the wire {profile.wire} is not spoken here")
         await wire.serve(profile, rest, scope, receive, send)
-
-    def _forget(self) -> None:
-        self.ledger.clear()
-        self.razorpay.book.clear()
 
 
 class BreakableProtocol(HttpToolsProtocol):
