@@ -64,7 +64,7 @@ _WEBHOOK_SECRETS: dict[Wire, str] = {"razorpay": RAZORPAY_WEBHOOK_SECRET}
 
 
 def telling(profile: Profile, url: str) -> Profile:
-    """The same gateway, telling what happens at `url/<gateway>`, if its wire tells anything and it is not told where."""
+    """The gateway, telling what happens at `url/<gateway>`, if its wire tells anything and it does not know where."""
     secret = _WEBHOOK_SECRETS.get(profile.wire)
     if secret is None or profile.webhooks is not None:
         return profile
