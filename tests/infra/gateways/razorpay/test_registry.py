@@ -1,13 +1,11 @@
-"""Which adapter speaks for a gateway, where, and with whose keys, which nobody else gets to see."""
+"""Where Razorpay is spoken to, and with whose keys, which nobody else gets to see."""
 
 import hashlib
 import hmac
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
-import msgspec
 import pytest
 import structlog
 
@@ -60,14 +58,6 @@ def test_half_a_key_stops_the_start(name: str) -> None:
         Settings.from_environment({name: KEYS[name]})
 
 
-def test_an_adapter_that_does_not_exist_stops_the_start(tmp_path: Path) -> None:
-    file = tmp_path / "gateways.json"
-    gateway = {"id": "alpha", "name": "Alpha", "adapter": "stripe", "base_url": "http://127.0.0.1:1"}
-    file.write_bytes(msgspec.json.encode([gateway | {"payment_methods": ["CARD"], "currencies": ["INR"]}]))
-    with pytest.raises(BadSetting, match="stripe"):
-        registry(Settings.from_environment({"GATEWAYS_FILE": str(file)}))
-
-
 # Notifications
 
 
@@ -94,12 +84,6 @@ def test_the_simulator_s_secret_is_believed_only_where_razorpay_is_simulated(
         else:
             with pytest.raises(BadSignature):
                 reader.read(headers, body, NOW)
-
-
-def test_a_gateway_on_the_simulator_s_own_wire_tells_nothing() -> None:
-    settings = Settings.from_environment({})
-    payu = next(gateway for gateway in registry(settings).gateways() if gateway.id == "payu")
-    assert notification_reader(payu, settings) is None
 
 
 # Secrecy
