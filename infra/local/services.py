@@ -43,6 +43,13 @@ def programs() -> list[Program]:
             usual=f"{HOST}:{base + 3001}",
             ready="/ops/liveness",
         ),
+        Program(
+            name="payment_verifier",
+            module=("streams", "payment_verifier"),
+            variable="PAYMENT_VERIFIER_WEB",
+            usual=f"{HOST}:{base + 3002}",
+            ready="/ops/liveness",
+        ),
     ]
 
 
