@@ -52,6 +52,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             KafkaAdoptions(publisher, reader, clock),
             lambda: reader.end_offsets(PAYMENTS_TOPIC),
             views.watermarks,
+            guard_ms=settings.clock_guard_ms,
         )
         stack.push_async_callback(admission.stop)
         admission.start()
@@ -71,7 +72,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             handler=PaymentHandler(
                 clock=clock,
                 log=log,
-                reservations=PostgresReservations(reservations, clock),
+                reservations=PostgresReservations(reservations, clock, settings.clock_guard_ms),
                 histories=histories,
                 gateways=gateways,
                 facts=gateways,

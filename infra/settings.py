@@ -71,6 +71,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retry_max_attempts: Annotated[int, Meta(ge=1, le=10)] = 3
     retry_latency_budget_ms: Annotated[int, Meta(ge=100, le=60_000)] = 10_000
 
+    retry_policies_file: str | None = None
+    """A JSON object of retry policies by merchant id; every other merchant has the two numbers above."""
+
     max_in_flight: Positive = 1024
     """Payments at once in one process; above it the answer is 503 before anything is done."""
     acknowledgement_timeout_ms: Annotated[int, Meta(ge=100, le=10_000)] = 2000

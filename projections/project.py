@@ -280,7 +280,7 @@ def _new_work(before: PaymentHistory | None, after: PaymentHistory) -> Verificat
     """What verification has to do now, if that is not what the store knows.
 
     The store puts a payment off while somebody owns it, so its first owner's hand-over makes it due anew. A later owner
-    is one that did the work; where that changed nothing, it waits for the end of the window instead of turning in circles.
+    is one that did the work; where that changed nothing, it waits for the window's end instead of turning in circles.
     """
     new = work(after)
     if before is None:

@@ -77,6 +77,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             KafkaAdoptions(publisher, reader, clock),
             lambda: reader.end_offsets(PAYMENTS_TOPIC),
             views.watermarks,
+            guard_ms=settings.clock_guard_ms,
         )
         stack.push_async_callback(admission.stop)
         admission.start()

@@ -13,6 +13,7 @@ from infra.kafka.partition import partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.postgres.database import Database
+from infra.postgres.messages import forget_used
 from infra.postgres.migrate import make_month_partitions
 from infra.postgres.payments import PaymentViews, PostgresPaymentSink
 from infra.settings import Settings, host_and_port
@@ -66,20 +67,21 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             stop.wait(),
             app.wait_until_stopped(),
             consumption.watch(),
-            _keep_partitions_ahead(database),
+            _keep_house(database),
         )
         if app.crash_reason is not None:
             raise app.crash_reason
         log.info("projection worker leaves", worker=worker)
 
 
-async def _keep_partitions_ahead(database: Database) -> None:
+async def _keep_house(database: Database) -> None:
     while True:
         try:
             made = await make_month_partitions(database)
+            forgotten = await forget_used(database)
         except (StoreUnavailable, asyncpg.PostgresError) as error:  # there is the default partition
-            log.warning("no partitions made ahead", reason=str(error))
+            log.warning("the house was not kept", reason=str(error))
             await asyncio.sleep(AN_HOUR_S)
         else:
-            log.info("partitions are there", made=made)
+            log.info("the house is kept", partitions_made=made, messages_forgotten=forgotten)
             await asyncio.sleep(A_DAY_S)

@@ -1,7 +1,7 @@
 """Fills the reservation table from the log: no key is admitted while it is away, and none twice when it is back.
 
 Without the table every reservation and every claim fails. Whoever had one before may still write until the longest
-window and the clocks' skew have passed; what the log holds then is all there will be, and the table is made of that.
+window and the clocks' guard have passed; what the log holds then is all there will be, and the table is made of that.
 """
 
 import asyncio
@@ -11,7 +11,6 @@ from commands.handler import WINDOW_MARGIN_MS
 from infra.clock import SystemClock
 from infra.kafka.partition import partition_for
 from infra.kafka.reader import LogReader
-from infra.postgres.admission import SKEW_MS
 from infra.postgres.rebuild import Installed, ReservationRebuild, reservation_rebuild
 from infra.settings import Settings
 from projections.owners import owners_in
@@ -41,18 +40,18 @@ async def rebuild_reservations(settings: Settings, longest_window_ms: int, tell:
     reader = LogReader(settings.kafka_bootstrap_servers)
     try:
         async with reservation_rebuild(settings.database_url) as rebuild:
-            return await _rebuild(rebuild, reader, longest_window_ms, tell)
+            return await _rebuild(rebuild, reader, longest_window_ms + settings.clock_guard_ms, tell)
     finally:
         await reader.stop()
 
 
 async def _rebuild(
-    rebuild: ReservationRebuild, reader: LogReader, longest_window_ms: int, tell: Tell
+    rebuild: ReservationRebuild, reader: LogReader, forgotten_for_ms: int, tell: Tell
 ) -> Installed:
     clock = SystemClock()
     await _ends(reader, rebuild)  # nothing is taken away that could not be put back
     await rebuild.take_out_of_service()
-    over_ms = clock.elapsed_ms() + longest_window_ms + SKEW_MS
+    over_ms = clock.elapsed_ms() + forgotten_for_ms
     tell("the reservations are out of service: nobody is admitted until they are back")
     replay = Replay(reader, rebuild, clock, tell)
     await replay.reach(await _ends(reader, rebuild))

@@ -1,6 +1,6 @@
 """Which gateways there are: their configurations, and the adapter that speaks to each."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -47,10 +47,15 @@ class GatewayRegistry:
     """Satisfies `Gateways` and `RoutingFacts`: configuration and adapters, all in this process."""
 
     def __init__(
-        self, configurations: Iterable[GatewayConfiguration], policy: RetryPolicy, settings: Settings
+        self,
+        configurations: Iterable[GatewayConfiguration],
+        policy: RetryPolicy,
+        policies: Mapping[str, RetryPolicy],
+        settings: Settings,
     ) -> None:
         self._configurations = tuple(configurations)
         self._policy = policy
+        self._policies = policies
         self._schedules = settings.schedules
         self._http = {c.id: GatewayHttp(c.base_url, c.max_concurrent_calls) for c in self._configurations}
         elapsed_ms = SystemClock().elapsed_ms
@@ -66,8 +71,7 @@ class GatewayRegistry:
         return self._configurations
 
     def retry_policy(self, merchant_id: str) -> RetryPolicy:
-        """One policy for every merchant, until merchants have their own."""
-        return self._policy
+        return self._policies.get(merchant_id, self._policy)
 
     def schedule(self, method: PaymentMethod) -> Schedule:
         return self._schedules[method]
@@ -82,7 +86,21 @@ def registry(settings: Settings) -> GatewayRegistry:
         max_attempts=settings.retry_max_attempts, latency_budget_ms=settings.retry_latency_budget_ms
     )
     configurations = _from_file(settings) if settings.gateways_file else _simulated(settings)
-    return GatewayRegistry(configurations, policy, settings)
+    return GatewayRegistry(configurations, policy, _policies(settings), settings)
+
+
+def _policies(settings: Settings) -> dict[str, RetryPolicy]:
+    if settings.retry_policies_file is None:
+        return {}
+    try:
+        text = Path(settings.retry_policies_file).read_bytes()
+        policies = msgspec.json.decode(text, type=dict[str, RetryPolicy])
+    except (OSError, msgspec.MsgspecError) as error:
+        raise BadSetting(f"RETRY_POLICIES_FILE: {error}") from None
+    longest_ms = max((policy.latency_budget_ms for policy in policies.values()), default=0)
+    if longest_ms + settings.gateway_timeout_ms > settings.drain_timeout_s * 1000:
+        raise BadSetting("RETRY_POLICIES_FILE: a payment may take longer than DRAIN_TIMEOUT_S")
+    return policies
 
 
 def _adapter(

@@ -60,7 +60,7 @@ def services(folder: Path, stack_env: Mapping[str, str]) -> dict[str, Service]:
         program.name: "http://{}:{}".format(*host_and_port(binds[program.variable], program.variable))
         for program in programs()
     }
-    env = {**stack_env, **binds, "SIMULATOR_URL": urls["simulator"]}
+    env = {**stack_env, **binds, "SIMULATOR_URL": urls["simulator"], "SIMULATOR_NOTIFIES": urls["api"]}
     return {
         program.name: Service(
             program.name,

@@ -47,7 +47,7 @@ class PostgresVerificationQueue:
     async def claim(self, slots: Mapping[GatewayId, int], window_ms: int) -> Sequence[Takeover]:
         await self._sort_out()
         claim_ids = [self._clock.event_id().replace("evt_", "clm_") for _ in range(sum(slots.values()))]
-        rows = await self._database.fetch(
+        rows = await self._by_index(
             _SQL.claim,
             list(slots.keys()),
             list(slots.values()),
@@ -69,9 +69,7 @@ class PostgresVerificationQueue:
 
     async def _sort_out(self) -> None:
         for _ in range(SORTINGS_A_CLAIM):
-            rows = await self._database.fetch(
-                _SQL.sort_out, SORTED_OUT_AT_ONCE, UNKNOWN_FOR_MS, self._guard_ms
-            )
+            rows = await self._by_index(_SQL.sort_out, SORTED_OUT_AT_ONCE, UNKNOWN_FOR_MS, self._guard_ms)
             verdicts = Counter(row["verdict"] for row in rows)
             self.sorted_out += Counter({verdict: verdicts[verdict] for verdict in ("old", "unknown")})
             if verdicts["unknown"]:
@@ -80,6 +78,12 @@ class PostgresVerificationQueue:
                 )
             if len(rows) < SORTED_OUT_AT_ONCE:
                 return
+
+    async def _by_index(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
+        async with self._database.transaction() as connection:
+            await connection.execute(_SQL.by_index)
+            records: list[asyncpg.Record] = await connection.fetch(sql, *arguments)
+            return records
 
 
 def _takeover(row: asyncpg.Record) -> Takeover:

@@ -1,3 +1,11 @@
+-- name: by_index
+-- For one transaction. Whatever statistics say, or do not say yet, a few rows are to be found by their keys: a plan that
+-- reads a whole table would make a claim the slower the more payments there are.
+SET LOCAL enable_seqscan = off;
+SET LOCAL enable_hashjoin = off;
+SET LOCAL enable_mergejoin = off;
+SET LOCAL jit = off
+
 -- name: sort_out
 -- Messages whose time has come, so many at once: what tells nothing new is used up, what is about a payment that nobody
 -- knows for a day ($2) as well. Of the rest, what is about a payment that could be claimed is news; the others wait, the

@@ -80,8 +80,11 @@ SELECT DISTINCT ON (p.payment_id) p.payment_id, coalesce(p.merchant_id, ''),
     (extract(epoch FROM p.updated_at) * 1000)::bigint
 FROM payments AS p
 LEFT JOIN attempts AS a ON a.payment_id = p.payment_id AND a.status IN ('STARTED', 'AWAITING_CUSTOMER', 'IN_DOUBT')
-WHERE p.sequence > 0 AND (a.attempt_id IS NOT NULL OR p.status NOT IN ('SUCCESS', 'FAILURE'))
-    AND (p.attempts > 0 OR p."order" IS NOT NULL)
+WHERE p.sequence > 0 AND CASE
+    WHEN a.attempt_id IS NULL
+    THEN p.status NOT IN ('SUCCESS', 'FAILURE') AND (p.attempts > 0 OR p."order" IS NOT NULL)
+    ELSE a.timeout_ms IS NOT NULL  -- an attempt whose start is not on the log was none
+END
 ORDER BY p.payment_id, a.gateway;
 
 INSERT INTO reservations (merchant_id, key_hash, fingerprint, payment_id, epoch, owned_until_ms, handed_over, created_at)
