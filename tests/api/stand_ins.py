@@ -226,6 +226,7 @@ class MemoryMessages:
         await asyncio.sleep(0)
         if self.failure is not None:
             raise self.failure
+        msgspec.json.encode(message)  # what cannot be written down is no message
         self.published.append((message, payment_id, request_id))
         self.arrived.set()
 
