@@ -70,7 +70,9 @@ class PostgresVerificationQueue:
     async def _sort_out(self) -> None:
         rows = await self._by_index(_SQL.sort_out, SORTED_OUT_AT_ONCE, UNKNOWN_FOR_MS, self._guard_ms)
         verdicts = Counter(row["verdict"] for row in rows)
-        self.sorted_out += Counter({verdict: verdicts[verdict] for verdict in ("old", "unknown")})
+        self.sorted_out.update(
+            {verdict: verdicts[verdict] for verdict in ("old", "unknown") if verdicts[verdict]}
+        )
         if verdicts["unknown"]:
             log.warning(
                 "messages about payments that nobody knows were given up", how_many=verdicts["unknown"]
