@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from commands.handler import WINDOW_MARGIN_MS
+from commands.verifier import LEASE_MS
 from infra.clock import SystemClock
 from infra.kafka.partition import partition_for
 from infra.kafka.reader import LogReader
@@ -44,9 +45,9 @@ class Rebuilt(Value, frozen=True, kw_only=True):
 
 async def rebuild_reservations(settings: Settings, longest_window_ms: int, tell: Tell) -> Rebuilt:
     """Raises WindowTooShort, AnotherRebuild and LogTooShort; LogUnavailable and what asyncpg raises."""
-    ours_ms = settings.retry_latency_budget_ms + settings.gateway_timeout_ms + WINDOW_MARGIN_MS
-    if longest_window_ms < ours_ms:
-        raise WindowTooShort(f"these settings give an owner {ours_ms / 1000:g} s")
+    payment_ms = settings.retry_latency_budget_ms + settings.gateway_timeout_ms + WINDOW_MARGIN_MS
+    if longest_window_ms < (longest_of_ours_ms := max(payment_ms, LEASE_MS)):
+        raise WindowTooShort(f"these settings give an owner {longest_of_ours_ms / 1000:g} s")
     reader = LogReader(settings.kafka_bootstrap_servers)
     try:
         async with reservation_rebuild(settings.database_url) as rebuild:
