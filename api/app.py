@@ -1,7 +1,7 @@
 """The application: every route, what surrounds them, and what they are given to work with."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -9,14 +9,18 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from api import errors, metrics
+from api.admin import Admin
 from api.body import BodyLimits
 from api.lag import LagMonitor
 from api.middleware import Guarded, Measured, RequestId
+from api.notifications import NotificationRoutes
 from api.ops import OpsRoutes
 from api.payments import PaymentRoutes
-from api.ports import Handler, Histories, Reader
+from api.ports import Handler, Histories, Messages, Reader, Reviews
 from api.readiness import Readiness
+from api.reviews import ReviewRoutes
 from commands.ports import Clock
+from infra.gateways.notifications import NotificationReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +30,10 @@ class Services:
     handler: Handler
     reader: Reader
     histories: Histories
+    reviews: Reviews
+    messages: Messages
+    notification_readers: Mapping[str, NotificationReader]
+    admin: Admin
     clock: Clock
     readiness: Readiness
     lag: LagMonitor
@@ -42,9 +50,26 @@ def create_app(services: Services) -> Starlette:
     payments = PaymentRoutes(
         services.handler, services.reader, services.histories, services.draining, services.body_limits
     )
+    notifications = NotificationRoutes(
+        services.notification_readers, services.messages, services.clock, services.body_limits
+    )
+    reviews = ReviewRoutes(
+        services.admin,
+        services.reviews,
+        services.reader,
+        services.messages,
+        services.clock,
+        services.body_limits,
+    )
     ops = OpsRoutes(services.readiness, services.lag, services.draining)
     app = Starlette(
-        routes=[*payments.routes(), *ops.routes(), *metrics.routes()],
+        routes=[
+            *payments.routes(),
+            *notifications.routes(),
+            *reviews.routes(),
+            *ops.routes(),
+            *metrics.routes(),
+        ],
         middleware=[
             Middleware(RequestId, clock=services.clock),
             Middleware(Measured, clock=services.clock),

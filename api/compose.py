@@ -5,27 +5,31 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from redis.asyncio import Redis
 
+from api.admin import Admin
 from api.app import Services
 from api.checks import AdmissionCheck, LogCheck, ProjectionCheck, RedisCheck, StoreCheck
 from api.lag import Consumer, LagMonitor
 from api.readiness import Readiness
 from commands.handler import PaymentHandler
 from infra.clock import SystemClock
-from infra.gateways.registry import registry
+from infra.gateways.registry import notification_reader, registry
 from infra.histories import LogHistories
 from infra.kafka.adoptions import KafkaAdoptions
 from infra.kafka.lag import GroupOffsets
 from infra.kafka.log import KafkaLog
+from infra.kafka.messages import KafkaMessages
 from infra.kafka.partition import partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.postgres.admission import Admission
 from infra.postgres.database import Database
+from infra.postgres.messages import PostgresMessages
 from infra.postgres.payments import PaymentViews
 from infra.postgres.reservations import PostgresReservations
+from infra.postgres.reviews import PostgresReviews
 from infra.settings import Settings
 from projections.reader import PaymentReader
-from schemas.codec import PAYMENTS_TOPIC
+from schemas.codec import NOTIFICATIONS_TOPIC, PAYMENTS_TOPIC
 
 
 @asynccontextmanager
@@ -48,6 +52,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             KafkaAdoptions(publisher, reader, clock),
             lambda: reader.end_offsets(PAYMENTS_TOPIC),
             views.watermarks,
+            guard_ms=settings.clock_guard_ms,
         )
         stack.push_async_callback(admission.stop)
         admission.start()
@@ -67,7 +72,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             handler=PaymentHandler(
                 clock=clock,
                 log=log,
-                reservations=PostgresReservations(reservations, clock),
+                reservations=PostgresReservations(reservations, clock, settings.clock_guard_ms),
                 histories=histories,
                 gateways=gateways,
                 facts=gateways,
@@ -76,6 +81,14 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             ),
             reader=PaymentReader(PAYMENTS_TOPIC, views, reader, partition_for, clock.now),
             histories=histories,
+            reviews=PostgresReviews(database),
+            messages=KafkaMessages(publisher, clock),
+            notification_readers={
+                configuration.id: reads
+                for configuration in gateways.gateways()
+                if (reads := notification_reader(configuration, settings)) is not None
+            },
+            admin=Admin(settings.internal_api_key),
             clock=clock,
             readiness=Readiness(
                 clock,
@@ -96,7 +109,12 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                         group=settings.projection_consumer_group,
                         topics=(PAYMENTS_TOPIC,),
                         watermarks=views.watermarks,
-                    )
+                    ),
+                    Consumer(
+                        group=settings.verifier_consumer_group,
+                        topics=(NOTIFICATIONS_TOPIC,),
+                        watermarks=PostgresMessages(database).watermarks,
+                    ),
                 ],
             ),
         )

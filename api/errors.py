@@ -26,12 +26,17 @@ class Fault(StrEnum):
 
     MALFORMED_REQUEST = "malformed-request"
     MALFORMED_HEADER = "malformed-header"
+    MALFORMED_QUERY = "malformed-query"
     MALFORMED_BODY = "malformed-body"
     INVALID_BODY = "invalid-body"
     BODY_TOO_LARGE = "body-too-large"
     BODY_TOO_SLOW = "body-too-slow"
     HEADERS_TOO_LARGE = "headers-too-large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type"
+    UNAUTHORIZED = "unauthorized"
+    BAD_SIGNATURE = "bad-signature"
+    UNREADABLE_NOTIFICATION = "unreadable-notification"
+    GATEWAY_NOT_FOUND = "gateway-not-found"
     PATH_NOT_FOUND = "path-not-found"
     METHOD_NOT_ALLOWED = "method-not-allowed"
     READ_TOO_FAR_BEHIND = "read-too-far-behind"
@@ -49,21 +54,26 @@ KINDS: dict[Refusal | Fault, tuple[int, str]] = {
     Refusal.LOG_UNAVAILABLE: (503, "The event log does not answer"),
     Refusal.STORE_UNAVAILABLE: (503, "The store does not answer"),
     Refusal.PAYMENT_NOT_FOUND: (404, "There is no such payment"),
+    Refusal.NOT_IN_REVIEW: (409, "This attempt is not in review"),
     Refusal.REFERENCE_MISSING: (422, "A success names the gateway's reference"),
     Fault.MALFORMED_REQUEST: (400, "The request is not HTTP as we understand it"),
     Fault.MALFORMED_HEADER: (400, "A header is malformed"),
+    Fault.MALFORMED_QUERY: (400, "A parameter of the query is malformed"),
     Fault.MALFORMED_BODY: (400, "The body is not JSON in UTF-8"),
     Fault.INVALID_BODY: (422, "The body is not what this path takes"),
     Fault.BODY_TOO_LARGE: (413, "The body is too large"),
     Fault.BODY_TOO_SLOW: (408, "The body did not arrive in time"),
     Fault.HEADERS_TOO_LARGE: (431, "The headers are too large"),
     Fault.UNSUPPORTED_MEDIA_TYPE: (415, "The body must be application/json"),
+    Fault.UNAUTHORIZED: (401, "This path is for those who have the admin key"),
+    Fault.BAD_SIGNATURE: (401, "The notification is not signed by its gateway"),
+    Fault.UNREADABLE_NOTIFICATION: (400, "The notification cannot be read"),
+    Fault.GATEWAY_NOT_FOUND: (404, "No gateway of this name sends notifications"),
     Fault.PATH_NOT_FOUND: (404, "There is nothing at this path"),
     Fault.METHOD_NOT_ALLOWED: (405, "This path does not take this method"),
     Fault.READ_TOO_FAR_BEHIND: (503, "The read model is too far behind"),
     Fault.INTERNAL_ERROR: (500, "Something went wrong on our side"),
 }
-_TRANSIENT = {409, 503}
 _OF_STATUS = {404: Fault.PATH_NOT_FOUND, 405: Fault.METHOD_NOT_ALLOWED}
 
 _encode = msgspec.json.Encoder().encode
@@ -97,7 +107,7 @@ def problem(
 ) -> Response:
     status, _ = KINDS[kind]
     all_headers = dict(headers or {})
-    if status in _TRANSIENT:
+    if status == 503 or kind is Refusal.PAYMENT_IN_PROGRESS:
         all_headers["Retry-After"] = str(retry_after_s or RETRY_AFTER_S)
     return Response(encoded(kind, detail, errors), status, all_headers, PROBLEM_JSON)
 

@@ -1,7 +1,7 @@
-"""`/payments`: create one, and read it as it stands, as it was tried, as it was routed and as it happened."""
+"""`/payments`: create one, and read it as it stands, as it was tried, routed and verified, and as it happened."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 from starlette.requests import Request
@@ -24,9 +24,12 @@ from api.body import BodyLimits, invalid, json_body
 from api.ports import Handler, Histories, Reader
 from commands.handler import Handled
 from infra.kafka.partition import partition_for
+from projections.verifications import verification_status
+from schemas.envelope import Recorded
 from schemas.errors import Refusal, Refused
 from schemas.http import PaymentBody, faults_in
 from schemas.ids import PaymentId, is_payment_id
+from schemas.payment import PaymentEvent
 from schemas.views import PaymentHistory
 
 _DECODER = msgspec.json.Decoder(PaymentBody)
@@ -55,6 +58,7 @@ class PaymentRoutes:
             Route(f"{one}/attempts", self.attempts, methods=["GET"]),
             Route(f"{one}/routing-decision", self.routing_decision, methods=["GET"]),
             Route(f"{one}/events", self.events, methods=["GET"]),
+            Route(f"{one}/status-verification", self.status_verification, methods=["GET"]),
         ]
 
     async def create(self, request: Request) -> Response:
@@ -79,23 +83,30 @@ class PaymentRoutes:
         return await self._read(request, decisions_answer)
 
     async def events(self, request: Request) -> Response:
-        payment_id = _payment_id(request)
+        return await self._from_log(request, events_answer)
+
+    async def status_verification(self, request: Request) -> Response:
+        return await self._from_log(request, lambda _, records: verification_status(records))
+
+    async def _from_log(
+        self, request: Request, answer: Callable[[PaymentId, Sequence[Recorded[PaymentEvent]]], object]
+    ) -> Response:
+        payment_id = payment_id_of(request)
         records = await self._histories.at_head(payment_id)
-        if not records:
-            raise _no_such_payment()
+        shown = answer(payment_id, records) if records else None
+        if shown is None:
+            raise no_such_payment()
         token = headers.consistency_token(records[-1].position)
-        return json_response(
-            events_answer(payment_id, records), 200, {"Consistency-Token": token, "X-Read-Source": "log"}
-        )
+        return json_response(shown, 200, {"Consistency-Token": token, "X-Read-Source": "log"})
 
     async def _read(self, request: Request, answer: Callable[[PaymentHistory], object]) -> Response:
-        payment_id = _payment_id(request)
+        payment_id = payment_id_of(request)
         at_least, wait_s = headers.at_least(request), headers.wait_s(request)
         reading = await self._reader.read(
             payment_id, at_least, headers.DEFAULT_WAIT_S if wait_s is None else wait_s
         )
         if reading.history is None:
-            raise _no_such_payment()
+            raise no_such_payment()
         payment = reading.history.payment
         answered = {
             "ETag": etag(payment),
@@ -121,12 +132,12 @@ def _created(handled: Handled) -> Response:
     return json_response(payment_answer(payment), STATUS_OF_POST[payment.status], answered)
 
 
-def _payment_id(request: Request) -> PaymentId:
+def payment_id_of(request: Request) -> PaymentId:
     text: str = request.path_params["payment_id"]
     if not is_payment_id(text):
-        raise _no_such_payment()
+        raise no_such_payment()
     return PaymentId(text)
 
 
-def _no_such_payment() -> Refused:
+def no_such_payment() -> Refused:
     return Refused(Refusal.PAYMENT_NOT_FOUND, "No payment has this id.")

@@ -8,6 +8,7 @@ from schemas.base import Value
 from schemas.envelope import Position, Recorded
 from schemas.http import PaymentBody
 from schemas.ids import PaymentId
+from schemas.notification import NotificationMessage
 from schemas.payment import PaymentEvent
 from schemas.views import PaymentHistory, Watermark
 
@@ -46,6 +47,16 @@ class Reader(Protocol):
 class Histories(Protocol):
     async def at_head(self, payment_id: PaymentId) -> Sequence[Recorded[PaymentEvent]]:
         """Empty when there is no such payment. Raises LogUnavailable, StoreUnavailable, ReadTooFarBehind."""
+
+
+class Messages(Protocol):
+    async def publish(self, message: NotificationMessage, payment_id: PaymentId, request_id: str) -> None:
+        """Returns when it is on the log. Raises LogUnavailable, AppendAmbiguous."""
+
+
+class Reviews(Protocol):
+    async def reviews(self, after: PaymentId | None, limit: int) -> Sequence[PaymentHistory]:
+        """Payments that a person must decide about, the oldest first, beyond `after`. Raises StoreUnavailable."""
 
 
 class Proof(Value, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from schemas.base import Value
 from schemas.ids import AttemptId
-from schemas.outcome import AwaitingCustomer, Declined, InDoubt, NotSent, Outcome, Succeeded
+from schemas.outcome import AwaitingCustomer, Decline, Declined, InDoubt, NotSent, Outcome, Succeeded
 from schemas.payment import (
     AttemptAwaitingCustomer,
     AttemptDeclined,
@@ -34,6 +34,9 @@ from schemas.payment import (
 )
 
 WriterKind = Literal["payment_service", "payment_verifier"]
+
+
+DECLINED_IN_REVIEW = Decline(code="declined_in_review", blame="caller", retryable=False)
 
 
 class Attempt(Value, frozen=True, kw_only=True):
@@ -117,7 +120,9 @@ def evolve(state: PaymentState, event: PaymentEvent) -> PaymentState:
                 reason=event.reason, gateway_reference=event.gateway_reference, http_status=event.http_status
             )
             return _with_outcome(state, event.attempt_id, doubt)
-        case PaymentSucceeded() | PaymentFailed():
+        case PaymentSucceeded():
+            return _settled(_took_money(state, event), event)
+        case PaymentFailed():
             return _settled(_opened(state), event)
         case PaymentHandedOver():
             return replace(_opened(state), owner=None)
@@ -131,13 +136,26 @@ def evolve(state: PaymentState, event: PaymentEvent) -> PaymentState:
                 opened = _with(opened, attempt_id, in_review=True, next_check_at=None)
             return opened
         case LateSuccessDetected():
-            return _with(_opened(state), event.attempt_id, late=event)
+            return _with(_took_money(state, event), event.attempt_id, late=event)
         case ChargeCompensated():
-            return _with(_opened(state), event.attempt_id, compensated_by=event, next_check_at=None)
-        case ExperimentAssigned() | ReviewSettled():
+            known = _took_money(state, event)
+            return _with(known, event.attempt_id, compensated_by=event, next_check_at=None)
+        case ReviewSettled():
+            return _with_outcome(state, event.attempt_id, reviewed(event))
+        case ExperimentAssigned():
             return state
         case _:
             assert_never(event)
+
+
+def reviewed(event: ReviewSettled) -> Outcome:
+    match event.verdict:
+        case "succeeded":
+            return Succeeded(gateway_reference=event.gateway_reference or "")
+        case "declined":
+            return Declined(decline=DECLINED_IN_REVIEW, gateway_reference=event.gateway_reference)
+        case "not_sent":
+            return NotSent(reason="burned")
 
 
 def _opened(state: PaymentState) -> Open | Settled:
@@ -159,6 +177,13 @@ def _settled(state: Open | Settled, event: PaymentSucceeded | PaymentFailed) -> 
     )
 
 
+def _took_money(
+    state: PaymentState, event: PaymentSucceeded | LateSuccessDetected | ChargeCompensated
+) -> Open | Settled:
+    """Somebody has decided that this attempt took money, whether or not its own outcome arrived."""
+    return _with_outcome(state, event.attempt_id, Succeeded(gateway_reference=event.gateway_reference))
+
+
 def _checked(state: PaymentState, event: VerificationPerformed) -> PaymentState:
     """A verdict whose outcome did not arrive proves nothing: the attempt is due again at once."""
     opened = _opened(state)
@@ -174,7 +199,7 @@ def _checked(state: PaymentState, event: VerificationPerformed) -> PaymentState:
     )
 
 
-def _with_outcome(state: PaymentState, attempt: AttemptId, outcome: Outcome) -> PaymentState:
+def _with_outcome(state: PaymentState, attempt: AttemptId, outcome: Outcome) -> Open | Settled:
     """The first certain outcome stands, unless a success follows. That of an attempt whose start is not on the log is
     dropped here and kept by the views."""
     opened = _opened(state)

@@ -6,10 +6,10 @@ any other is late and given back, and it has failed only when every attempt cert
 
 from datetime import datetime, timedelta
 
-from commands.payment_state import Attempt, Open, PaymentState, Settled, evolve, find
+from commands.payment_state import Attempt, Open, PaymentState, Settled, evolve, find, reviewed
 from schemas.charge import Burned, Burning, Found, GivenBack, InUse, LookUp, NotFound, Unreachable
 from schemas.errors import Refusal, Refused
-from schemas.outcome import AwaitingCustomer, Decline, Declined, InDoubt, NotSent, Outcome, Succeeded
+from schemas.outcome import AwaitingCustomer, Declined, InDoubt, NotSent, Outcome, Succeeded
 from schemas.payment import (
     AttemptDeclined,
     AttemptNotSent,
@@ -46,8 +46,9 @@ def verdict_of(attempt: Attempt, looked: LookUp, burning: Burning | None) -> tup
             return "not_sent", attempt.outcome  # the last look at what had failed: nothing has come of it
         case Unreachable():
             return "unreachable", None
-        case Found() if (looked.amount_minor, looked.currency) != (started.amount_minor, started.currency):
-            return "mismatched", None
+        case Found(outcome=Succeeded() | AwaitingCustomer()) if _is_another(started, looked):
+            # Of a failed attempt even that is certain: it is money that has to go back.
+            return "mismatched", looked.outcome if _is_late(attempt, looked) else None
         case Found(outcome=Succeeded() as succeeded):
             return "succeeded", succeeded
         case Found(outcome=Declined() as declined):
@@ -65,6 +66,14 @@ def verdict_of(attempt: Attempt, looked: LookUp, burning: Burning | None) -> tup
             return "unreachable", None
         case _:
             return "not_found_yet", None
+
+
+def _is_another(started: AttemptStarted, found: Found) -> bool:
+    return (found.amount_minor, found.currency) != (started.amount_minor, started.currency)
+
+
+def _is_late(attempt: Attempt, found: Found) -> bool:
+    return attempt.is_settled and isinstance(found.outcome, Succeeded)
 
 
 def may_burn(attempt: Attempt, looked: LookUp, lookup_lag_ms: int, at: datetime) -> bool:
@@ -85,7 +94,8 @@ def verify(command: RecordVerification, state: Open | Settled) -> list[PaymentEv
     if attempt is None or isinstance(attempt.outcome, Succeeded):
         return []
     if command.outcome is not None:
-        return _with_end(_certain(command, attempt, command.outcome), state)
+        may_keep = command.verdict != "mismatched"
+        return _with_end(_certain(command, attempt, command.outcome), state, may_keep=may_keep)
     return _uncertain(command, attempt)
 
 
@@ -94,21 +104,24 @@ def settle_review(command: SettleReview, state: Open | Settled) -> list[PaymentE
     attempt = find(state, command.attempt_id)
     if attempt is None or not attempt.in_review:
         return []
+    if command.verdict == "succeeded" and not command.gateway_reference:
+        raise Refused(Refusal.REFERENCE_MISSING, "a success names the gateway's reference")
     settled = ReviewSettled(
         attempt_id=command.attempt_id,
         verdict=command.verdict,
         settled_by=command.settled_by,
         note=command.note,
+        gateway_reference=command.gateway_reference,
     )
     verified = RecordVerification(
         attempt_id=command.attempt_id,
         verdict=command.verdict,
-        outcome=_reviewed(command),
+        outcome=reviewed(settled),
         source="review",
         schedule=command.schedule,
         at=command.at,
     )
-    return _with_end([settled, *_certain(verified, attempt, _reviewed(command))], state)
+    return _with_end([settled, *_certain(verified, attempt, reviewed(settled))], state)
 
 
 def give_back(command: RecordGivingBack, state: Open | Settled) -> list[PaymentEvent]:
@@ -143,7 +156,7 @@ def close(command: CloseUnattempted, state: Open) -> list[PaymentEvent]:
     return [PaymentFailed(failure=Failure(code="not_attempted", blame="gateway", customer_may_retry=True))]
 
 
-def settle(state: PaymentState) -> list[PaymentEvent]:
+def settle(state: PaymentState, *, may_keep: bool = True) -> list[PaymentEvent]:
     """The end that the payment's attempts have earned, as far as it is not on the log yet."""
     match state:
         case Open(attempts=attempts) if any(_is_success(one) for one in attempts):
@@ -152,18 +165,19 @@ def settle(state: PaymentState) -> list[PaymentEvent]:
         case Open(attempts=attempts) if attempts and all(one.is_settled for one in attempts):
             return [PaymentFailed(failure=failure(attempts))]
         case Settled(attempts=attempts):
-            return [event for one in attempts if _is_success(one) for event in _after_the_end(one, state)]
+            successes = [one for one in attempts if _is_success(one)]
+            return [event for one in successes for event in _after_the_end(one, state, may_keep)]
         case _:
             return []
 
 
-def _after_the_end(attempt: Attempt, state: Settled) -> list[PaymentEvent]:
+def _after_the_end(attempt: Attempt, state: Settled, may_keep: bool) -> list[PaymentEvent]:
     match state.result:
         case PaymentSucceeded(attempt_id=paid_by):
             is_news = attempt.started.attempt_id != paid_by and attempt.late is None
             return [_late(attempt, kept=False)] if is_news else []
         case PaymentFailed():
-            keeps = _keeps(attempt, state)
+            keeps = may_keep and _keeps(attempt, state)
             detected = [_late(attempt, kept=keeps)] if attempt.late is None else []
             is_kept = attempt.late.kept if attempt.late is not None else keeps
             return [*detected, _paid_by(attempt)] if is_kept else [*detected]
@@ -271,25 +285,12 @@ def _outcome_event(command: RecordVerification, started: AttemptStarted, outcome
             raise AssertionError(outcome)
 
 
-def _with_end(events: list[PaymentEvent], state: PaymentState) -> list[PaymentEvent]:
+def _with_end(
+    events: list[PaymentEvent], state: PaymentState, *, may_keep: bool = True
+) -> list[PaymentEvent]:
     for event in events:
         state = evolve(state, event)
-    return [*events, *settle(state)]
-
-
-def _reviewed(command: SettleReview) -> Outcome:
-    match command.verdict:
-        case "succeeded":
-            if not command.gateway_reference:
-                raise Refused(Refusal.REFERENCE_MISSING, "a success names the gateway's reference")
-            return Succeeded(gateway_reference=command.gateway_reference)
-        case "declined":
-            return Declined(
-                decline=Decline(code="declined_in_review", blame="caller", retryable=False),
-                gateway_reference=command.gateway_reference,
-            )
-        case "not_sent":
-            return NotSent(reason="burned")
+    return [*events, *settle(state, may_keep=may_keep)]
 
 
 def _is_success(attempt: Attempt) -> bool:

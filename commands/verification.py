@@ -50,7 +50,12 @@ class Verification:
         self._to_ask: set[AttemptId] = set()
 
     async def settle(self, messages: Sequence[NotificationMessage]) -> None:
-        """Raises Unavailable; what is left of the work is then found by the next claim."""
+        """Raises Unavailable; what is left of the work is then found by the next claim.
+
+        Where there was nothing to do the lease is left to end by itself: a projection that thinks otherwise must not
+        have the payment taken over again and again.
+        """
+        found = len(self._writer.history)
         await self._decide(SettlePayment())
         for message in messages:
             await self._told(message)
@@ -61,7 +66,8 @@ class Verification:
             if attempt.must_be_given_back and self._is_due(attempt):
                 await self._give_back(attempt)
         await self._decide(CloseUnattempted(after=self._close_after, at=self._clock.now() + CLOCK_SLACK))
-        await self._decide(HandOverPayment())
+        if len(self._writer.history) > found:
+            await self._decide(HandOverPayment())
 
     @property
     def _state(self) -> Open | Settled:

@@ -20,3 +20,8 @@ PRODUCERS_REPLACED = Counter(
     "payments_gateway_producers_replaced_total",
     "Producers that were given up because nothing was acknowledged.",
 )
+NOTIFICATIONS = Counter(
+    "payments_gateway_notifications_total",
+    "Notifications of gateways: accepted, ignored, bad_signature or unreadable.",
+    ["gateway", "result"],
+)

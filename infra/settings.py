@@ -13,6 +13,8 @@ Seconds = Annotated[float, Meta(gt=0, le=30 * 86_400)]
 Address = Annotated[
     str, Meta(pattern=r"^[^\s:]+:([1-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$")
 ]
+Secret = Annotated[str, Meta(min_length=8)]
+"""An empty one, as a list that ends with a comma has, would let anybody sign."""
 DEFAULT_ADMIN_KEY = "dev-internal-key"
 
 
@@ -41,11 +43,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     razorpay_key_id: str | None = None
     """Without it `razorpay` is the simulator's, through the same adapter."""
     razorpay_key_secret: str | None = None
-    razorpay_webhook_secrets: tuple[str, ...] = ()
+    razorpay_email: Annotated[str, Meta(pattern=r"^[^\s@]+@[^\s@]+$")] = "payments@example.com"
+    """Razorpay insists on a customer's address and number, which we are not told: these stand for all of them."""
+    razorpay_contact: Annotated[str, Meta(pattern=r"^\+[0-9]{8,15}$")] = "+919999999999"
+    razorpay_upi_collect: bool = False
+    """UPI Collect ended on 28 February 2026 but for exempt merchants (such as MCC 6012 and 6211); intent is used."""
+    razorpay_webhook_secrets: tuple[Secret, ...] = ()
     """A list, comma-separated: while a secret is rotated both are valid."""
     stripe_base_url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$")] = "https://api.stripe.com"
-    stripe_secret_key: str | None = None
-    stripe_webhook_secrets: tuple[str, ...] = ()
+    stripe_secret_key: Annotated[str, Meta(pattern=r"^[rs]k_[A-Za-z0-9_]+$(?!\n)")] | None = None
+    """Without it `stripe` is the simulator's, through the same adapter."""
+    stripe_return_url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$")] = "https://payments.example/return"
+    """Where Stripe sends a customer who has come back from a bank's or a wallet's page."""
+    stripe_webhook_secrets: tuple[Secret, ...] = ()
 
     verification_schedule_upi: tuple[Seconds, ...] = SCHEDULES["UPI"].after_s
     """Seconds after its start at which an attempt in doubt is asked for, comma-separated and ascending."""
@@ -61,6 +71,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retry_max_attempts: Annotated[int, Meta(ge=1, le=10)] = 3
     retry_latency_budget_ms: Annotated[int, Meta(ge=100, le=60_000)] = 10_000
 
+    retry_policies_file: str | None = None
+    """A JSON object of retry policies by merchant id; every other merchant has the two numbers above."""
+
     max_in_flight: Positive = 1024
     """Payments at once in one process; above it the answer is 503 before anything is done."""
     acknowledgement_timeout_ms: Annotated[int, Meta(ge=100, le=10_000)] = 2000
@@ -75,6 +88,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     projection_consumer_name: str = "projection-worker-1"
     """Unique per worker: it is its static membership, so that a restart takes a second instead of a minute."""
     projection_worker_web: Address = "127.0.0.1:13001"
+
+    def __repr__(self) -> str:
+        """Without a single value: most of these are addresses, and some are secrets."""
+        return "Settings(…)"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -94,6 +111,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise BadSetting(
                 "DRAIN_TIMEOUT_S: is less than one payment may take, so that a restart would cut it off"
             )
+        if (settings.razorpay_key_id is None) != (settings.razorpay_key_secret is None):
+            raise BadSetting("RAZORPAY_KEY_SECRET: is given with RAZORPAY_KEY_ID, or neither is")
         for method, schedule in settings.schedules.items():
             if not schedule.after_s or list(schedule.after_s) != sorted(set(schedule.after_s)):
                 raise BadSetting(

@@ -164,6 +164,7 @@ def _told(history: PaymentHistory, recorded: Recorded[Event]) -> PaymentHistory:
                 None,
                 status,
                 detail=f"settled in review by {event.settled_by}",
+                gateway_reference=event.gateway_reference,
                 verified=True,
             )
         case LateSuccessDetected() as event:

@@ -181,16 +181,7 @@ class Step:
         self.partitions[PaymentId(recorded.envelope.aggregate_id)] = record.partition
 
     def bury(self, record: RawRecord, error: Exception) -> None:
-        self.dead.append(
-            DeadLetter(
-                position=Position(topic=record.topic, partition=record.partition, offset=record.offset),
-                stamp_ms=record.timestamp,
-                reason=f"{type(error).__name__}: {error}"[:500].replace("\0", "�"),
-                key=record.key,
-                value=record.value,
-                headers=tuple(record.headers),
-            )
-        )
+        self.dead.append(dead_letter(record, error))
 
     def fold(self) -> None:
         for record, recorded in self.events:
@@ -226,6 +217,17 @@ class Step:
             dead=self.dead,
             watermarks=watermarks,
         )
+
+
+def dead_letter(record: RawRecord, error: Exception) -> DeadLetter:
+    return DeadLetter(
+        position=Position(topic=record.topic, partition=record.partition, offset=record.offset),
+        stamp_ms=record.timestamp,
+        reason=f"{type(error).__name__}: {error}"[:500].replace("\0", "�"),
+        key=record.key,
+        value=record.value,
+        headers=tuple(record.headers),
+    )
 
 
 def grouped(records: Iterable[RawRecord]) -> dict[int, list[RawRecord]]:
@@ -277,12 +279,13 @@ def _ownership(history: PaymentHistory) -> tuple[str, int, bool] | None:
 def _new_work(before: PaymentHistory | None, after: PaymentHistory) -> VerificationWork | None:
     """What verification has to do now, if that is not what the store knows.
 
-    The store puts a payment off while somebody owns it, so a hand-over makes it due anew.
+    The store puts a payment off while somebody owns it, so its first owner's hand-over makes it due anew. A later owner
+    is one that did the work; where that changed nothing, it waits for the window's end instead of turning in circles.
     """
     new = work(after)
     if before is None:
         return new if new.due_at is not None else None
-    is_given_up = after.payment.handed_over and not before.payment.handed_over
+    is_given_up = after.payment.handed_over and not before.payment.handed_over and after.payment.epoch == 1
     return new if is_given_up or work(before) != new else None
 
 

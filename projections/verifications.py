@@ -3,10 +3,14 @@
 Any subset of a decision's events may be on the log, so whatever is half done is due at once.
 """
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from schemas.verification import NO_GATEWAY, VerificationWork
-from schemas.views import AttemptView, PaymentHistory
+from projections.payments import evolve
+from schemas.envelope import Recorded
+from schemas.payment import PaymentEvent, VerificationPerformed
+from schemas.verification import NO_GATEWAY, Check, VerificationWork
+from schemas.views import AttemptVerification, AttemptView, PaymentHistory, VerificationView
 
 CLOSED_AFTER = timedelta(minutes=15)
 """A request that never got an attempt may be started afresh by its key for so long."""
@@ -34,7 +38,8 @@ def work(history: PaymentHistory, closed_after: timedelta = CLOSED_AFTER) -> Ver
 
 def _due(history: PaymentHistory, attempt: AttemptView) -> datetime | None:
     payment = history.payment
-    if attempt.in_review or attempt.compensated_by is not None:
+    is_started = attempt.timeout_ms is not None
+    if not is_started or attempt.in_review or attempt.compensated_by is not None:
         return None
     if attempt.status not in _SETTLED:
         return attempt.next_check_at or payment.updated_at
@@ -51,3 +56,47 @@ def _half_done(history: PaymentHistory, closed_after: timedelta) -> datetime | N
     if not history.attempts:
         return payment.created_at + closed_after if payment.order is not None else None
     return payment.updated_at if all(one.status in _SETTLED for one in history.attempts) else None
+
+
+def verification_status(records: Iterable[Recorded[PaymentEvent]]) -> VerificationView | None:
+    """What verification has found out so far, from a payment's records; None if none of them counts."""
+    history: PaymentHistory | None = None
+    checks: list[Check] = []
+    for record in records:
+        if record.is_void:
+            continue
+        history = evolve(history, record)
+        if isinstance(record.event, VerificationPerformed):
+            checks.append(_check(record.event, record.envelope.at))
+    if history is None:
+        return None
+    return VerificationView(
+        payment_id=history.payment.payment_id,
+        status=history.payment.status,
+        attempts=tuple(
+            AttemptVerification(
+                attempt_id=attempt.attempt_id,
+                gateway=attempt.gateway,
+                status=attempt.status,
+                checks=tuple(check for check in checks if check.attempt_id == attempt.attempt_id),
+                next_check_at=_due(history, attempt),
+                in_review=attempt.in_review,
+                late=attempt.late,
+                compensated_by=attempt.compensated_by,
+            )
+            for attempt in history.attempts
+        ),
+        next_check_at=work(history).due_at,
+    )
+
+
+def _check(event: VerificationPerformed, at: datetime) -> Check:
+    return Check(
+        attempt_id=event.attempt_id,
+        check=event.check,
+        verdict=event.verdict,
+        source=event.source,
+        at=at,
+        next_check_at=event.next_check_at,
+        is_final=event.is_final,
+    )

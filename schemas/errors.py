@@ -3,6 +3,7 @@
 PaymentsError
 ├── Refused             the command is not admissible as things stand: nothing was done; becomes HTTP in api/errors.py
 ├── Unreadable          bytes on the log or in a request that are no value of ours
+├── BadSignature        a notification that its gateway has not signed with a secret we know
 └── Unavailable         a part we need did not answer in time
     ├── LogUnavailable      certainly nothing was appended
     ├── AppendAmbiguous     some, all or none of it may be on the log, now or later
@@ -28,6 +29,7 @@ class Refusal(StrEnum):
     LOG_UNAVAILABLE = "log-unavailable"
     STORE_UNAVAILABLE = "store-unavailable"
     PAYMENT_NOT_FOUND = "payment-not-found"
+    NOT_IN_REVIEW = "not-in-review"
     REFERENCE_MISSING = "gateway-reference-missing"
 
 
@@ -40,6 +42,10 @@ class Refused(PaymentsError):
 
 
 class Unreadable(PaymentsError):
+    pass
+
+
+class BadSignature(PaymentsError):
     pass
 
 

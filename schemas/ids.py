@@ -51,6 +51,19 @@ def is_payment_id(text: str) -> bool:
     )
 
 
+def is_attempt_id(text: str) -> bool:
+    """Whether the text has the form of an attempt id: whatever comes back to us from outside may be anybody's."""
+    head, _, tail = text.partition("_")
+    body, *numbers = tail.split("_")
+    return (
+        len(text) <= 40
+        and head == "att"
+        and is_payment_id(f"pay_{body}")
+        and len(numbers) == 2
+        and all(n.isascii() and n.isdigit() and not n.startswith("0") for n in numbers)
+    )
+
+
 def minted_at(payment: PaymentId) -> datetime:
     """The millisecond in which the id was minted: the first 48 bits of its UUIDv7."""
     number = 0

@@ -23,7 +23,9 @@ DoubtReason = Literal[
     "unreadable_answer",
     "mismatched_answer",
     "interrupted",
+    "processing",
 ]
+"""`processing`: the gateway has the charge, says so, and has not finished with it."""
 
 
 class Decline(Value, frozen=True, kw_only=True):

@@ -273,6 +273,7 @@ class ReviewSettled(Event, frozen=True, kw_only=True):
     verdict: Literal["succeeded", "declined", "not_sent"]
     settled_by: str
     note: str
+    gateway_reference: str | None = None
 
 
 class LateSuccessDetected(Event, frozen=True, kw_only=True):

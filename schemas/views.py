@@ -9,6 +9,7 @@ from schemas.ids import AttemptId, GatewayId, PaymentId
 from schemas.outcome import Decline, NextAction
 from schemas.payment import Failure, Order
 from schemas.routing import AttemptReason, Candidate, Excluded, RetryPolicy, Strategy
+from schemas.verification import Check
 
 PaymentStatus = Literal["SUCCESS", "AWAITING_CUSTOMER", "PENDING_VERIFICATION", "NEEDS_REVIEW", "FAILURE"]
 AttemptStatus = Literal["STARTED", "SUCCEEDED", "DECLINED", "NOT_SENT", "AWAITING_CUSTOMER", "IN_DOUBT"]
@@ -94,6 +95,28 @@ class PaymentHistory(Value, frozen=True, kw_only=True):
     payment: PaymentView
     attempts: tuple[AttemptView, ...] = ()
     decisions: tuple[RoutingDecisionView, ...] = ()
+
+
+class AttemptVerification(Value, frozen=True, kw_only=True):
+    """What verification knows of one attempt, and when it looks again; None for never."""
+
+    attempt_id: AttemptId
+    gateway: GatewayId
+    status: AttemptStatus
+    checks: tuple[Check, ...]
+    next_check_at: datetime | None
+    in_review: bool
+    late: Literal["give_back", "keep"] | None
+    compensated_by: Literal["void", "refund"] | None
+
+
+class VerificationView(Value, frozen=True, kw_only=True):
+    """What verification has found out about a payment so far; `next_check_at` is when it does anything next."""
+
+    payment_id: PaymentId
+    status: PaymentStatus
+    attempts: tuple[AttemptVerification, ...]
+    next_check_at: datetime | None
 
 
 class Watermark(Value, frozen=True, kw_only=True):

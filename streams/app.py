@@ -8,7 +8,6 @@ from pathlib import Path
 
 import faust
 
-from infra.settings import Settings
 from streams.consumer import BriskTransport
 
 BATCH_MAX = 1000
@@ -18,11 +17,11 @@ STOP_WITHIN_S = 7.0
 _SESSION_S = 6.0
 
 
-def make_app(settings: Settings) -> faust.App:
-    servers = settings.kafka_bootstrap_servers.split(",")
+def make_app(bootstrap_servers: str, group: str, worker: str) -> faust.App:
+    """`worker` is unique in its group."""
     app = faust.App(
-        settings.projection_consumer_group,
-        broker=";".join(f"kafka://{server.strip()}" for server in servers),
+        group,
+        broker=";".join(f"kafka://{server.strip()}" for server in bootstrap_servers.split(",")),
         autodiscover=False,
         web_enabled=False,
         store="memory://",
@@ -33,7 +32,7 @@ def make_app(settings: Settings) -> faust.App:
         consumer_auto_offset_reset="earliest",
         # Static membership: a worker that was killed has its partitions back a second after its restart. A short
         # session: the partitions of one that does not come back move within seconds.
-        consumer_group_instance_id=settings.projection_consumer_name,
+        consumer_group_instance_id=worker,
         broker_session_timeout=_SESSION_S,
         broker_heartbeat_interval=_SESSION_S / 3,
         broker_request_timeout=_SESSION_S * 2,

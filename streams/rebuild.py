@@ -1,7 +1,7 @@
 """Fills the reservation table from the log: no key is admitted while it is away, and none twice when it is back.
 
 Without the table every reservation and every claim fails. Whoever had one before may still write until the longest
-window and the clocks' skew have passed; what the log holds then is all there will be, and the table is made of that.
+window and the clocks' guard have passed; what the log holds then is all there will be, and the table is made of that.
 """
 
 import asyncio
@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from commands.handler import WINDOW_MARGIN_MS
 from commands.verifier import LEASE_MS
 from infra.clock import SystemClock
+from infra.gateways.registry import retry_policies
 from infra.kafka.partition import partition_for
 from infra.kafka.reader import LogReader
-from infra.postgres.admission import SKEW_MS
 from infra.postgres.rebuild import ReservationRebuild, reservation_rebuild
 from infra.settings import Settings
 from projections.owners import owners_in
@@ -45,24 +45,26 @@ class Rebuilt(Value, frozen=True, kw_only=True):
 
 async def rebuild_reservations(settings: Settings, longest_window_ms: int, tell: Tell) -> Rebuilt:
     """Raises WindowTooShort, AnotherRebuild and LogTooShort; LogUnavailable and what asyncpg raises."""
-    payment_ms = settings.retry_latency_budget_ms + settings.gateway_timeout_ms + WINDOW_MARGIN_MS
-    if longest_window_ms < (longest_of_ours_ms := max(payment_ms, LEASE_MS)):
-        raise WindowTooShort(f"these settings give an owner {longest_of_ours_ms / 1000:g} s")
+    budgets_ms = [settings.retry_latency_budget_ms]
+    budgets_ms += [policy.latency_budget_ms for policy in retry_policies(settings).values()]
+    ours_ms = max(max(budgets_ms) + settings.gateway_timeout_ms + WINDOW_MARGIN_MS, LEASE_MS)
+    if longest_window_ms < ours_ms:
+        raise WindowTooShort(f"these settings give an owner {ours_ms / 1000:g} s")
     reader = LogReader(settings.kafka_bootstrap_servers)
     try:
         async with reservation_rebuild(settings.database_url) as rebuild:
-            return await _rebuild(rebuild, reader, longest_window_ms, tell)
+            return await _rebuild(rebuild, reader, longest_window_ms + settings.clock_guard_ms, tell)
     finally:
         await reader.stop()
 
 
 async def _rebuild(
-    rebuild: ReservationRebuild, reader: LogReader, longest_window_ms: int, tell: Tell
+    rebuild: ReservationRebuild, reader: LogReader, forgotten_for_ms: int, tell: Tell
 ) -> Rebuilt:
     clock = SystemClock()
     await _ends(reader, rebuild)  # nothing is taken away that could not be put back
     await rebuild.take_out_of_service()
-    over_ms = clock.elapsed_ms() + longest_window_ms + SKEW_MS
+    over_ms = clock.elapsed_ms() + forgotten_for_ms
     tell("the reservations are out of service: nobody is admitted until they are back")
     replay = Replay(reader, rebuild, clock, tell)
     await replay.reach(await _ends(reader, rebuild))

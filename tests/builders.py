@@ -85,6 +85,8 @@ def a_gateway(
     minimum_amount_minor: int = 1,
     maximum_amount_minor: int | None = None,
     timeout_ms: int = 2_500,
+    lookup_lag_ms: int = 2_000,
+    horizon_s: int = HORIZON_S,
 ) -> GatewayConfiguration:
     return GatewayConfiguration(
         id=GatewayId(id),
@@ -99,6 +101,8 @@ def a_gateway(
         minimum_amount_minor=minimum_amount_minor,
         maximum_amount_minor=maximum_amount_minor,
         timeout_ms=timeout_ms,
+        lookup_lag_ms=lookup_lag_ms,
+        horizon_s=horizon_s,
     )
 
 

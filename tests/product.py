@@ -9,7 +9,9 @@ from typing import Any, cast
 
 import aiohttp
 import msgspec
+from msgspec.structs import replace
 
+from infra.gateways.simulator.defaults import DEFAULT_PROFILES
 from infra.kafka.reader import LogReader
 from infra.local.ports import HOST, free_ports
 from infra.local.processes import Service, finish
@@ -39,17 +41,21 @@ class Product:
         *,
         apis: int = 1,
         workers: int = 1,
+        verifiers: int = 0,
         env: Mapping[str, str] | None = None,
     ) -> None:
         self.stack = stack
         self.folder = folder
         ports = iter(free_ports(1 + apis))
         simulator = f"{HOST}:{next(ports)}"
+        folder.mkdir(parents=True, exist_ok=True)
         # A window of ten seconds instead of eighteen: a test that waits for one to end must not take long.
         self.env = {
             **stack.env,
             "SIMULATOR_BIND": simulator,
             "SIMULATOR_URL": f"http://{simulator}",
+            "SIMULATOR_PROFILES": str(_plain_profiles(folder)),
+            "GATEWAYS_FILE": str(_plain_gateways(folder, f"http://{simulator}")),
             "RETRY_LATENCY_BUDGET_MS": "3000",
             "GATEWAY_TIMEOUT_MS": "1000",
             **(env or {}),
@@ -63,12 +69,19 @@ class Product:
         ]
         self._worker_names = count()
         self.workers = [self.another_worker() for _ in range(workers)]
+        self.verifiers = [self.another_verifier() for _ in range(verifiers)]
 
     def another_worker(self) -> Service:
         """Not started, and for its maker to stop."""
         name, bind = f"worker-{next(self._worker_names)}", f"{HOST}:{free_ports(1)[0]}"
         env = {"PROJECTION_WORKER_WEB": bind, "PROJECTION_CONSUMER_NAME": name}
         return self._service(name, ["streams", "projection_worker"], bind, "/ops/liveness", env)
+
+    def another_verifier(self) -> Service:
+        """Not started, and for its maker to stop."""
+        name, bind = f"verifier-{next(self._worker_names)}", f"{HOST}:{free_ports(1)[0]}"
+        env = {"PAYMENT_VERIFIER_WEB": bind, "VERIFIER_CONSUMER_NAME": name}
+        return self._service(name, ["streams", "payment_verifier"], bind, "/ops/liveness", env)
 
     @property
     def api(self) -> Service:
@@ -80,10 +93,9 @@ class Product:
 
     @property
     def services(self) -> list[Service]:
-        return [self.simulator, *self.workers, *self.apis]
+        return [self.simulator, *self.workers, *self.verifiers, *self.apis]
 
     async def start(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
         await finish(["infra.postgres", "migrate"], env=self.env, log=self.folder / "migrate.log")
         await finish(["infra.kafka", "topics"], env=self.env, log=self.folder / "topics.log")
         for service in self.services:
@@ -99,6 +111,33 @@ class Product:
         self, name: str, module: Sequence[str], bind: str, ready: str, env: Mapping[str, str]
     ) -> Service:
         return Service(name, module, self.folder, env={**self.env, **env}, url=f"http://{bind}", ready=ready)
+
+
+def _plain_profiles(folder: Path) -> Path:
+    """All gateways on the simulator's own wire, where a charge ends at once."""
+    profiles = [replace(profile, wire="simulator", credentials=None) for profile in DEFAULT_PROFILES]
+    file = folder / "profiles.json"
+    file.write_bytes(msgspec.json.encode(profiles))
+    return file
+
+
+def _plain_gateways(folder: Path, simulator_url: str) -> Path:
+    gateways = [
+        {
+            "id": profile.gateway,
+            "name": profile.gateway.title(),
+            "adapter": "simulator",
+            "base_url": f"{simulator_url}/{profile.gateway}",
+            "payment_methods": ["UPI", "CARD", "NETBANKING", "WALLET"],
+            "currencies": ["INR", "USD", "EUR"],
+            "priority": 10 * number,
+            "fee_bps": profile.fee_bps,
+        }
+        for number, profile in enumerate(DEFAULT_PROFILES, start=1)
+    ]
+    file = folder / "gateways.json"
+    file.write_bytes(msgspec.json.encode(gateways))
+    return file
 
 
 class Client:

@@ -1,7 +1,9 @@
 """The first payment that a newcomer sees: a request they could type, the answer, and where to look next."""
 
+import asyncio
 import json
 import shlex
+import time
 import uuid
 from typing import Any
 
@@ -22,6 +24,11 @@ BODY = {
 }
 
 
+UNSETTLED = {"AWAITING_CUSTOMER", "PENDING_VERIFICATION"}
+SETTLED_SECONDS = 10.0
+POLL_SECONDS = 0.1
+
+
 class NoPaymentError(LocalError):
     """The message holds what came back instead."""
 
@@ -39,13 +46,28 @@ async def pay(api: str, simulator: str) -> None:
         print(f"\nThe same, read back:\n\n  curl -sS {url}\n")
         token = {name: value for name, value in answer.headers.items() if name == "Consistency-Token"}
         async with client.get(url, headers=token) as answer:
-            await shown(answer)
+            payment = await shown(answer)
+        if payment["status"] in UNSETTLED:
+            print("\nThe customer acts, the gateway's notification arrives, and the verifier settles it:\n")
+            await settled(client, url)
     print("\nLook at:")
-    for path in ("", "/events", "/routing-decision", "/attempts"):
+    for path in ("", "/events", "/routing-decision", "/attempts", "/status-verification"):
         print(f"  {url}{path}")
     for path in ("/ops/readiness", "/ops/lag", "/metrics"):
         print(f"  {api}{path}")
     print(f"  {simulator}/control/ledger      what the simulated gateways were asked to charge\n")
+
+
+async def settled(client: aiohttp.ClientSession, url: str) -> None:
+    """Shows the payment once it has its end, or as it stands when the time is up."""
+    give_up_at = time.monotonic() + SETTLED_SECONDS
+    while True:
+        async with client.get(url) as answer:
+            payment = await answer.json()
+            if payment["status"] not in UNSETTLED or time.monotonic() > give_up_at:
+                await shown(answer)
+                return
+        await asyncio.sleep(POLL_SECONDS)
 
 
 def as_curl(url: str, headers: dict[str, str]) -> str:

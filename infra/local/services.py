@@ -43,6 +43,13 @@ def programs() -> list[Program]:
             usual=f"{HOST}:{base + 3001}",
             ready="/ops/liveness",
         ),
+        Program(
+            name="payment_verifier",
+            module=("streams", "payment_verifier"),
+            variable="PAYMENT_VERIFIER_WEB",
+            usual=f"{HOST}:{base + 3002}",
+            ready="/ops/liveness",
+        ),
     ]
 
 
@@ -53,7 +60,12 @@ def services(folder: Path, stack_env: Mapping[str, str]) -> dict[str, Service]:
         program.name: "http://{}:{}".format(*host_and_port(binds[program.variable], program.variable))
         for program in programs()
     }
-    env = {**stack_env, **binds, "SIMULATOR_URL": urls["simulator"]}
+    env = {
+        **stack_env,
+        **binds,
+        "SIMULATOR_URL": urls["simulator"],
+        "SIMULATOR_WEBHOOKS_URL": f"{urls['api']}/gateway-notifications",
+    }
     return {
         program.name: Service(
             program.name,

@@ -62,6 +62,8 @@ class Entry(Value, frozen=True, kw_only=True):
     outcome: Outcome
     at_ms: float
     is_only_authorised: bool = False
+    has_turned: bool = False
+    """Its outcome is not the one that it had at first."""
     given_back_by: Literal["void", "refund"] | None = None
 
     @property
@@ -166,8 +168,14 @@ class Ledger:
     def _turn(self, reference: AttemptId, later: Later) -> None:
         entry = self.entries[reference]
         if entry.given_back_by is None:
-            changed = replace(entry, outcome=later.outcome, is_only_authorised=later.is_only_authorised)
-            self._change(changed)
+            self._change(
+                replace(
+                    entry,
+                    outcome=later.outcome,
+                    is_only_authorised=later.is_only_authorised,
+                    has_turned=True,
+                )
+            )
 
     def _change(self, entry: Entry) -> None:
         self.entries[entry.charge.attempt_id] = entry

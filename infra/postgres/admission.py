@@ -24,7 +24,6 @@ from schemas.views import Watermark
 
 log = structlog.get_logger(__name__)
 
-SKEW_MS = 2_000
 _RETRY_S = 1.0
 _CATCH_UP_POLL_S = 0.05
 
@@ -58,13 +57,14 @@ class Admission:
         end_offsets: Callable[[], Awaitable[Mapping[int, int]]],
         watermarks: Callable[[], Awaitable[Mapping[tuple[str, int], Watermark]]],
         *,
+        guard_ms: int,
         longest_window_ms: int = LONGEST_WINDOW_MS,
     ) -> None:
         self._database = database
         self._adoptions = adoptions
         self._end_offsets = end_offsets
         self._watermarks = watermarks
-        self._wait_s = (longest_window_ms + SKEW_MS) / 1000
+        self._wait_s = (longest_window_ms + guard_ms) / 1000
         self._adopted: StoreIdentity | None = None
         self._opening: asyncio.Task[None] | None = None
         self._flushed = 0

@@ -17,9 +17,6 @@ from schemas.envelope import Window
 from schemas.errors import StoreUnavailable
 from schemas.reservation import Claimed, Held, Reservation, Reserved
 
-CLOCK_GUARD_MS = 2_000
-"""Brokers' clocks may differ from one another and from Postgres's by less than this (production runs NTP)."""
-
 log = structlog.get_logger(__name__)
 
 _SQL = queries.load(Path(__file__).with_suffix(".sql"))
@@ -30,9 +27,12 @@ _Waiting = tuple[Reservation, "asyncio.Future[Reserved | Held]"]
 
 
 class PostgresReservations:
-    def __init__(self, database: Database, clock: SystemClock) -> None:
+    """Brokers' clocks may differ from one another and from Postgres's by less than `guard_ms`."""
+
+    def __init__(self, database: Database, clock: SystemClock, guard_ms: int) -> None:
         self._database = database
         self._clock = clock
+        self._guard_ms = guard_ms
         self._waiting: list[_Waiting] = []
         self._flushing: set[asyncio.Task[None]] = set()
 
@@ -52,7 +52,7 @@ class PostgresReservations:
     async def claim(self, wish: Reservation, epoch: int) -> Claimed | None:
         claim_id = self._clock.event_id().replace("evt_", "clm_")
         rows = await self._database.fetch(
-            _SQL.claim, wish.merchant_id, wish.key_hash, epoch, claim_id, CLOCK_GUARD_MS, wish.window_ms
+            _SQL.claim, wish.merchant_id, wish.key_hash, epoch, claim_id, self._guard_ms, wish.window_ms
         )
         if not rows:
             return None

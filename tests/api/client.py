@@ -61,6 +61,7 @@ class Client:
 
 
 def _scope(method: str, path: str, headers: Headers) -> dict[str, Any]:
+    path, _, query = path.partition("?")
     return {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -68,7 +69,7 @@ def _scope(method: str, path: str, headers: Headers) -> dict[str, Any]:
         "method": method,
         "path": path,
         "raw_path": path.encode(),
-        "query_string": b"",
+        "query_string": query.encode(),
         "root_path": "",
         "scheme": "http",
         "client": ("127.0.0.1", 1),

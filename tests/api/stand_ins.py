@@ -1,11 +1,15 @@
 """The application's surroundings in memory: a handler, a reader and checks that do what a test tells them."""
 
 import asyncio
+import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+import msgspec
+
+from api.admin import Admin
 from api.answers import folded
 from api.app import Services
 from api.body import BodyLimits
@@ -13,12 +17,14 @@ from api.lag import LagMonitor
 from api.ports import Check, Proof
 from api.readiness import Readiness
 from commands.handler import Handled
+from infra.gateways.notifications import NotificationReader
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.envelope import Envelope, Position, Recorded, Window
-from schemas.errors import LogUnavailable
+from schemas.errors import BadSignature, LogUnavailable, Unreadable
 from schemas.http import PaymentBody
-from schemas.ids import GatewayId, PaymentId, attempt_id
+from schemas.ids import AttemptId, GatewayId, PaymentId, attempt_id
 from schemas.instrument import UpiMasked
+from schemas.notification import GatewayNotified, IgnoredNotification, NotificationMessage
 from schemas.payment import (
     AttemptStarted,
     AttemptSucceeded,
@@ -37,6 +43,7 @@ GATEWAY = GatewayId("razorpay")
 START = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 STAMP_MS = round(START.timestamp() * 1000)
 PARTITION = 5
+ADMIN_KEY = "a key for the operators"
 
 REQUESTED = PaymentRequested(
     order=Order(
@@ -198,6 +205,63 @@ class MemoryHistories:
 
 
 @dataclass
+class MemoryReviews:
+    """Payments in review, in the order of their ids."""
+
+    waiting: list[PaymentHistory] = field(default_factory=list)
+
+    async def reviews(self, after: PaymentId | None, limit: int) -> Sequence[PaymentHistory]:
+        return [one for one in self.waiting if after is None or one.payment.payment_id > after][:limit]
+
+
+@dataclass
+class MemoryMessages:
+    """What is on the topic, with the payment and the request of each."""
+
+    published: list[tuple[NotificationMessage, PaymentId, str]] = field(default_factory=list)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    failure: Exception | None = None
+
+    async def publish(self, message: NotificationMessage, payment_id: PaymentId, request_id: str) -> None:
+        await asyncio.sleep(0)
+        if self.failure is not None:
+            raise self.failure
+        msgspec.json.encode(message)  # what cannot be written down is no message
+        self.published.append((message, payment_id, request_id))
+        self.arrived.set()
+
+
+def signed(body: bytes) -> tuple[str, str]:
+    return "X-Signature", hmac.digest(b"secret", body, "sha256").hex()
+
+
+class Told(msgspec.Struct):
+    """`about` is an attempt, or null for nothing of ours."""
+
+    id: str
+    about: AttemptId | None
+
+
+class SignedReader:
+    """Reads one JSON object, signed over its raw bytes."""
+
+    def read(
+        self, headers: Mapping[str, str], body: bytes, now: datetime
+    ) -> GatewayNotified | IgnoredNotification:
+        if not hmac.compare_digest(headers.get("x-signature", "").encode(), signed(body)[1].encode()):
+            raise BadSignature("not signed by us")
+        try:
+            told = msgspec.json.decode(body, type=Told)
+        except msgspec.DecodeError as error:
+            raise Unreadable(str(error)) from None
+        if told.about is None:
+            return IgnoredNotification(kind="refund.created", event_id=told.id)
+        return GatewayNotified(
+            gateway=GATEWAY, event_id=told.id, kind="paid", attempt_id=told.about, told="succeeded"
+        )
+
+
+@dataclass
 class ScriptedCheck:
     proof: Proof = field(default_factory=lambda: Proof(ok=True, detail="answers"))
     failure: Exception | None = None
@@ -226,6 +290,11 @@ class World:
     handler: ScriptedHandler = field(default_factory=ScriptedHandler)
     reader: ScriptedReader = field(default_factory=ScriptedReader)
     histories: MemoryHistories = field(default_factory=lambda: MemoryHistories(records(*SUCCESS)))
+    reviews: MemoryReviews = field(default_factory=MemoryReviews)
+    messages: MemoryMessages = field(default_factory=MemoryMessages)
+    notification_readers: Mapping[str, NotificationReader] = field(
+        default_factory=lambda: {GATEWAY: SignedReader()}
+    )
     clock: ManualClock = field(default_factory=ManualClock)
     log: ScriptedCheck = field(default_factory=ScriptedCheck)
     redis: ScriptedCheck = field(default_factory=ScriptedCheck)
@@ -238,6 +307,10 @@ class World:
             handler=self.handler,
             reader=self.reader,
             histories=self.histories,
+            reviews=self.reviews,
+            messages=self.messages,
+            notification_readers=self.notification_readers,
+            admin=Admin(ADMIN_KEY),
             clock=self.clock,
             readiness=Readiness(self.clock, required, {"redis": self.redis}),
             lag=self.lag(self.clock),

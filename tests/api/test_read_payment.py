@@ -144,7 +144,7 @@ async def test_an_unknown_payment_has_no_events(world: World, client: Client) ->
     assert_problem(await client.get(EVENTS), 404, "payment-not-found")
 
 
-@pytest.mark.parametrize("rest", ["", "/attempts", "/routing-decision", "/events"])
+@pytest.mark.parametrize("rest", ["", "/attempts", "/routing-decision", "/events", "/status-verification"])
 @pytest.mark.parametrize("payment_id", ["x", "pay_", PAYMENT + "0", PAYMENT.upper(), "4111111111111111"])
 async def test_a_malformed_id_is_404_without_asking_anybody(
     world: World, client: Client, payment_id: str, rest: str

@@ -85,6 +85,23 @@ async def test_a_body_that_stops_coming_is_408_and_its_connection_ends(world: Wo
     assert not world.handler.calls
 
 
+async def test_a_notification_that_stops_coming_is_408_and_its_connection_ends(world: World) -> None:
+    world.limits = BodyLimits(timeout_s=0.2)
+    async with served(world) as port, connected(port) as (reader, writer):
+        writer.write(
+            b"POST /gateway-notifications/razorpay HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{"
+        )
+        assert_problem(await answer_of(reader), 408, "body-too-slow")
+        assert await reader.read() == b""
+    assert not world.messages.published
+
+
+async def test_who_has_no_admin_key_is_refused_before_the_body_comes(world: World) -> None:
+    async with served(world) as port, connected(port) as (reader, writer):
+        writer.write(b"POST /reviews/x/settle HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n")
+        assert_problem(await answer_of(reader), 401, "unauthorized")
+
+
 async def test_a_body_that_trickles_has_no_more_time_than_one_that_stops(world: World) -> None:
     world.limits = BodyLimits(timeout_s=0.3)
     async with served(world) as port, connected(port) as (reader, writer):

@@ -5,13 +5,17 @@ from collections.abc import AsyncIterator, Callable
 from typing import Literal, Protocol
 
 import pytest
+from msgspec.structs import replace
 
 from commands.ports import Gateway
 from infra.clock import SystemClock
 from infra.gateways.http import GatewayHttp
+from infra.gateways.razorpay.adapter import RazorpayGateway
+from infra.gateways.razorpay.requests import Account
 from infra.gateways.simulated import SimulatedGateway
 from infra.gateways.simulator.app import Simulator
-from infra.gateways.simulator.profile import Fault, FaultKind, Latency, Profile, WeightedDecline
+from infra.gateways.simulator.profile import Fault, FaultKind, Latency, Profile, WeightedDecline, Wire
+from infra.gateways.stripe.adapter import StripeGateway
 from infra.memory.clock import MemoryClock
 from infra.memory.gateways import CallFate, Ledger, MemoryGateway
 from schemas import ids
@@ -27,7 +31,7 @@ from schemas.charge import (
     Unreachable,
 )
 from schemas.ids import AttemptId, GatewayId
-from schemas.instrument import Upi
+from schemas.instrument import Card, Instrument, Upi, method_of
 from schemas.outcome import AwaitingCustomer, Declined, InDoubt, NotSent, Outcome, Succeeded
 from tests.builders import awaiting, declined, success
 from tests.infra.gateways.serving import serving
@@ -35,11 +39,20 @@ from tests.infra.gateways.serving import serving
 Ending = Literal["succeeds", "is declined", "awaits the customer"]
 Trouble = Literal["call is lost", "answer is lost", "connection breaks after the charge"]
 
-PATIENCE_MS = 300
+PATIENCE_MS = 600
 _clock = SystemClock()
 
 
 class World(Protocol):
+    instrument: Instrument
+    """One with which a charge ends at once, unless it awaits the customer."""
+    looks: int
+    """How often a call looks at the window: before everything it sends that could lead to a charge."""
+    voids: bool
+    """Whether a charge that awaits the customer can be taken back."""
+    replays: bool
+    """Whether a charge that is asked for again is answered as it was at first, whatever became of it since."""
+
     @property
     def gateway(self) -> Gateway: ...
 
@@ -66,7 +79,16 @@ FATES: dict[Trouble, CallFate] = {
 }
 
 
+UPI = Upi(vpa="test.user@okhdfcbank")
+CARD = Card(token="token_4Xyz", bin="411111", last4="1111")
+
+
 class MemoryWorld:
+    instrument: Instrument = UPI
+    looks = 1
+    voids = True
+    replays = False
+
     def __init__(self) -> None:
         clock = MemoryClock()
         self._outcome: Callable[[], Outcome] = success
@@ -97,7 +119,13 @@ NO_FUNDS = WeightedDecline(code="BAD_REQUEST_ERROR", source="customer", reason="
 
 
 class SimulatorWorld:
-    def __init__(self, simulator: Simulator, gateway: SimulatedGateway) -> None:
+    instrument: Instrument = UPI
+    looks = 1
+    voids = True
+    replays = False
+    wire: Wire = "simulator"
+
+    def __init__(self, simulator: Simulator, gateway: Gateway) -> None:
         self._simulator = simulator
         self.gateway = gateway
         self.every_charge("succeeds")
@@ -116,6 +144,7 @@ class SimulatorWorld:
     ) -> None:
         self._simulator.profiles["alpha"] = Profile(
             gateway="alpha",
+            wire=self.wire,
             latency=Latency(fixed_ms=0),
             declines=(NO_FUNDS,),
             success_rate=success_rate,
@@ -132,7 +161,31 @@ class SimulatorWorld:
         return charge is not None and charge.status == "captured"
 
 
-@pytest.fixture(params=["memory", "simulator"])
+class RazorpayWorld(SimulatorWorld):
+    """By card: a UPI payment always awaits the customer there."""
+
+    instrument: Instrument = CARD
+    looks = 2
+    voids = False
+    wire = "razorpay"
+
+    def asked(self, reference: AttemptId) -> int:
+        order = self._simulator.razorpay.book.by_receipt("alpha", reference)
+        return 0 if order is None else order.asked
+
+
+class StripeWorld(SimulatorWorld):
+    """By card, for the same reason."""
+
+    instrument: Instrument = CARD
+    replays = True
+    wire = "stripe"
+
+
+ACCOUNT = Account(key_id="rzp_test", key_secret="secret", email="a@example.com", contact="+919999999999")
+
+
+@pytest.fixture(params=["memory", "simulator", "razorpay", "stripe"])
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     if request.param == "memory":
         yield MemoryWorld()
@@ -140,20 +193,34 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     simulator = Simulator([])
     async with serving(simulator) as url:
         http = GatewayHttp(f"{url}/alpha", max_concurrent_calls=100)
-        yield SimulatorWorld(simulator, SimulatedGateway(http))
+        match request.param:
+            case "simulator":
+                yield SimulatorWorld(simulator, SimulatedGateway(http))
+            case "razorpay":
+                yield RazorpayWorld(simulator, RazorpayGateway(http, ACCOUNT, _clock.elapsed_ms))
+            case "stripe":
+                stripe = StripeGateway(http, secret_key="sk_test", return_url="https://shop.example/paid")
+                yield StripeWorld(simulator, stripe)
         await http.close()
 
 
-def a_charge() -> Charge:
+def a_charge(world: World) -> Charge:
     return Charge(
         attempt_id=ids.attempt_id(_clock.payment_id(), 1, 1),
         gateway=GatewayId("alpha"),
         amount_minor=129_900,
         currency="INR",
-        payment_method="UPI",
-        instrument=Upi(vpa="test.user@okhdfcbank"),
+        payment_method=method_of(world.instrument),
+        instrument=world.instrument,
         timeout_ms=PATIENCE_MS,
     )
+
+
+def essence(outcome: Outcome) -> Outcome:
+    """Without the address where the customer acts: some gateways tell it only once."""
+    if not isinstance(outcome, AwaitingCustomer):
+        return outcome
+    return replace(outcome, next_action=replace(outcome.next_action, url=None))
 
 
 async def charged(world: World, charge: Charge) -> Outcome:
@@ -164,7 +231,7 @@ async def charged(world: World, charge: Charge) -> Outcome:
 
 
 async def test_a_charge_succeeds_under_a_reference_of_the_gateway(world: World) -> None:
-    charge = a_charge()
+    charge = a_charge(world)
     outcome = await charged(world, charge)
 
     assert isinstance(outcome, Succeeded)
@@ -174,7 +241,7 @@ async def test_a_charge_succeeds_under_a_reference_of_the_gateway(world: World) 
 
 async def test_a_decline_has_a_code_that_is_the_same_for_every_gateway(world: World) -> None:
     world.every_charge("is declined")
-    charge = a_charge()
+    charge = a_charge(world)
     outcome = await charged(world, charge)
 
     assert isinstance(outcome, Declined)
@@ -185,11 +252,12 @@ async def test_a_decline_has_a_code_that_is_the_same_for_every_gateway(world: Wo
 
 async def test_a_customer_who_has_to_act_is_told_how(world: World) -> None:
     world.every_charge("awaits the customer")
-    charge = a_charge()
+    charge = a_charge(world)
     outcome = await charged(world, charge)
 
     assert isinstance(outcome, AwaitingCustomer)
-    assert outcome.next_action.type in ("upi_intent", "upi_collect")
+    asked = ("upi_intent", "upi_collect") if world.instrument == UPI else ("redirect",)
+    assert outcome.next_action.type in asked
     assert not world.has_money(charge.attempt_id)
 
 
@@ -198,18 +266,18 @@ async def test_a_reference_is_charged_once_however_often_it_is_asked_for(
     world: World, ending: Ending
 ) -> None:
     world.every_charge(ending)
-    charge = a_charge()
+    charge = a_charge(world)
     first = await charged(world, charge)
     others = await asyncio.gather(*(charged(world, charge) for _ in range(10)))
     world.every_charge("is declined" if ending == "succeeds" else "succeeds")
 
-    assert others == [first] * 10
-    assert await charged(world, charge) == first
+    assert {essence(other) for other in others} == {essence(first)}
+    assert essence(await charged(world, charge)) == essence(first)
     assert world.asked(charge.attempt_id) == 12
 
 
 async def test_a_window_that_has_closed_sends_nothing(world: World) -> None:
-    charge = a_charge()
+    charge = a_charge(world)
     outcome = await world.gateway.charge(charge, lambda: False)
 
     assert outcome == NotSent(reason="window_closed")
@@ -217,7 +285,7 @@ async def test_a_window_that_has_closed_sends_nothing(world: World) -> None:
     assert await world.gateway.look_up(charge.attempt_id) == NotFound()
 
 
-async def test_the_window_is_looked_at_once_in_a_call(world: World) -> None:
+async def test_the_window_is_looked_at_before_all_that_is_sent(world: World) -> None:
     looks: list[None] = []
 
     def may_send() -> bool:
@@ -225,8 +293,8 @@ async def test_the_window_is_looked_at_once_in_a_call(world: World) -> None:
         return True
 
     for number in range(1, 4):
-        await world.gateway.charge(a_charge(), may_send)
-        assert len(looks) == number
+        await world.gateway.charge(a_charge(world), may_send)
+        assert len(looks) == number * world.looks
 
 
 # When it is not known
@@ -234,7 +302,7 @@ async def test_the_window_is_looked_at_once_in_a_call(world: World) -> None:
 
 async def test_a_call_that_is_lost_is_in_doubt_and_not_found(world: World) -> None:
     world.trouble("call is lost")
-    charge = a_charge()
+    charge = a_charge(world)
 
     assert await charged(world, charge) == InDoubt(reason="read_timeout")
     assert await world.gateway.look_up(charge.attempt_id) == NotFound()
@@ -242,7 +310,7 @@ async def test_a_call_that_is_lost_is_in_doubt_and_not_found(world: World) -> No
 
 async def test_an_answer_that_is_lost_is_in_doubt_and_the_charge_is_found(world: World) -> None:
     world.trouble("answer is lost")
-    charge = a_charge()
+    charge = a_charge(world)
 
     assert await charged(world, charge) == InDoubt(reason="read_timeout")
     found = await world.gateway.look_up(charge.attempt_id)
@@ -252,7 +320,7 @@ async def test_an_answer_that_is_lost_is_in_doubt_and_the_charge_is_found(world:
 
 async def test_a_connection_that_breaks_is_in_doubt_and_the_charge_is_found(world: World) -> None:
     world.trouble("connection breaks after the charge")
-    charge = a_charge()
+    charge = a_charge(world)
 
     assert await charged(world, charge) == InDoubt(reason="connection_lost")
     found = await world.gateway.look_up(charge.attempt_id)
@@ -266,15 +334,17 @@ async def test_a_connection_that_breaks_is_in_doubt_and_the_charge_is_found(worl
 @pytest.mark.parametrize("ending", ["succeeds", "is declined", "awaits the customer"])
 async def test_a_charge_is_found_as_it_was_answered(world: World, ending: Ending) -> None:
     world.every_charge(ending)
-    charge = a_charge()
+    charge = a_charge(world)
     outcome = await charged(world, charge)
 
-    found = Found(outcome=outcome, amount_minor=charge.amount_minor, currency=charge.currency)
-    assert await world.gateway.look_up(charge.attempt_id) == found
+    found = await world.gateway.look_up(charge.attempt_id)
+    assert isinstance(found, Found)
+    assert essence(found.outcome) == essence(outcome)
+    assert (found.amount_minor, found.currency) == (charge.amount_minor, charge.currency)
 
 
 async def test_what_was_never_charged_is_not_found(world: World) -> None:
-    assert await world.gateway.look_up(a_charge().attempt_id) == NotFound()
+    assert await world.gateway.look_up(a_charge(world).attempt_id) == NotFound()
 
 
 # Burning
@@ -285,7 +355,7 @@ def the_reference(charge: Charge) -> Reference:
 
 
 async def test_a_reference_that_was_burned_can_never_be_charged(world: World) -> None:
-    charge = a_charge()
+    charge = a_charge(world)
     for _ in range(2):
         assert await world.gateway.burn(the_reference(charge)) == Burned()
 
@@ -296,18 +366,18 @@ async def test_a_reference_that_was_burned_can_never_be_charged(world: World) ->
 @pytest.mark.parametrize("ending", ["succeeds", "is declined", "awaits the customer"])
 async def test_a_reference_that_is_in_use_cannot_be_burned(world: World, ending: Ending) -> None:
     world.every_charge(ending)
-    charge = a_charge()
+    charge = a_charge(world)
     outcome = await charged(world, charge)
 
     assert await world.gateway.burn(the_reference(charge)) == InUse()
-    assert await charged(world, charge) == outcome
+    assert essence(await charged(world, charge)) == essence(outcome)
 
 
 # Capturing
 
 
 async def test_what_was_captured_stays_captured(world: World) -> None:
-    charge = a_charge()
+    charge = a_charge(world)
     await charged(world, charge)
     for _ in range(2):
         assert await world.gateway.capture(charge.attempt_id) == Captured()
@@ -322,18 +392,20 @@ async def test_what_was_captured_stays_captured(world: World) -> None:
 async def test_what_was_charged_is_given_back_once_however_often_it_is_asked_for(
     world: World, ending: Ending
 ) -> None:
+    if ending == "awaits the customer" and not world.voids:
+        pytest.skip("this gateway can only give back what was paid")
     world.every_charge(ending)
-    charge = a_charge()
-    await charged(world, charge)
+    charge = a_charge(world)
+    answered = await charged(world, charge)
     first = await world.gateway.give_back(charge.attempt_id)
 
     assert isinstance(first, GivenBack)
     assert await world.gateway.give_back(charge.attempt_id) == first
-    await no_money_is_or_can_be_taken(world, charge)
+    await no_money_is_or_can_be_taken(world, charge, answered)
 
 
 async def test_what_was_not_taken_cannot_be_given_back(world: World) -> None:
-    never, refused = a_charge(), a_charge()
+    never, refused = a_charge(world), a_charge(world)
     world.every_charge("is declined")
     await charged(world, refused)
 
@@ -341,10 +413,10 @@ async def test_what_was_not_taken_cannot_be_given_back(world: World) -> None:
         assert isinstance(await world.gateway.give_back(charge.attempt_id), Unreachable)
 
 
-async def no_money_is_or_can_be_taken(world: World, charge: Charge) -> None:
+async def no_money_is_or_can_be_taken(world: World, charge: Charge, answered: Outcome) -> None:
     burned = NotSent(reason="burned")
     assert not world.has_money(charge.attempt_id)
     found = Found(outcome=burned, amount_minor=charge.amount_minor, currency=charge.currency)
     assert await world.gateway.look_up(charge.attempt_id) == found
-    assert await charged(world, charge) == burned
+    assert await charged(world, charge) == (answered if world.replays else burned)
     assert not world.has_money(charge.attempt_id)

@@ -3,9 +3,11 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import timedelta
 from itertools import count
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -17,14 +19,23 @@ from infra.postgres.payments import PaymentViews, PostgresPaymentSink
 from projections.payments import evolve
 from projections.ports import Sink
 from projections.project import Projection
+from projections.verifications import work
 from schemas.base import Event
 from schemas.codec import PAYMENTS_TOPIC, decode
 from schemas.envelope import Position, Recorded, Window
 from schemas.errors import LogUnavailable, Unavailable
 from schemas.ids import PaymentId
-from schemas.payment import PaymentTakenOver
+from schemas.payment import (
+    LateSuccessDetected,
+    PaymentTakenOver,
+    ReviewRequested,
+    VerificationPerformed,
+)
+from schemas.verification import VerificationWork
 from schemas.views import DeadLetter, PaymentHistory
 from tests.projections.story import (
+    ALPHA,
+    BEGIN,
     BEGIN_MS,
     BETA,
     FIRST,
@@ -63,44 +74,79 @@ STORIES: list[list[Event]] = [
     [started()],
 ]
 
+FIRST_CHECK, LAST_CHECK = BEGIN + timedelta(seconds=5), BEGIN + timedelta(days=3)
+_planned = replace(started(), first_check_at=FIRST_CHECK, final_check_at=LAST_CHECK)
+_checked = VerificationPerformed(
+    attempt_id=FIRST, check=1, verdict="still_pending", next_check_at=BEGIN + timedelta(seconds=15)
+)
+VERIFIED_STORIES: list[list[Event]] = [
+    [requested(), routed(), _planned, succeeded(), paid()],
+    [requested(), routed(), _planned, declined(), failed()],
+    [requested(), _planned, in_doubt(), handed_over(FIRST), _checked],
+    [requested(), _planned, in_doubt(), _checked, ReviewRequested(unsettled=(FIRST,))],
+    [
+        requested(),
+        _planned,
+        declined(),
+        failed(),
+        LateSuccessDetected(attempt_id=FIRST, gateway=ALPHA, gateway_reference="reference", kept=False),
+    ],
+    [requested()],
+    [_planned],
+]
+
 
 class Store:
-    """A sink, its views, and what it knows of owners and errors."""
+    """A sink, its views, and what it knows of owners, errors and the work that is due."""
 
     def __init__(
         self,
         sink: Sink,
         views: MemoryPayments | PaymentViews,
-        owner: Callable[[str], Awaitable[tuple[int, int, bool]]],
+        owner: Callable[..., Awaitable[tuple[int, int, bool]]],
         errors: Callable[[], Awaitable[list[tuple[int, int]]]],
+        work: Callable[[], Awaitable[dict[PaymentId, VerificationWork]]],
     ) -> None:
-        self.sink, self.views, self.owner, self.errors = sink, views, owner, errors
+        self.sink, self.views, self.owner, self.errors, self.work = sink, views, owner, errors, work
 
 
 def memory_store() -> Store:
     memory = MemoryPayments(partition_for)
 
-    async def owner(key_hash: str) -> tuple[int, int, bool]:
-        row = memory.owners["merchant", key_hash]
+    async def owner(key_hash: str, merchant: str = "merchant") -> tuple[int, int, bool]:
+        row = memory.owners[merchant, key_hash]
         return row.epoch, row.owned_until_ms, row.handed_over
 
     async def errors() -> list[tuple[int, int]]:
         return sorted((partition, offset) for _, partition, offset in memory.errors)
 
-    return Store(memory, memory, owner, errors)
+    async def work() -> dict[PaymentId, VerificationWork]:
+        return dict(memory.work)
+
+    return Store(memory, memory, owner, errors, work)
 
 
 def postgres_store(database: Database) -> Store:
-    async def owner(key_hash: str) -> tuple[int, int, bool]:
+    async def owner(key_hash: str, merchant: str = "merchant") -> tuple[int, int, bool]:
         sql = "SELECT epoch, owned_until_ms, handed_over FROM reservations WHERE merchant_id = $1 AND key_hash = $2"
-        (row,) = await database.fetch(sql, "merchant", key_hash)
+        (row,) = await database.fetch(sql, merchant, key_hash)
         return tuple(row)
 
     async def errors() -> list[tuple[int, int]]:
         rows = await database.fetch('SELECT partition, "offset" FROM projection_errors ORDER BY 1, 2')
         return [tuple(row) for row in rows]
 
-    return Store(PostgresPaymentSink(database), PaymentViews(database, partition_for), owner, errors)
+    async def work() -> dict[PaymentId, VerificationWork]:
+        sql = "SELECT *, to_timestamp(due_at_ms / 1000.0) AS due_at FROM verifications"
+        rows = await database.fetch(sql)
+        return {
+            row["payment_id"]: msgspec.convert(
+                {name: row[name] for name in VerificationWork.__struct_fields__}, VerificationWork
+            )
+            for row in rows
+        }
+
+    return Store(PostgresPaymentSink(database), PaymentViews(database, partition_for), owner, errors, work)
 
 
 @pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.integration)])
@@ -158,6 +204,14 @@ class World:
             histories[payment_id] = evolve(histories.get(payment_id), told)
         return histories
 
+    def due(self) -> dict[PaymentId, VerificationWork]:
+        """What must be in the store of the work that is due."""
+        return {
+            payment_id: due
+            for payment_id, history in self.folded().items()
+            if (due := work(history)).due_at is not None
+        }
+
     async def stored(self) -> dict[PaymentId, PaymentHistory | None]:
         return {payment_id: (await self.store.views.find(payment_id))[0] for payment_id in self.folded()}
 
@@ -174,6 +228,16 @@ async def test_rows_equal_a_fold_of_the_log_however_it_is_cut_into_batches(world
         for start in range(begin, len(world.records) if size == 500 else begin + 70, size):
             await world.projection.absorb(world.records[start : min(start + size, len(world.records))])
 
+    assert await world.stored() == world.folded()
+
+
+async def test_the_work_that_is_due_follows_from_the_log_however_it_is_cut(world: World) -> None:
+    for number in range(40):
+        world.tell(new_payment_id(number), *VERIFIED_STORIES[number % len(VERIFIED_STORIES)])
+    for start in range(0, len(world.records), 3):
+        await world.projection.absorb(world.records[start : start + 3])
+
+    assert await world.store.work() == world.due()
     assert await world.stored() == world.folded()
 
 
@@ -390,3 +454,25 @@ async def test_another_payment_of_the_same_key_never_takes_the_index_over(world:
     later = recorded(requested(), 0, payment=other, epoch=3)
 
     assert await owner_after(world, later) == (1, WINDOW.valid_until_ms, False)
+
+
+async def test_a_payment_without_its_request_has_an_owner_of_its_own_until_the_request_arrives(
+    world: World,
+) -> None:
+    payment = new_payment_id(1)
+    await world.projection.absorb(world.tell(payment, routed(), started()))
+    assert await world.store.owner(payment, "") == (1, WINDOW.valid_until_ms, False)
+    assert (await world.store.work())[payment].key_hash == payment
+
+    await world.projection.absorb([world.append(raw(recorded(requested(), 2, payment=payment)))])
+    assert await world.store.owner("hash") == (1, WINDOW.valid_until_ms, False)
+    due = (await world.store.work())[payment]
+    assert (due.merchant_id, due.key_hash) == ("merchant", "hash")
+
+
+async def test_a_route_without_anything_else_has_no_owner(world: World) -> None:
+    await world.projection.absorb(world.tell(new_payment_id(1), routed()))
+
+    with pytest.raises((KeyError, ValueError)):
+        await world.store.owner(new_payment_id(1), "")
+    assert await world.store.work() == {}

@@ -19,7 +19,7 @@ from infra.memory.reservations import MemoryReservations
 from infra.postgres.database import Database
 from infra.postgres.migrate import migrate
 from infra.postgres.payments import PostgresPaymentSink
-from infra.postgres.reservations import CLOCK_GUARD_MS, PostgresReservations
+from infra.postgres.reservations import PostgresReservations
 from projections.payments import evolve
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.envelope import Recorded, Window
@@ -31,6 +31,7 @@ from schemas.views import PaymentHistory
 from tests.projections.story import handed_over, recorded, requested
 
 WINDOW_MS = 5_000
+GUARD_MS = 2_000
 A_WHILE_MS = 1_000
 """What a busy machine may need for a call."""
 
@@ -53,7 +54,7 @@ class Store(Protocol):
 class MemoryStore:
     def __init__(self) -> None:
         self._clock = MemoryClock()
-        self.reservations = MemoryReservations(self._clock, guard_ms=CLOCK_GUARD_MS)
+        self.reservations = MemoryReservations(self._clock, guard_ms=GUARD_MS)
 
     def now_ms(self) -> int:
         return self._clock.now_ms()
@@ -68,7 +69,7 @@ class MemoryStore:
 
 class PostgresStore:
     def __init__(self, database: Database) -> None:
-        self.reservations = PostgresReservations(database, _clock)
+        self.reservations = PostgresReservations(database, _clock, GUARD_MS)
         self._database = database
 
     def now_ms(self) -> int:
@@ -253,7 +254,7 @@ async def test_a_key_that_nobody_holds_cannot_be_claimed(store: Store) -> None:
     assert await store.reservations.claim(a_wish(), 1) is None
 
 
-@pytest.mark.parametrize("ago_ms", [0, CLOCK_GUARD_MS, 2 * CLOCK_GUARD_MS - A_WHILE_MS])
+@pytest.mark.parametrize("ago_ms", [0, GUARD_MS, 2 * GUARD_MS - A_WHILE_MS])
 async def test_a_window_that_ended_is_not_claimed_within_two_guards(store: Store, ago_ms: int) -> None:
     wish = await held_until(store, store.now_ms() - ago_ms)
 
@@ -263,7 +264,7 @@ async def test_a_window_that_ended_is_not_claimed_within_two_guards(store: Store
 
 
 async def test_a_claim_is_the_next_epoch_and_begins_a_guard_after_the_old_window_ended(store: Store) -> None:
-    ended_ms = store.now_ms() - 2 * CLOCK_GUARD_MS
+    ended_ms = store.now_ms() - 2 * GUARD_MS
     wish = await held_until(store, ended_ms)
     before_ms = store.now_ms()
     claimed = await store.reservations.claim(wish, 1)
@@ -271,14 +272,14 @@ async def test_a_claim_is_the_next_epoch_and_begins_a_guard_after_the_old_window
     assert claimed is not None
     assert claimed.epoch == 2
     assert claimed.claim_id.startswith("clm_")
-    assert claimed.window.valid_from_ms == ended_ms + CLOCK_GUARD_MS
+    assert claimed.window.valid_from_ms == ended_ms + GUARD_MS
     assert before_ms + WINDOW_MS <= claimed.window.valid_until_ms <= store.now_ms() + WINDOW_MS
     held = await store.reservations.find(wish.merchant_id, wish.key_hash)
     assert held == Held(payment_id=wish.payment_id, fingerprint="fingerprint", epoch=2, is_owned=True)
 
 
 async def test_a_claim_of_an_epoch_that_is_not_the_present_one_is_refused(store: Store) -> None:
-    wish = await held_until(store, store.now_ms() - 2 * CLOCK_GUARD_MS)
+    wish = await held_until(store, store.now_ms() - 2 * GUARD_MS)
 
     assert await store.reservations.claim(wish, 2) is None
     assert await store.reservations.claim(wish, 0) is None
@@ -288,7 +289,7 @@ async def test_a_claim_of_an_epoch_that_is_not_the_present_one_is_refused(store:
 
 
 async def test_of_many_claims_at_once_one_wins(store: Store) -> None:
-    wish = await held_until(store, store.now_ms() - 2 * CLOCK_GUARD_MS)
+    wish = await held_until(store, store.now_ms() - 2 * GUARD_MS)
     answers = await asyncio.gather(*(store.reservations.claim(wish, 1) for _ in range(10)))
 
     (claimed,) = [answer for answer in answers if answer is not None]
@@ -296,7 +297,7 @@ async def test_of_many_claims_at_once_one_wins(store: Store) -> None:
 
 
 async def test_claims_have_ids_of_their_own(store: Store) -> None:
-    wishes = [await held_until(store, store.now_ms() - 2 * CLOCK_GUARD_MS) for _ in range(5)]
+    wishes = [await held_until(store, store.now_ms() - 2 * GUARD_MS) for _ in range(5)]
     answers = await asyncio.gather(*(store.reservations.claim(wish, 1) for wish in wishes))
 
     assert len({answer.claim_id for answer in answers if answer is not None}) == len(wishes)

@@ -1,22 +1,34 @@
 """What every verification queue promises: what is due is claimed once, in its order, from those who own it no more."""
 
 import asyncio
+import os
+import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Literal, Protocol
+from urllib.parse import urlsplit
 
 import pytest
 from msgspec.structs import replace
 
 from commands.ports import VerificationQueue
 from infra.clock import SystemClock
+from infra.kafka.partition import partition_for
 from infra.memory.clock import MemoryClock
 from infra.memory.reservations import MemoryReservations
 from infra.memory.verification_queue import MemoryVerificationQueue
+from infra.memory_projections import MemoryDeadLetters, MemoryRecords
+from infra.postgres.database import Database
+from infra.postgres.messages import PostgresMessages
+from infra.postgres.migrate import migrate
+from infra.postgres.payments import PostgresPaymentSink
+from infra.postgres.verification_queue import PostgresVerificationQueue
 from projections.payments import evolve
+from projections.project import Projection
 from projections.verifications import work
 from schemas import ids
+from schemas.codec import PAYMENTS_TOPIC
 from schemas.envelope import Position, Recorded, Window
 from schemas.errors import StoreUnavailable
 from schemas.ids import AttemptId, GatewayId, PaymentId
@@ -38,6 +50,7 @@ from tests.projections.story import (
     in_doubt,
     not_sent,
     paid,
+    raw,
     recorded,
     requested,
     started,
@@ -95,9 +108,50 @@ class MemoryStore:
         self._reservations.is_available = False
 
 
+class PostgresStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._log = MemoryRecords()
+        self._messages = PostgresMessages(database)
+        self._projection = Projection(
+            PAYMENTS_TOPIC, PostgresPaymentSink(database), self._log, MemoryDeadLetters(), partition_for
+        )
+        self.queue = PostgresVerificationQueue(database, _clock, GUARD_MS)
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    async def project(self, told: Sequence[Recorded[PaymentEvent]]) -> None:
+        for record in told:
+            topic, partition, _, stamp_ms, key, value, headers = raw(record)
+            appended = self._log.append(topic, partition, stamp_ms, key, value, headers)
+            await self._projection.absorb([appended])
+
+    async def receive(self, *messages: StoredMessage) -> None:
+        await self._messages.store(TOPIC, messages, {})
+
+    async def go_away(self) -> None:
+        await self._database.close()
+
+
+@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.integration)])
+def empty_database(request: pytest.FixtureRequest) -> str | None:
+    """Where Postgres is to be asked; None for the twin in memory."""
+    if request.param == "memory":
+        return None
+    url = urlsplit(request.getfixturevalue("stack").env["DATABASE_URL"])
+    return str(url._replace(path=f"/queue_{os.getpid()}_{next(_databases)}").geturl())
+
+
 @pytest.fixture
-async def store() -> AsyncIterator[Store]:
-    yield MemoryStore()
+async def store(empty_database: str | None) -> AsyncIterator[Store]:
+    if empty_database is None:
+        yield MemoryStore()
+        return
+    await migrate(empty_database)
+    database = await Database.connect(empty_database, min_size=1, max_size=6)
+    yield PostgresStore(database)
+    await database.close()
 
 
 class Payment:

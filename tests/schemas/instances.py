@@ -99,7 +99,11 @@ INSTANCES: tuple[Event, ...] = (
     VerificationPerformed(attempt_id=attempt(), check=2, verdict="still_pending", next_check_at=AT),
     ReviewRequested(unsettled=(attempt(),)),
     ReviewSettled(
-        attempt_id=attempt(), verdict="not_sent", settled_by="ops@example.com", note="asked the bank"
+        attempt_id=attempt(),
+        verdict="not_sent",
+        settled_by="ops@example.com",
+        note="asked the bank",
+        gateway_reference="txn_1",
     ),
     LateSuccessDetected(attempt_id=attempt(), gateway=ALPHA, gateway_reference="txn_1", kept=False),
     ChargeCompensated(attempt_id=attempt(), gateway=ALPHA, gateway_reference="txn_1", by="refund"),

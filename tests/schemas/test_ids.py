@@ -12,6 +12,7 @@ from schemas.ids import (
     PaymentId,
     attempt_id,
     base32,
+    is_attempt_id,
     is_payment_id,
     minted_at,
     payment_id,
@@ -88,6 +89,29 @@ def test_what_no_clock_can_have_minted_is_no_payment_id(text: str) -> None:
     assert not is_payment_id(text)
 
 
+def test_an_attempt_id_is_recognised() -> None:
+    assert is_attempt_id(attempt_id(payment_id(uuid7(1_700_000_000_000, bytes(10))), 12, 3))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "pay_01kb1sv5zb7000820c40m2gc1r",
+        "att_01kb1sv5zb7000820c40m2gc1r",
+        "att_01kb1sv5zb7000820c40m2gc1r_1",
+        "att_01kb1sv5zb7000820c40m2gc1r_1_",
+        "att_01kb1sv5zb7000820c40m2gc1r_1_1_1",
+        "att_01kb1sv5zb7000820c40m2gc1r_1_²",
+        "att_01kb1sv5zb7000820c40m2gc1r_1_1\n",
+        "att_7zzzzzzzzzzzzzzzzzzzzzzzzz_1_1",
+        "att_01kb1sv5zb7000820c40m2gc1r_1_12345678901234567890",
+    ],
+)
+def test_what_we_cannot_have_sent_to_a_gateway_is_no_attempt_id(text: str) -> None:
+    assert not is_attempt_id(text)
+
+
 @given(st.text(alphabet="0123456789abcdefghjkmnpqrstvwxyz", min_size=26, max_size=26))
 def test_every_payment_id_has_a_time(body: str) -> None:
     if is_payment_id("pay_" + body):
@@ -97,3 +121,21 @@ def test_every_payment_id_has_a_time(body: str) -> None:
 def test_a_uuid_is_of_version_7_and_its_variant() -> None:
     assert uuid7(1, bytes(10)).version == 7
     assert uuid7(1, b"\xff" * 10).variant == "specified in RFC 4122"
+
+
+@pytest.mark.parametrize("number", [1, 9, 10])
+def test_an_attempt_id_is_known_by_its_form(number: int) -> None:
+    attempt = attempt_id(minted(1_772_323_200_000), 1, number)
+    assert is_attempt_id(attempt)
+    for other in (
+        "",
+        "att_",
+        attempt[:-2],
+        attempt + "_1",
+        attempt + "0000000",
+        attempt + "x",
+        attempt + "\n",
+    ):
+        assert not is_attempt_id(other)
+    assert not is_attempt_id(attempt.replace("att_", "pay_"))
+    assert not is_attempt_id(attempt.replace("_1_", "_01_"))

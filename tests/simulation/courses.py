@@ -2,11 +2,12 @@
 
 from hashlib import sha256
 
-from infra.memory.gateways import Entry, Later
+from msgspec.structs import replace
+
+from infra.memory.gateways import Entry, Later, seeded_outcome
 from schemas.ids import AttemptId, payment_of
 from schemas.notification import GatewayNotified
 from schemas.outcome import AwaitingCustomer, Decline, Declined, Outcome, Succeeded
-from infra.memory.gateways import seeded_outcome
 
 HORIZON_S = 120
 CUSTOMER_GAVE_UP = Decline(code="cancelled_by_customer", blame="customer", retryable=False)
@@ -48,23 +49,22 @@ class Courses:
 def notification(entry: Entry, number: int) -> GatewayNotified:
     """What a gateway says of a change; its wire has no reference of ours but the attempt's id."""
     charge = entry.charge
-    reference, decline, told = None, None, "look"
-    match entry.outcome:
-        case Succeeded(gateway_reference=reference) if not entry.is_only_authorised:
-            told = "succeeded"
-        case Declined(decline=decline):
-            told = "declined"
-    return GatewayNotified(
+    notified = GatewayNotified(
         gateway=charge.gateway,
         event_id=f"evt_{charge.attempt_id}_{number}",
-        kind=f"payment.{told}",
+        kind="payment.changed",
         attempt_id=charge.attempt_id,
-        told=told,  # type: ignore[arg-type]  # one of the three words
-        gateway_reference=reference,
-        decline=decline,
+        told="look",
         amount_minor=charge.amount_minor,
         currency=charge.currency,
     )
+    match entry.outcome:
+        case Succeeded() as succeeded if not entry.is_only_authorised:
+            return replace(notified, told="succeeded", gateway_reference=succeeded.gateway_reference)
+        case Declined() as declined:
+            return replace(notified, told="declined", decline=declined.decline)
+        case _:
+            return notified
 
 
 def _succeeded(reference: AttemptId) -> Succeeded:

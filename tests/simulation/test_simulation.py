@@ -4,12 +4,28 @@ A failure prints its seed and the whole story of the payment; `run_seed(seed)` p
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 from msgspec.structs import replace
 
-from tests.simulation.broken import DoubtfulGateways, HopefulLog, StoppingClock, VoidIsValid
+from commands.ports import Gateways
+from tests.simulation.broken import (
+    Broken,
+    BurnsNothing,
+    DoubtIsNotSent,
+    HopefulLog,
+    KeepsTheMoney,
+    NeverCaptures,
+    NotFoundIsNotSent,
+    PassedOn,
+    PendingIsSuccess,
+    Silence,
+    SilenceIsDecline,
+    StaleThrough,
+    StoppingClock,
+    VoidIsValid,
+)
 from tests.simulation.checker import Checker, Violation
 from tests.simulation.faults import Rates
 from tests.simulation.loop import run
@@ -90,23 +106,49 @@ def test_a_clock_that_stops_with_its_machine_charges_nobody_twice() -> None:
 # The checker can fail
 
 
-def test_a_timeout_that_cascades_is_caught() -> None:
-    assert is_caught(Scenario(wrap_gateways=DoubtfulGateways), what="charged 2 times")
+def broken(how: type[PassedOn]) -> Callable[[Gateways], Gateways]:
+    return lambda gateways: Broken(how, gateways)
 
 
-def test_a_call_after_an_ambiguous_append_is_caught() -> None:
+DEFECTS: dict[str, tuple[Scenario, str]] = {
+    "a timeout cascades": (Scenario(wrap_gateways=broken(DoubtIsNotSent)), "charged 2 times at once"),
+    "a call follows an ambiguous append": (Scenario(wrap_log=HopefulLog), "told what is not on the log"),
+    "a clock stops with its machine": (
+        replace(SCENARIOS[1], wrap_clock=StoppingClock),
+        "outside its owner's window",
+    ),
+    "a store that forgot admits at once": (Scenario(forgets=True, admits_at_once=True), "became 2 payments"),
+    "a reference is not burnt": (
+        replace(SCENARIOS[3], wrap_gateways=broken(BurnsNothing)),
+        "although verified as not sent",
+    ),
+    "not found is not sent": (
+        Scenario(wrap_gateways=broken(NotFoundIsNotSent)),
+        "although verified as not sent",
+    ),
+    "silence is a decline": (Scenario(wrap_gateways=broken(SilenceIsDecline)), "declined by assumption"),
+    "pending is a success": (Scenario(wrap_gateways=broken(PendingIsSuccess)), "in no ledger"),
+    "what is given back is kept": (Scenario(wrap_gateways=broken(KeepsTheMoney)), "charged 2 times"),
+    "authorised money is never captured": (Scenario(wrap_gateways=broken(NeverCaptures)), "captured"),
+    "the horizon is too near": (Scenario(horizon_s=5), "charged"),
+    "a take-over folds a stale log": (
+        Scenario(wrap_histories=StaleThrough),
+        "",
+    ),
+    "nobody hears of a duplicate charge": (Scenario(wrap_alarms=lambda _: Silence()), "nobody heard"),
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_defect_is_caught(defect: str) -> None:
+    scenario, what = DEFECTS[defect]
+    assert is_caught(scenario, what=what)
+
+
+def test_a_call_after_an_ambiguous_append_is_caught_at_the_till() -> None:
     assert is_caught(Scenario(wrap_log=HopefulLog), what="charged 2 times")
-    assert is_caught(Scenario(wrap_log=HopefulLog), what="told what is not on the log")
 
 
 def test_a_void_record_taken_for_valid_is_caught() -> None:
     scenario = replace(SCENARIOS[1], wrap_log=VoidIsValid, wrap_clock=StoppingClock)
-    assert is_caught(scenario, windows=False, what="charged 2 times")
-
-
-def test_a_clock_that_stops_with_its_machine_is_caught_outside_its_window() -> None:
-    assert is_caught(replace(SCENARIOS[1], wrap_clock=StoppingClock), what="outside its owner's window")
-
-
-def test_a_store_that_forgot_and_admits_at_once_is_caught() -> None:
-    assert is_caught(Scenario(forgets=True, admits_at_once=True), what="charged 2 times")
+    assert is_caught(scenario, windows=False)

@@ -3,15 +3,11 @@
 import asyncio
 from collections.abc import Callable, Iterable
 
-from commands.ports import Clock, Gateways, Histories, EventLog, RoutingFacts
-from commands.verifier import PaymentVerifier
-from infra.memory.alarms import MemoryAlarms
 from infra.memory.gateways import Entry, Ledger
 from infra.memory.verification_queue import MemoryVerificationQueue
 from schemas.codec import NOTIFICATIONS_TOPIC
 from schemas.envelope import Position
-from schemas.errors import StoreUnavailable
-from schemas.ids import GatewayId, PaymentId, payment_of
+from schemas.ids import GatewayId, payment_of
 from schemas.notification import NotificationMessage, ReviewDecided
 from schemas.outcome import AwaitingCustomer, Succeeded
 from schemas.verification import Received, StoredMessage

@@ -5,35 +5,55 @@ One seed decides everything, so a failing seed fails again, step by step.
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from functools import partial
+from datetime import timedelta
 from random import Random
 from typing import Any
 
+from msgspec.structs import replace
+
 from commands.handler import Handled, PaymentHandler
-from commands.ports import Clock, EventLog, Gateways
+from commands.ports import Alarms, Clock, EventLog, Gateways, Histories
+from commands.verifier import PaymentVerifier
+from infra.memory.alarms import MemoryAlarms
 from infra.memory.clock import MemoryClock
-from infra.memory.gateways import Ledger, MemoryGateway, MemoryGateways, seeded_outcome
+from infra.memory.gateways import Ledger, MemoryGateway, MemoryGateways
 from infra.memory.log import MemoryHistories, MemoryLog
 from infra.memory.reservations import MemoryReservations
+from infra.memory.verification_queue import MemoryVerificationQueue
+from projections.payments import evolve
+from projections.verifications import work
 from schemas.base import Value
 from schemas.envelope import LONGEST_WINDOW_MS
-from schemas.errors import PaymentsError
+from schemas.errors import PaymentsError, StoreUnavailable
 from schemas.gateway import GatewayConfiguration
 from schemas.http import PaymentBody
-from schemas.ids import GatewayId
+from schemas.ids import GatewayId, PaymentId
 from schemas.instrument import PaymentMethod, Upi
 from schemas.routing import RetryPolicy
 from schemas.verification import Schedule
+from schemas.views import PaymentHistory
 from tests.builders import a_body, a_gateway
+from tests.simulation import courses
+from tests.simulation.courses import Courses
 from tests.simulation.faults import Faults, Rates
 from tests.simulation.process import Process, gated, task_factory
+from tests.simulation.verification import Messages, Reviewer
 
 GATEWAYS = tuple(GatewayId(name) for name in ("alpha", "beta", "gamma"))
-SCHEDULE = Schedule(after_s=(4, 10, 30, 90))
-POLICY = RetryPolicy(max_attempts=3, latency_budget_ms=2_000)
+SCHEDULE = Schedule(after_s=(4, 10, 30, 70))
+CLOSE_AFTER = timedelta(seconds=40)
+POLICIES = (
+    RetryPolicy(max_attempts=3, latency_budget_ms=2_000),
+    RetryPolicy(max_attempts=3, latency_budget_ms=2_000, retry_on_timeout=True),
+    RetryPolicy(max_attempts=3, latency_budget_ms=2_000, keep_late_success=True),
+)
+"""A merchant each."""
 GATEWAY_TIMEOUT_MS = 800
 LARGEST_SKEW_MS = 500
+LOOKUP_LAG_MS = 3_000
 HORIZON_S = 90.0
+SETTLED_WITHIN_S = 3_600.0
+"""Since the last client left: by then every payment has its end."""
 
 
 class Scenario(Value, frozen=True, kw_only=True):
@@ -41,12 +61,16 @@ class Scenario(Value, frozen=True, kw_only=True):
 
     clients: int = 10
     processes: int = 3
+    verifiers: int = 2
     kills: int = 1
     outages: int = 2
     rates: Rates = Rates()
     forgets: bool = False
     admits_at_once: bool = False
     wrap_log: Callable[[MemoryLog], EventLog] = lambda log: log
+    horizon_s: int = courses.HORIZON_S
+    wrap_histories: Callable[[MemoryHistories], Histories] = lambda histories: histories
+    wrap_alarms: Callable[[MemoryAlarms], Alarms] = lambda alarms: alarms
     wrap_gateways: Callable[[Gateways], Gateways] = lambda gateways: gateways
     wrap_clock: Callable[[MemoryClock, Process], Clock] = lambda clock, _: clock
 
@@ -60,17 +84,26 @@ class Answer(Value, frozen=True, kw_only=True):
 
 
 class Facts:
+    def __init__(self, horizon_s: int) -> None:
+        self._horizon_s = horizon_s
+
     def gateways(self) -> tuple[GatewayConfiguration, ...]:
         return tuple(
-            a_gateway(name, priority=place, timeout_ms=GATEWAY_TIMEOUT_MS)
+            a_gateway(
+                name,
+                priority=place,
+                timeout_ms=GATEWAY_TIMEOUT_MS,
+                lookup_lag_ms=LOOKUP_LAG_MS,
+                horizon_s=self._horizon_s,
+            )
             for place, name in enumerate(GATEWAYS)
         )
 
+    def retry_policy(self, merchant_id: str) -> RetryPolicy:
+        return POLICIES[int(merchant_id[-1])]
+
     def schedule(self, method: PaymentMethod) -> Schedule:
         return SCHEDULE
-
-    def retry_policy(self, merchant_id: str) -> RetryPolicy:
-        return POLICY
 
 
 class World:
@@ -92,23 +125,57 @@ class World:
         self.reservations = MemoryReservations(
             self.store_clock, fate=self.faults.of_a_row, guard_ms=2 * LARGEST_SKEW_MS
         )
-        self.ledgers = {
-            name: Ledger(MemoryClock(), partial(seeded_outcome, seed * 31 + place))
-            for place, name in enumerate(GATEWAYS)
-        }
+        self.queue = MemoryVerificationQueue(self.reservations)
+        self.alarms = MemoryAlarms(self.log)
+        self.messages = Messages(self.faults, self.broker_clock.now_ms)
+        self.ledgers = {name: self._ledger(place) for place, name in enumerate(GATEWAYS)}
+        self.reviewer = Reviewer(self.messages, self.ledgers)
+        self.histories: dict[PaymentId, PaymentHistory] = {}
         self._made = 0
         self._healed = [0] * len(self.log.partitions)
         self._processes = [self._process() for _ in range(scenario.processes)]
+        self.verifiers = [self._verifier() for _ in range(scenario.verifiers)]
+
+    def _ledger(self, place: int) -> Ledger:
+        course = Courses(self.seed * 31 + place)
+        return Ledger(
+            MemoryClock(),
+            course.outcome,
+            later=course.later,
+            listener=self.messages.changed,
+            lookup_lag_ms=self.chance.choice((0, 0, LOOKUP_LAG_MS)),
+            echoes_wrong_amount=course.echoes_wrong_amount,
+        )
 
     async def run(self) -> None:
         asyncio.get_running_loop().set_task_factory(task_factory)
         async with asyncio.TaskGroup() as around:
-            works = (self._project(), self._leaders(), *self._disasters())
+            works = (
+                self._project(),
+                self._leaders(),
+                self._review(),
+                *(self._verify(number) for number in range(self.scenario.verifiers)),
+                *self._disasters(),
+            )
             tasks = [around.create_task(work) for work in works]
             await asyncio.gather(*(self._client(number) for number in range(self.scenario.clients)))
             await asyncio.sleep(60)  # what is still on its way arrives
+            await self._until_everything_has_its_end()
             for task in tasks:
                 task.cancel()
+
+    async def _until_everything_has_its_end(self) -> None:
+        """Or the time is up: the checker tells which it was."""
+        for _ in range(int(SETTLED_WITHIN_S / 5)):
+            await asyncio.sleep(5)
+            if self.messages.taken == len(self.messages.told) and not any(
+                self.is_unfinished(history) for history in self.histories.values()
+            ):
+                return
+
+    def is_unfinished(self, history: PaymentHistory) -> bool:
+        in_review = any(attempt.in_review for attempt in history.attempts)
+        return in_review or work(history, CLOSE_AFTER).due_at is not None
 
     # What goes wrong by itself
 
@@ -124,10 +191,16 @@ class World:
 
     async def _kill(self) -> None:
         await asyncio.sleep(self.chance.uniform(1, HORIZON_S))
-        number = self.chance.randrange(len(self._processes))
-        process, _ = self._processes[number]
-        self._processes[number] = self._process()
-        self.faults.counted["process killed"] += 1
+        if self.chance.random() < 0.5:
+            number = self.chance.randrange(len(self._processes))
+            process, _ = self._processes[number]
+            self._processes[number] = self._process()
+            self.faults.counted["process killed"] += 1
+        else:
+            number = self.chance.randrange(len(self.verifiers))
+            process, _ = self.verifiers[number]
+            self.verifiers[number] = self._verifier()
+            self.faults.counted["verifier killed"] += 1
         process.kill()
 
     async def _outage(self, part: MemoryLog | MemoryReservations) -> None:
@@ -142,10 +215,10 @@ class World:
         await asyncio.sleep(self.chance.uniform(1, 20))
         self.faults.counted["store forgot"] += 1
         self.reservations.forget()
+        self.queue.forget()
         if not self.scenario.admits_at_once:
             await asyncio.sleep((LONGEST_WINDOW_MS + 2 * LARGEST_SKEW_MS) / 1000)
-            self._healed = [0] * len(self.log.partitions)
-            self._heal()
+            self._heal_from_the_beginning()
         self.reservations.is_adopted = True
 
     async def _leaders(self) -> None:
@@ -160,26 +233,57 @@ class World:
             if self.reservations.is_available and self.reservations.is_adopted and self.log.is_available:
                 self._heal()
 
+    def _heal_from_the_beginning(self) -> None:
+        self._healed = [0] * len(self.log.partitions)
+        self.histories.clear()
+        self.messages.taken = 0
+        self._heal()
+
     def _heal(self) -> None:
+        """What projection and intake store, in their transactions."""
+        changed: set[PaymentId] = set()
         for number, partition in enumerate(self.log.partitions):
             for record in partition[self._healed[number] :]:
                 self.reservations.heal(record)
+                payment_id = PaymentId(record.envelope.aggregate_id)
+                self.histories[payment_id] = evolve(self.histories.get(payment_id), record)
+                changed.add(payment_id)
             self._healed[number] = len(partition)
+        for payment_id in changed:
+            history = self.histories[payment_id]
+            self.queue.tell(work(history, CLOSE_AFTER), history.attempts)
+        self.messages.take(self.queue)
+
+    # Verification
+
+    async def _verify(self, number: int) -> None:
+        while True:
+            await asyncio.sleep(self.chance.uniform(0.2, 1))
+            process, verifier = self.verifiers[number]
+            turn = process.start(verifier.turn)
+            await asyncio.wait([turn])
+            error = None if turn.cancelled() else turn.exception()
+            if error is not None and not isinstance(error, StoreUnavailable):
+                raise error
+
+    async def _review(self) -> None:
+        while True:
+            await asyncio.sleep(20)
+            self.reviewer.review(self.histories.values())
 
     # Clients
 
     async def _client(self, number: int) -> None:
         """One key, asked for again and again until the payment is settled or patience ends."""
         vpa = f"customer{number}@upi"
-        body = a_body(customer_id=f"customer{number}", instrument=Upi(vpa=vpa))
+        merchant_id = f"mrc_{number % len(POLICIES)}"
+        body = a_body(merchant_id=merchant_id, customer_id=f"customer{number}", instrument=Upi(vpa=vpa))
         await asyncio.sleep(self.chance.uniform(0, 20))
         for _ in range(self.chance.randint(2, 12)):
             at_once = self.chance.choice((1, 1, 1, 5))
             await asyncio.gather(*(self._post(vpa, body) for _ in range(at_once)))
             if self.chance.random() < 0.05:
-                await self._post(
-                    vpa, a_body(amount_minor=7, customer_id=f"customer{number}", instrument=Upi(vpa=vpa))
-                )
+                await self._post(vpa, replace(body, amount_minor=7))
             await asyncio.sleep(self.chance.choice((0.01, 0.5, 2, 9, 11, 20)) * self.chance.uniform(0.8, 1.2))
 
     async def _post(self, vpa: str, body: PaymentBody) -> None:
@@ -204,6 +308,35 @@ class World:
     # Processes
 
     def _process(self) -> tuple[Process, PaymentHandler]:
+        process, clock, log, histories, gateways = self._parts()
+        handler = PaymentHandler(
+            clock=clock,
+            log=log,
+            reservations=gated(process, self.reservations),
+            histories=histories,
+            gateways=gateways,
+            facts=Facts(self.scenario.horizon_s),
+            max_in_flight=64,
+            gateway_timeout_ms=GATEWAY_TIMEOUT_MS,
+        )
+        return process, handler
+
+    def _verifier(self) -> tuple[Process, PaymentVerifier]:
+        process, clock, log, histories, gateways = self._parts()
+        verifier = PaymentVerifier(
+            clock=clock,
+            log=log,
+            histories=histories,
+            gateways=gateways,
+            facts=Facts(self.scenario.horizon_s),
+            queue=gated(process, self.queue),
+            alarms=gated(process, self.scenario.wrap_alarms(self.alarms)),
+            close_after=CLOSE_AFTER,
+        )
+        return process, verifier
+
+    def _parts(self) -> tuple[Process, Clock, EventLog, Histories, Gateways]:
+        """What every process has of its own, however many there are."""
         self._made += 1
         process = Process(self.faults.pause_ms)
         clock = MemoryClock(skew_ms=self._skew_ms(), seed=self.seed * 1000 + self._made)
@@ -215,30 +348,27 @@ class World:
         )
         gateways = MemoryGateways(
             {
-                name: gated(
-                    process,
-                    MemoryGateway(
-                        ledger,
-                        clock,
-                        fate=self.faults.of_a_call,
-                        before_look=process.gate,
-                        after_look=lambda: process.pause(self.faults.pause_after_the_last_look_ms()),
-                    ),
-                )
+                name: gated(process, self._gateway(process, ledger, clock))
                 for name, ledger in self.ledgers.items()
             }
         )
-        handler = PaymentHandler(
-            clock=self.scenario.wrap_clock(clock, process),
-            log=gated(process, self.scenario.wrap_log(self.log)),
-            reservations=gated(process, self.reservations),
-            histories=gated(process, histories),
-            gateways=self.scenario.wrap_gateways(gateways),
-            facts=Facts(),
-            max_in_flight=64,
-            gateway_timeout_ms=GATEWAY_TIMEOUT_MS,
+        return (
+            process,
+            self.scenario.wrap_clock(clock, process),
+            gated(process, self.scenario.wrap_log(self.log)),
+            gated(process, self.scenario.wrap_histories(histories)),
+            self.scenario.wrap_gateways(gateways),
         )
-        return process, handler
+
+    def _gateway(self, process: Process, ledger: Ledger, clock: MemoryClock) -> MemoryGateway:
+        return MemoryGateway(
+            ledger,
+            clock,
+            fate=self.faults.of_a_call,
+            fate_when_asked=self.faults.of_a_question,
+            before_look=process.gate,
+            after_look=lambda: process.pause(self.faults.pause_after_the_last_look_ms()),
+        )
 
     def _skew_ms(self) -> int:
         return self.chance.randint(-LARGEST_SKEW_MS, LARGEST_SKEW_MS)

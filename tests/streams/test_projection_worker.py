@@ -3,12 +3,8 @@
 import asyncio
 import os
 import signal
-import subprocess
-import sys
-import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
-from urllib.error import URLError
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,7 +14,6 @@ from infra.kafka.partition import partition_for
 from infra.kafka.producer import Message, Publisher
 from infra.kafka.reader import LogReader
 from infra.kafka.topics import DEAD_LETTERS_TOPIC, make_topics
-from infra.local import ROOT
 from infra.local.ports import free_ports
 from infra.local.stack import Stack
 from infra.postgres.database import Database
@@ -48,6 +43,7 @@ from tests.projections.story import (
     started,
     succeeded,
 )
+from tests.streams.worker import Worker
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
@@ -76,17 +72,17 @@ class World:
         name = f"worker_{os.getpid()}_{next(_numbers)}"
         (port,) = free_ports(1)
         self.stack = stack
-        self.address = f"127.0.0.1:{port}"
+        address = f"127.0.0.1:{port}"
         self.environment = {
             **os.environ,
             **stack.env,
             "DATABASE_URL": urlsplit(stack.env["DATABASE_URL"])._replace(path=f"/{name}").geturl(),
             "PROJECTION_CONSUMER_GROUP": name,
             "PROJECTION_CONSUMER_NAME": name,
-            "PROJECTION_WORKER_WEB": self.address,
+            "PROJECTION_WORKER_WEB": address,
         }
         self.settings = Settings.from_environment(self.environment)
-        self.worker: subprocess.Popen[bytes] | None = None
+        self.worker = Worker(["streams", "projection_worker"], self.environment, address)
 
     async def open(self) -> None:
         servers = self.settings.kafka_bootstrap_servers
@@ -99,24 +95,11 @@ class World:
         await self.publisher.start()
 
     async def close(self) -> None:
-        if self.worker is not None:
-            self.worker.kill()
-            self.worker.wait()
+        self.worker.close()
         await self.publisher.stop()
         await self.reader.stop()
         await self.letters.stop()
         await self.database.close()
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "streams", "projection_worker"]
-        self.worker = subprocess.Popen(command, cwd=ROOT, env=self.environment)
-
-    def signal(self, number: signal.Signals) -> int:
-        assert self.worker is not None
-        self.worker.send_signal(number)
-        code = self.worker.wait(10)
-        self.worker = None
-        return code
 
     async def tell(self, payments: int) -> None:
         async with asyncio.TaskGroup() as group:
@@ -192,13 +175,13 @@ async def test_a_worker_that_is_killed_in_the_middle_counts_nothing_twice_and_lo
 ) -> None:
     await world.tell(1500)
     already = sum((await world.reader.end_offsets(PAYMENTS_TOPIC)).values())
-    world.start()
+    world.worker.start()
     await world.reaches(1)
-    world.signal(signal.SIGKILL)
+    world.worker.signal(signal.SIGKILL)
     assert await world.records_below_watermarks() < already
 
     await world.tell(100)
-    world.start()
+    world.worker.start()
     await world.reaches_the_end()
     await world.assert_rows_equal_a_fold_of_the_topic()
 
@@ -207,13 +190,13 @@ async def test_a_store_that_was_emptied_is_filled_again_whatever_the_group_has_c
     world: World,
 ) -> None:
     await world.tell(60)
-    world.start()
+    world.worker.start()
     await world.reaches_the_end()
-    world.signal(signal.SIGTERM)
+    world.worker.signal(signal.SIGTERM)
     await world.database.fetch("TRUNCATE payments, attempts, routing_decisions, watermarks")
     await world.database.fetch("DELETE FROM reservations")
 
-    world.start()
+    world.worker.start()
     await world.reaches_the_end()
     await world.assert_rows_equal_a_fold_of_the_topic()
 
@@ -221,16 +204,16 @@ async def test_a_store_that_was_emptied_is_filled_again_whatever_the_group_has_c
 async def test_a_worker_goes_on_within_seconds_of_its_death_and_leaves_at_once_when_asked(
     world: World,
 ) -> None:
-    world.start()
+    world.worker.start()
     await world.tell(10)
     await world.reaches_the_end()
-    world.signal(signal.SIGKILL)
+    world.worker.signal(signal.SIGKILL)
     await world.tell(1)
-    world.start()
+    world.worker.start()
     async with asyncio.timeout(10):
         await world.reaches_the_end()
 
-    assert world.signal(signal.SIGTERM) == 0
+    assert world.worker.signal(signal.SIGTERM) == 0
 
 
 async def test_a_poisonous_record_is_a_dead_letter_and_those_behind_it_are_taken_in(world: World) -> None:
@@ -239,7 +222,7 @@ async def test_a_poisonous_record_is_a_dead_letter_and_those_behind_it_are_taken
     before = await world.letters.end_offset(DEAD_LETTERS_TOPIC, 0)
     poison: list[Message] = [(None, b"", []), (payment.encode(), b"{", good[2]), (b"key", b"null", [])]
     await world.publish(payment, [*poison, good])
-    world.start()
+    world.worker.start()
     await world.reaches_the_end()
 
     await world.assert_rows_equal_a_fold_of_the_topic()
@@ -256,37 +239,15 @@ async def test_a_poisonous_record_is_a_dead_letter_and_those_behind_it_are_taken
 async def test_a_store_that_does_not_answer_makes_the_worker_wait_and_lose_nothing(world: World) -> None:
     if world.stack.postgres not in world.stack.servers:
         pytest.skip("somebody else's Postgres is not ours to pause")
-    world.start()
+    world.worker.start()
     await world.tell(200)
     await world.reaches(1)
     world.stack.postgres.pause()
     await world.tell(200)
-    await becomes(world.address, 503)
+    await world.worker.becomes(503)
     await asyncio.sleep(5)
     world.stack.postgres.resume()
     await world.reaches_the_end()
 
     await world.assert_rows_equal_a_fold_of_the_topic()
-    await becomes(world.address, 200)
-
-
-async def becomes(address: str, status: int) -> None:
-    async with asyncio.timeout(30):
-        while True:
-            if await readiness(address) == status:
-                return
-            await asyncio.sleep(0.2)
-
-
-async def readiness(address: str) -> int:
-    def ask() -> int:
-        try:
-            with urllib.request.urlopen(f"http://{address}/ops/readiness", timeout=2) as answer:
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            error.close()
-            return error.code
-        except (URLError, OSError):
-            return 0
-
-    return await asyncio.to_thread(ask)
+    await world.worker.becomes(200)

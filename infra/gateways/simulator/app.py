@@ -1,33 +1,69 @@
 """The simulator as an ASGI application, and as a server: one process, several gateways, named in the path."""
 
+import socket
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from infra.gateways.simulator.answering import InFlight
 from infra.gateways.simulator.charges import Charges
 from infra.gateways.simulator.control import Control
 from infra.gateways.simulator.faults import TRANSPORT
 from infra.gateways.simulator.ledger import Ledger
-from infra.gateways.simulator.profile import Profile
+from infra.gateways.simulator.profile import Profile, Wire
+from infra.gateways.simulator.razorpay.notification import RazorpayNotifications
+from infra.gateways.simulator.razorpay.wire import RazorpayWire
+from infra.gateways.simulator.stripe.notification import stripe_notification
+from infra.gateways.simulator.stripe.wire import StripeWire
+from infra.gateways.simulator.webhooks import Signed, Webhooks
 from infra.gateways.simulator.wire import Receive, Refused, Scope, Send, answer
 
 KEEP_ALIVE_S = 75
+
+
+class WireServer(Protocol):
+    """How a gateway is spoken to; `path` is what follows its name."""
+
+    async def serve(
+        self, profile: Profile, path: list[str], scope: Scope, receive: Receive, send: Send
+    ) -> None: ...
 
 
 class Simulator:
     def __init__(self, profiles: Iterable[Profile]) -> None:
         self.profiles = {profile.gateway: profile for profile in profiles}
         self.ledger = Ledger()
-        self._charges = Charges(self.ledger)
-        self._control = Control(self.profiles, self.ledger)
+        in_flight = InFlight()
+        self.razorpay = RazorpayWire(self.ledger, in_flight)
+        self.stripe = StripeWire(self.ledger, in_flight)
+        self._wires: dict[Wire, WireServer] = {
+            "simulator": Charges(self.ledger, in_flight),
+            "razorpay": self.razorpay,
+            "stripe": self.stripe,
+        }
+        self._control = Control(self.profiles, self.ledger, forget=self.forget)
+        signed: dict[Wire, Signed] = {
+            "razorpay": RazorpayNotifications(self.razorpay.book),
+            "stripe": stripe_notification,
+        }
+        self._webhooks = Webhooks(self.profiles, self.ledger, signed)
+        self.ledger.changed = self._webhooks.noticed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._serve(scope, receive, send)
         except Refused as refusal:
             await answer(send, refusal.status, refusal.problem)
+
+    def forget(self) -> None:
+        self.ledger.clear()
+        self.razorpay.book.clear()
+        self.stripe.clear()
+
+    async def close(self) -> None:
+        await self._webhooks.close()
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         _, first, *rest = scope["path"].split("/")
@@ -37,17 +73,10 @@ class Simulator:
         profile = self.profiles.get(first)
         if profile is None:
             raise Refused(404, "unknown_gateway", f"there is no gateway {first}")
-        match (scope["method"], *rest):
-            case ("POST", "charges"):
-                await self._charges.create(profile, scope, receive, send)
-            case ("GET", "charges", reference):
-                await self._charges.look_up(profile, reference, send)
-            case ("POST", "charges", reference, "burn"):
-                await self._charges.burn(profile, reference, send)
-            case ("POST", "charges", reference, "give-back"):
-                await self._charges.give_back(profile, reference, send)
-            case _:
-                raise Refused(404, "not_found", "a gateway has no such resource")
+        wire = self._wires.get(profile.wire)
+        if wire is None:
+            raise Refused(501, "unknown_wire", f"the wire {profile.wire} is not spoken here")
+        await wire.serve(profile, rest, scope, receive, send)
 
 
 class BreakableProtocol(HttpToolsProtocol):
@@ -58,9 +87,20 @@ class BreakableProtocol(HttpToolsProtocol):
         self.scope["extensions"] = {TRANSPORT: self.transport}  # type: ignore[dict-item]
 
 
+class Server(uvicorn.Server):
+    def __init__(self, simulator: Simulator, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._simulator = simulator
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        await self._simulator.close()
+
+
 def server(simulator: Simulator, **settings: Any) -> uvicorn.Server:
     """`settings` are uvicorn's, above all `host` and `port`."""
-    return uvicorn.Server(
+    return Server(
+        simulator,
         uvicorn.Config(
             simulator,
             http=BreakableProtocol,
@@ -74,5 +114,5 @@ def server(simulator: Simulator, **settings: Any) -> uvicorn.Server:
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=1,
             **settings,
-        )
+        ),
     )

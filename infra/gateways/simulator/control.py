@@ -1,5 +1,6 @@
 """The side of the simulator that no real gateway has: behaviour may be changed, and the truth may be read."""
 
+from collections.abc import Callable
 from itertools import islice
 from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
@@ -45,9 +46,12 @@ Q = TypeVar("Q", LedgerQuery, LatentQuery)
 
 
 class Control:
-    def __init__(self, profiles: dict[str, Profile], ledger: Ledger) -> None:
+    """`forget` empties the books of every wire."""
+
+    def __init__(self, profiles: dict[str, Profile], ledger: Ledger, forget: Callable[[], None]) -> None:
         self.profiles = profiles
         self.ledger = ledger
+        self._forget = forget
 
     async def serve(self, path: list[str], scope: Scope, receive: Receive, send: Send) -> None:
         """`path` is what follows `/control/`."""
@@ -67,7 +71,7 @@ class Control:
             case ("GET", "ledger", "summary"):
                 content = self.ledger.summary()
             case ("DELETE", "ledger"):
-                self.ledger.clear()
+                self._forget()
                 content = {"status": "cleared"}
             case _:
                 raise Refused(404, "not_found", "the simulator has no such control")

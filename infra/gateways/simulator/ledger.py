@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
@@ -32,6 +32,7 @@ class Later(Struct, frozen=True, kw_only=True, gc=False):
     at_ms: int
     status: ChargeStatus
     decline: Decline | None
+    then: "Later | None" = None
 
 
 class Charge(Struct, kw_only=True, gc=False):
@@ -48,9 +49,13 @@ class Charge(Struct, kw_only=True, gc=False):
 
 
 class Ledger:
-    """A key is `gateway/reference`. A burned one can never be charged; a charged one keeps its charge."""
+    """A key is `gateway/reference`. A burned one can never be charged; a charged one keeps its charge.
+
+    `changed` is called with each charge when it is made, and whenever its status has changed.
+    """
 
     def __init__(self) -> None:
+        self.changed: Callable[[Charge], None] = lambda charge: None
         self._requests: dict[str, Request] = {}
         self._charges: dict[str, Charge] = {}
         self._in_order: list[Charge] = []
@@ -74,16 +79,38 @@ class Ledger:
         key = f"{request.gateway}/{request.reference}"
         known = self._charges.get(key)
         if known is not None:
-            return _brought_up_to_date(known)
+            return self.refreshed(known)
         self._refuse_burned(key)
+        charge = self.add(request, profile, fate)
+        self.changed(charge)
+        return charge
+
+    def add(self, request: Request, profile: Profile, fate: Latent) -> Charge:
+        """One charge more, whatever there is: a wire without idempotence takes money as often as it is asked to.
+
+        The caller tells by `changed`, once its own books know of it.
+        """
         charge = _charge(len(self._in_order) + 1, request, profile, fate)
-        self._charges[key] = charge
+        self._charges.setdefault(f"{request.gateway}/{request.reference}", charge)
         self._in_order.append(charge)
         return charge
 
+    def refreshed(self, charge: Charge) -> Charge:
+        """As it is by now. A charge that was cleared away changes no more."""
+        while self._holds(charge) and charge.later is not None and charge.later.at_ms <= _now_ms():
+            later = charge.later
+            charge.status, charge.decline, charge.later = later.status, later.decline, later.then
+            self.changed(charge)
+        return charge
+
+    def settle(self, charge: Charge, status: ChargeStatus) -> None:
+        """By somebody's order, and for good."""
+        charge.status, charge.later = status, None
+        self.changed(charge)
+
     def find(self, gateway: str, reference: str) -> Charge | None:
         charge = self._charges.get(f"{gateway}/{reference}")
-        return None if charge is None else _brought_up_to_date(charge)
+        return None if charge is None else self.refreshed(charge)
 
     def burn(self, gateway: str, reference: str) -> str:
         """Makes a reference without a charge unusable, for good."""
@@ -100,14 +127,13 @@ class Ledger:
         if charge.status == "declined":
             raise Refused(409, "charge_declined", "there is nothing to give back")
         if charge.status in ("captured", "pending"):
-            charge.status = "refunded" if charge.status == "captured" else "voided"
-        charge.later = None
+            self.settle(charge, "refunded" if charge.status == "captured" else "voided")
         return charge.status
 
     def after(self, sequence: int) -> Iterator[Charge]:
         """The charges that come after that one, oldest first."""
         for position in range(sequence, len(self._in_order)):
-            yield _brought_up_to_date(self._in_order[position])
+            yield self.refreshed(self._in_order[position])
 
     def summary(self) -> dict[str, object]:
         by_gateway: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -132,6 +158,10 @@ class Ledger:
     def clear(self) -> None:
         for kept in (self._requests, self._charges, self._in_order, self._burned):
             kept.clear()
+
+    def _holds(self, charge: Charge) -> bool:
+        position = charge.sequence - 1
+        return position < len(self._in_order) and self._in_order[position] is charge
 
     def _burn(self, key: str) -> None:
         if key not in self._burned:
@@ -183,23 +213,24 @@ def _charge(sequence: int, request: Request, profile: Profile, fate: Latent) -> 
 
 
 def _later(now_ms: int, profile: Profile, fate: Latent) -> Later | None:
-    if fate.awaits_customer:
-        wait_ms = profile.pending_resolves_ms
-        return (
-            None
-            if wait_ms is None
-            else Later(at_ms=now_ms + wait_ms, status=fate.status, decline=fate.decline)
-        )
-    if fate.captured_late:
-        return Later(at_ms=now_ms + profile.late_capture_after_ms, status="captured", decline=None)
-    return None
+    if not fate.awaits_customer:
+        return _late_success(now_ms, profile, fate)
+    if profile.pending_resolves_ms is None:
+        return None
+    at_ms = now_ms + profile.pending_resolves_ms
+    return Later(
+        at_ms=at_ms,
+        status=fate.status,
+        decline=fate.decline,
+        then=_late_success(at_ms, profile, fate),
+    )
 
 
-def _brought_up_to_date(charge: Charge) -> Charge:
-    later = charge.later
-    if later is not None and later.at_ms <= _now_ms():
-        charge.status, charge.decline, charge.later = later.status, later.decline, None
-    return charge
+def _late_success(declined_at_ms: int, profile: Profile, fate: Latent) -> Later | None:
+    if not fate.captured_late:
+        return None
+    at_ms = declined_at_ms + profile.late_capture_after_ms
+    return Later(at_ms=at_ms, status=profile.late_status, decline=None)
 
 
 def _name(charge: Charge) -> dict[str, str]:

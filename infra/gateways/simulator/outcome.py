@@ -12,12 +12,13 @@ from typing import Literal
 
 from msgspec import Struct
 
-from infra.gateways.simulator.profile import Decline, FaultKind, Profile
+from infra.gateways.simulator.profile import Asked, Decline, FaultKind, Profile, Webhooks
 
 LONGEST_LATENCY_MS = 60_000.0
 SMALLEST_DRAW = 2.0**-53
 STANDARD_NORMAL = NormalDist()
 FIVE_NUMBERS = struct.Struct("<5Q")
+FOUR_NUMBERS = struct.Struct("<4Q")
 
 
 class Latent(Struct, frozen=True, kw_only=True):
@@ -49,10 +50,14 @@ def latent(profile: Profile, reference: str) -> Latent:
     )
 
 
-def charge_fault(profile: Profile, reference: str) -> FaultKind | None:
-    """The fault that strikes the charge of this reference, the same one each time it is asked for."""
+def charge_fault(profile: Profile, reference: str, at: Asked = "charge") -> FaultKind | None:
+    """The fault that strikes what is asked for by this reference, the same one each time."""
     for fault in profile.faults:
-        if fault.kind != "lookup_500" and _strikes(profile, reference, fault.kind, fault.probability):
+        if (
+            fault.at == at
+            and fault.kind != "lookup_500"
+            and _strikes(profile, reference, fault.kind, fault.probability)
+        ):
             return fault.kind
     return None
 
@@ -61,6 +66,26 @@ def lookup_fails(profile: Profile, reference: str) -> bool:
     return any(
         fault.kind == "lookup_500" and _strikes(profile, reference, fault.kind, fault.probability)
         for fault in profile.faults
+    )
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """The fate of a webhook: how often it is sent, when, and signed by what."""
+
+    times: int
+    delay_ms: int
+    secret: str
+
+
+def delivery(profile: Profile, webhooks: Webhooks, notification: str) -> Delivery:
+    digest = _digest(f"{profile.seed}/{profile.gateway}/{notification}/webhook", FOUR_NUMBERS.size)
+    lost, doubled, reordered, which = (_uniform(number) for number in FOUR_NUMBERS.unpack(digest))
+    times = 2 if doubled < webhooks.doubled else 1
+    late_ms = webhooks.reordered_by_ms if reordered < webhooks.reordered else 0
+    return Delivery(
+        times=0 if lost < webhooks.lost else times,
+        delay_ms=webhooks.delay_ms + late_ms,
+        secret=webhooks.secrets[int(which * len(webhooks.secrets))],
     )
 
 

@@ -28,6 +28,11 @@ FaultKind = Literal[
 ]
 
 
+Asked = Literal["order", "charge"]
+"""What is being asked for: some wires want an order, which moves no money, before the charge itself."""
+Wire = Literal["simulator", "razorpay", "stripe"]
+
+
 class Decline(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     code: str
     source: Source
@@ -51,6 +56,20 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     kind: FaultKind
     probability: Rate = 1.0
+    at: Asked = "charge"
+
+
+class Webhooks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a gateway tells what happened, and how well. Of several secrets, as while one is replaced by another, each
+    signs its share. One that is reordered comes after those of the next `reordered_by_ms`."""
+
+    url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$")]
+    secrets: Annotated[tuple[str, ...], Meta(min_length=1)]
+    delay_ms: Milliseconds = 0
+    lost: Rate = 0.0
+    doubled: Rate = 0.0
+    reordered: Rate = 0.0
+    reordered_by_ms: Milliseconds = 1_000
 
 
 ANY_DECLINE = WeightedDecline(code="BAD_REQUEST_ERROR", source="issuer_bank", reason="payment_failed")
@@ -60,10 +79,13 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One gateway. `fee_bps` is information for whoever weighs cost; nothing is charged by it.
 
     A pending charge (the customer must act) settles after `pending_resolves_ms`, or never.
-    Of the declines, `late_capture_rate` turn into captures after `late_capture_after_ms`.
+    Of the declines, `late_capture_rate` turn into `late_status` after `late_capture_after_ms`.
+    `credentials` are what a caller must show, such as `key:secret`; without them anybody may call.
     """
 
     gateway: Slug = ""
+    wire: Wire = "simulator"
+    credentials: str | None = None
     seed: int = 1
     success_rate: Rate = 0.9
     latency: Latency = Latency()
@@ -73,12 +95,16 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pending_resolves_ms: Milliseconds | None = None
     late_capture_rate: Rate = 0.0
     late_capture_after_ms: Milliseconds = 1_000
+    late_status: Literal["captured", "authorized"] = "captured"
     faults: tuple[Fault, ...] = ()
     lookup_lag_ms: Milliseconds = 0
     capacity: Annotated[int, Meta(ge=0)] | None = None
+    webhooks: Webhooks | None = None
 
     def __post_init__(self) -> None:
         if self.gateway == "control":
             raise ValueError("no gateway may be called control: that path is the simulator's own")
+        if self.wire == "simulator" and self.late_status == "authorized":
+            raise ValueError("the simulator's own wire knows no authorisation without a capture")
         if not math.isfinite(sum(decline.weight for decline in self.declines)):
             raise ValueError("the weights of the declines must have a finite sum")

@@ -13,7 +13,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-ChargeStatus = Literal["captured", "declined", "pending", "voided", "refunded"]
+ChargeStatus = Literal["captured", "declined", "pending", "authorized", "voided", "refunded"]
 Reference = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 LARGEST_BODY_BYTES = 64 * 1024
@@ -59,7 +59,7 @@ class Refused(Exception):
     def __init__(self, status: int, code: str, description: str) -> None:
         super().__init__(description)
         self.status = status
-        self.problem = ProblemAnswer(error=Problem(code=code, description=description))
+        self.problem: object = ProblemAnswer(error=Problem(code=code, description=description))
 
 
 _encoder = msgspec.json.Encoder()
@@ -90,6 +90,11 @@ async def read_body(receive: Receive) -> bytes:
             raise Refused(413, "body_too_large", f"a body may have {LARGEST_BODY_BYTES} bytes")
         if not message.get("more_body", False):
             return body
+
+
+def header(scope: Scope, name: str) -> str | None:
+    wanted = name.encode()
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == wanted), None)
 
 
 def encode(content: object) -> bytes:

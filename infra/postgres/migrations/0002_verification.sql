@@ -12,6 +12,9 @@ ALTER TABLE attempts
 -- What a person has to decide, oldest payment first.
 CREATE INDEX attempts_in_review ON attempts (payment_id) WHERE in_review;
 
+-- A payment has one ownership row. Where its request is not on the log, only the row itself knows its key.
+CREATE INDEX reservations_of_payment ON reservations (payment_id);
+
 -- The next thing due of each payment that has any. Most rows live for as long as a payment takes, so dead ones are cleared
 -- away by their number, not by their share.
 CREATE TABLE verifications (
@@ -80,8 +83,11 @@ SELECT DISTINCT ON (p.payment_id) p.payment_id, coalesce(p.merchant_id, ''),
     (extract(epoch FROM p.updated_at) * 1000)::bigint
 FROM payments AS p
 LEFT JOIN attempts AS a ON a.payment_id = p.payment_id AND a.status IN ('STARTED', 'AWAITING_CUSTOMER', 'IN_DOUBT')
-WHERE p.sequence > 0 AND (a.attempt_id IS NOT NULL OR p.status NOT IN ('SUCCESS', 'FAILURE'))
-    AND (p.attempts > 0 OR p."order" IS NOT NULL)
+WHERE p.sequence > 0 AND CASE
+    WHEN a.attempt_id IS NULL
+    THEN p.status NOT IN ('SUCCESS', 'FAILURE') AND (p.attempts > 0 OR p."order" IS NOT NULL)
+    ELSE a.timeout_ms IS NOT NULL  -- an attempt whose start is not on the log was none
+END
 ORDER BY p.payment_id, a.gateway;
 
 INSERT INTO reservations (merchant_id, key_hash, fingerprint, payment_id, epoch, owned_until_ms, handed_over, created_at)

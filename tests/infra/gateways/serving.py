@@ -29,6 +29,7 @@ async def serving(simulator: Simulator) -> AsyncIterator[str]:
         for connection in list(state.connections):
             connection.shutdown()
         await asyncio.gather(*state.tasks)
+        await simulator.close()
 
 
 def listening_socket() -> socket.socket:

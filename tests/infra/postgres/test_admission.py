@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from infra.local.stack import Stack
-from infra.postgres.admission import SKEW_MS, Admission, StoreIdentity
+from infra.postgres.admission import Admission, StoreIdentity
 from infra.postgres.database import Database
 from infra.postgres.migrate import migrate
 from schemas.codec import PAYMENTS_TOPIC
@@ -15,7 +15,8 @@ from schemas.views import Watermark
 
 pytestmark = pytest.mark.integration
 WINDOW_MS = 300
-WAIT_S = (WINDOW_MS + SKEW_MS) / 1000
+GUARD_MS = 2_000
+WAIT_S = (WINDOW_MS + GUARD_MS) / 1000
 
 
 class Adoptions:
@@ -43,7 +44,7 @@ class Gate:
     def __init__(self, database: Database, adoptions: Adoptions, end: int = 0, projected: int = 0) -> None:
         self.end, self.projected = end, projected
         self.admission = Admission(
-            database, adoptions, self._ends, self._watermarks, longest_window_ms=WINDOW_MS
+            database, adoptions, self._ends, self._watermarks, guard_ms=GUARD_MS, longest_window_ms=WINDOW_MS
         )
 
     async def _ends(self) -> dict[int, int]:

@@ -202,7 +202,7 @@ async def test_of_two_payments_under_one_key_the_attempted_one_is_told_of(
 
 
 async def test_nobody_is_admitted_from_the_first_step_to_the_last(url: str, database: Database) -> None:
-    reservations = PostgresReservations(database, SystemClock())
+    reservations = PostgresReservations(database, SystemClock(), guard_ms=750)
     free = Reservation(
         merchant_id="m", key_hash="free", fingerprint="f", payment_id=new_payment_id(9), window_ms=1000
     )

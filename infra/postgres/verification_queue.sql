@@ -1,0 +1,155 @@
+-- name: by_index
+-- For one transaction. Whatever statistics say, or do not say yet, a few rows are to be found by their keys: a plan that
+-- reads a whole table would make a claim the slower the more payments there are.
+SET LOCAL enable_seqscan = off;
+SET LOCAL enable_hashjoin = off;
+SET LOCAL enable_mergejoin = off;
+SET LOCAL jit = off
+
+-- name: sort_out
+-- Messages whose time has come, so many at once: what tells nothing new is used up, what is about a payment that nobody
+-- knows for a day ($2) as well. Of the rest, what is about a payment that could be claimed is news; the others wait, the
+-- longer the older they are. $3 is the guard for clocks that differ.
+WITH moment AS MATERIALIZED (SELECT now_ms() AS now_ms),
+looked_at AS MATERIALIZED (
+    SELECT topic, partition, "offset", stamp_ms, payment_id, attempt_id, told
+    FROM notifications, moment
+    WHERE used_at IS NULL AND NOT is_news AND due_at_ms <= moment.now_ms
+    ORDER BY due_at_ms
+    LIMIT $1
+    FOR UPDATE OF notifications SKIP LOCKED
+),
+judged AS (
+    SELECT topic, partition, "offset", now_ms, now_ms - stamp_ms AS age_ms,
+        CASE
+            WHEN p.payment_id IS NULL AND stamp_ms <= now_ms - $2::bigint THEN 'unknown'
+            WHEN a.status = 'SUCCEEDED' AND told IN ('succeeded', 'declined') THEN 'old'
+            WHEN a.status = 'SUCCEEDED' AND told = 'look'
+                AND (a.late IS DISTINCT FROM 'give_back' OR a.compensated_by IS NOT NULL) THEN 'old'
+            WHEN a.status IN ('DECLINED', 'NOT_SENT') AND told = 'declined' THEN 'old'
+            WHEN r.handed_over OR r.owned_until_ms + 2 * $3::bigint <= now_ms THEN 'news'
+            ELSE 'waits'
+        END AS verdict
+    FROM moment, looked_at AS n
+    LEFT JOIN payments AS p ON p.payment_id = n.payment_id AND p.sequence > 0
+    LEFT JOIN attempts AS a ON a.payment_id = n.payment_id AND a.attempt_id = n.attempt_id
+    LEFT JOIN LATERAL (
+        SELECT handed_over, owned_until_ms FROM reservations
+        WHERE payment_id = p.payment_id ORDER BY merchant_id DESC LIMIT 1
+    ) AS r ON true
+)
+UPDATE notifications AS n
+SET is_news = verdict = 'news',
+    used_at = CASE WHEN verdict IN ('old', 'unknown') THEN now() END,
+    due_at_ms = CASE verdict
+        WHEN 'waits' THEN now_ms + least(greatest(200, age_ms / 8), greatest(400, age_ms / 100))
+        ELSE due_at_ms END
+FROM judged
+WHERE n.topic = judged.topic AND n.partition = judged.partition AND n."offset" = judged."offset"
+RETURNING verdict
+
+-- name: claim
+-- $1 gateways, $2 how many of each, $3 the guard, $4 the window, $5 how many more of each are looked at, because somebody
+-- may own the first ones, $6 as many claim ids as can be needed. As in reservations.sql a window begins at the hand-over,
+-- or a guard after the old one's end, and is claimed one more guard later. Nothing here waits for anybody's lock.
+WITH moment AS MATERIALIZED (SELECT now_ms() AS now_ms),
+slots AS (SELECT gateway, free FROM unnest($1::text[], $2::int[]) AS slots (gateway, free) WHERE free > 0),
+due AS MATERIALIZED (
+    SELECT of_one.*
+    FROM moment, slots, LATERAL (
+        SELECT payment_id, merchant_id, key_hash, gateway, due_at_ms
+        FROM verifications
+        WHERE gateway = slots.gateway AND due_at_ms <= moment.now_ms
+        ORDER BY due_at_ms
+        LIMIT slots.free + $5::int
+        FOR UPDATE SKIP LOCKED
+    ) AS of_one
+),
+told AS MATERIALIZED (
+    SELECT of_one.*
+    FROM moment, slots, LATERAL (
+        SELECT topic, partition, "offset", payment_id, gateway, due_at_ms
+        FROM notifications
+        WHERE gateway = slots.gateway AND due_at_ms <= moment.now_ms AND used_at IS NULL AND is_news
+        ORDER BY due_at_ms
+        LIMIT slots.free + $5::int
+        FOR UPDATE SKIP LOCKED
+    ) AS of_one
+),
+wanted AS (
+    SELECT DISTINCT ON (payment_id) *
+    FROM (
+        SELECT payment_id, merchant_id, key_hash, gateway, due_at_ms FROM due
+        UNION ALL
+        SELECT told.payment_id, own.merchant_id, own.key_hash, told.gateway, told.due_at_ms
+        FROM told LEFT JOIN LATERAL (
+            SELECT merchant_id, key_hash FROM reservations AS r
+            WHERE r.payment_id = told.payment_id ORDER BY merchant_id DESC LIMIT 1
+        ) AS own ON true
+    ) AS any_of_them
+    ORDER BY payment_id, due_at_ms
+),
+seen AS MATERIALIZED (
+    SELECT wanted.*, r.owned_until_ms + CASE WHEN r.handed_over THEN 0 ELSE 2 * $3::bigint END AS free_at_ms
+    FROM wanted
+    LEFT JOIN reservations AS r ON r.merchant_id = wanted.merchant_id AND r.key_hash = wanted.key_hash
+        AND r.payment_id = wanted.payment_id
+),
+chosen AS (
+    SELECT payment_id, merchant_id, key_hash, gateway, due_at_ms
+    FROM (
+        SELECT seen.*, row_number() OVER (PARTITION BY gateway ORDER BY due_at_ms, payment_id) AS place
+        FROM seen, moment
+        WHERE free_at_ms <= now_ms
+    ) AS can_be_claimed
+    JOIN slots USING (gateway)
+    WHERE place <= free
+),
+mine AS MATERIALIZED (
+    SELECT chosen.*, r.owned_until_ms + CASE WHEN r.handed_over THEN 0 ELSE $3::bigint END AS valid_from_ms
+    FROM moment, chosen
+    JOIN reservations AS r ON r.merchant_id = chosen.merchant_id AND r.key_hash = chosen.key_hash
+        AND r.payment_id = chosen.payment_id
+    WHERE r.handed_over OR r.owned_until_ms + 2 * $3::bigint <= now_ms
+    FOR UPDATE OF r SKIP LOCKED
+),
+claimed AS (
+    UPDATE reservations AS r
+    SET epoch = r.epoch + 1, claim_id = named.claim_id, owned_until_ms = now_ms + $4::bigint, handed_over = false
+    FROM moment, (SELECT mine.*, ($6::text[])[row_number() OVER ()] AS claim_id FROM mine) AS named
+    WHERE r.merchant_id = named.merchant_id AND r.key_hash = named.key_hash
+    RETURNING r.payment_id, named.gateway, named.due_at_ms, r.epoch, r.claim_id, named.valid_from_ms,
+        r.owned_until_ms AS valid_until_ms
+),
+-- Looked at next when its owner's window, ours perhaps, has certainly ended; without a row, a minute from now.
+owned AS (
+    SELECT payment_id,
+        coalesce(claimed.valid_until_ms + 2 * $3::bigint, free_at_ms, now_ms + 60000) AS until_ms
+    FROM moment, seen
+    LEFT JOIN claimed USING (payment_id)
+    WHERE claimed.payment_id IS NOT NULL OR free_at_ms > now_ms OR free_at_ms IS NULL
+),
+put_off AS (
+    UPDATE verifications AS v SET due_at_ms = until_ms
+    FROM due JOIN owned USING (payment_id)
+    WHERE v.payment_id = due.payment_id
+),
+wait_on AS (
+    UPDATE notifications AS n SET is_news = false, due_at_ms = now_ms + 300
+    FROM moment, told JOIN owned USING (payment_id)
+    WHERE n.topic = told.topic AND n.partition = told.partition AND n."offset" = told."offset"
+)
+SELECT payment_id, gateway, epoch, claim_id, valid_from_ms, valid_until_ms, messages.rows AS messages
+FROM claimed, LATERAL (
+    SELECT json_agg(json_build_object(
+        'position', json_build_object('topic', topic, 'partition', partition, 'offset', "offset"),
+        'message', message) ORDER BY topic, partition, "offset")::text AS rows
+    FROM notifications AS n
+    WHERE n.payment_id = claimed.payment_id AND used_at IS NULL
+) AS messages
+ORDER BY due_at_ms, payment_id
+
+-- name: used
+UPDATE notifications AS n SET used_at = now(), is_news = false
+FROM unnest($1::text[], $2::int[], $3::bigint[]) AS told (topic, partition, "offset")
+WHERE n.topic = told.topic AND n.partition = told.partition AND n."offset" = told."offset" AND n.used_at IS NULL

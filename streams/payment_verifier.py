@@ -1,0 +1,116 @@
+"""The worker that settles what is in doubt: it takes in what gateways tell, and takes over payments that are due.
+
+Any number of them run side by side: a claim gives a payment to one of them, and a lease takes it back.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import structlog
+from faust.contrib.asgi import faust_app_running
+from prometheus_client import CollectorRegistry
+
+from commands.verifier import PaymentVerifier
+from infra.clock import SystemClock
+from infra.gateways.registry import registry as gateway_registry
+from infra.histories import LogHistories
+from infra.kafka.adoptions import KafkaAdoptions
+from infra.kafka.alarms import KafkaAlarms
+from infra.kafka.log import KafkaLog
+from infra.kafka.partition import partition_for
+from infra.kafka.producer import Publisher
+from infra.kafka.reader import LogReader
+from infra.postgres.admission import Admission
+from infra.postgres.database import Database
+from infra.postgres.payments import PaymentViews
+from infra.postgres.verification_queue import PostgresVerificationQueue
+from infra.settings import Settings, host_and_port
+from schemas.codec import PAYMENTS_TOPIC
+from schemas.errors import Unavailable
+from streams.agent import first_to_end, patiently
+from streams.app import STOP_WITHIN_S, make_app
+from streams.messages import intake
+from streams.web import serve
+
+log = structlog.get_logger(__name__)
+
+TURN_EVERY_S = 0.1
+AWAY_S = 1.0
+LEAVES_WITHIN_S = 20.0
+"""A lease: what has not ended by then is somebody else's."""
+
+
+class Rounds:
+    """Claims what is due, again and again. `trouble` tells what it waits for."""
+
+    def __init__(self, verifier: PaymentVerifier) -> None:
+        self._verifier = verifier
+        self.trouble: str | None = None
+
+    async def make(self) -> None:
+        while True:
+            try:
+                claimed = await self._verifier.turn()
+            except Unavailable as error:
+                self.trouble = f"{type(error).__name__}: {error}"
+                await asyncio.sleep(AWAY_S)
+                continue
+            self.trouble = None
+            await asyncio.sleep(0 if claimed else TURN_EVERY_S)
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Until `stop` is set. Raises what the worker crashed of."""
+    clock, worker = SystemClock(), settings.verifier_consumer_name
+    app = make_app(settings.kafka_bootstrap_servers, settings.verifier_consumer_group, worker)
+    async with AsyncExitStack() as stack:
+        reader = LogReader(settings.kafka_bootstrap_servers)
+        stack.push_async_callback(reader.stop)
+        publisher = Publisher(settings.kafka_bootstrap_servers, settings.acknowledgement_timeout_ms)
+        await publisher.start()
+        stack.push_async_callback(publisher.stop)
+        database = await patiently(lambda: Database.connect(settings.database_url, min_size=2, max_size=4))
+        stack.push_async_callback(database.close)
+        views = PaymentViews(database, partition_for)
+        admission = Admission(
+            database,
+            KafkaAdoptions(publisher, reader, clock),
+            lambda: reader.end_offsets(PAYMENTS_TOPIC),
+            views.watermarks,
+            guard_ms=settings.clock_guard_ms,
+        )
+        stack.push_async_callback(admission.stop)
+        admission.start()
+        claims = await Database.connect(
+            settings.database_url, min_size=0, max_size=2, on_connect=admission.verify
+        )
+        stack.push_async_callback(claims.close)
+        gateways = gateway_registry(settings)
+        stack.push_async_callback(gateways.close)
+        verifier = PaymentVerifier(
+            clock=clock,
+            log=KafkaLog(publisher),
+            histories=LogHistories(views, reader, partition_for),
+            gateways=gateways,
+            facts=gateways,
+            queue=PostgresVerificationQueue(claims, clock, settings.clock_guard_ms),
+            alarms=KafkaAlarms(publisher, clock),
+        )
+        rounds = Rounds(verifier)
+        _, consumption = await intake(app, settings, reader, publisher, database, clock.elapsed_ms)
+        registry = CollectorRegistry()
+        web = await serve(
+            host_and_port(settings.payment_verifier_web),
+            lambda: rounds.trouble or consumption.complaint,
+            registry,
+        )
+        stack.push_async_callback(web.cleanup)
+
+        await consumption.catch_up()
+        await stack.enter_async_context(faust_app_running(app, stop_timeout=STOP_WITHIN_S))
+        stack.push_async_callback(verifier.drain, LEAVES_WITHIN_S)
+        log.info("payment verifier runs", worker=worker)
+        await first_to_end(stop.wait(), app.wait_until_stopped(), consumption.watch(), rounds.make())
+        if app.crash_reason is not None:
+            raise app.crash_reason
+        log.info("payment verifier leaves", worker=worker, payments=verifier.in_flight)
