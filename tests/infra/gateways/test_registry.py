@@ -1,92 +1,145 @@
+"""Which adapter speaks for a gateway, where, and with whose keys, which nobody else gets to see."""
+
 import hashlib
 import hmac
-import json
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
+import structlog
 
-from infra.clock import SystemClock
-from infra.gateways.local import STRIPE_WEBHOOK_SECRET
+from infra.gateways.certain import CertainGateway
+from infra.gateways.http import GatewayHttp
+from infra.gateways.local import RAZORPAY_WEBHOOK_SECRET
+from infra.gateways.razorpay.adapter import RazorpayGateway
 from infra.gateways.registry import notification_reader, registry
+from infra.gateways.simulator.app import Simulator
+from infra.gateways.simulator.defaults import DEFAULT_PROFILES
 from infra.settings import BadSetting, Settings
+from infra.telemetry import configure_logging
+from schemas.charge import NotFound
 from schemas.errors import BadSignature
 from schemas.gateway import GatewayConfiguration
+from schemas.ids import GatewayId
 from schemas.notification import IgnoredNotification
+from schemas.outcome import AwaitingCustomer, InDoubt
+from tests.infra.gateways.razorpay.world import ACCOUNT, KEY_ID, KEY_SECRET, UPI, a_charge, a_world, clock
+from tests.infra.gateways.serving import serving
 
-STRIPE_KEY = {"STRIPE_SECRET_KEY": "sk_live_1234"}
-
-
-def configured(gateway: str, **environment: str) -> GatewayConfiguration:
-    gateways = registry(Settings.from_environment(environment)).gateways()
-    return next(configuration for configuration in gateways if configuration.id == gateway)
-
-
-async def test_without_a_key_stripe_is_the_simulators() -> None:
-    stripe = configured("stripe", SIMULATOR_URL="http://127.0.0.1:18080/")
-    assert (stripe.adapter, stripe.base_url) == ("stripe", "http://127.0.0.1:18080/stripe")
-    assert stripe.lookup_lag_ms == 2_000
+RAZORPAY = GatewayId("razorpay")
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+KEYS = {"RAZORPAY_KEY_ID": KEY_ID, "RAZORPAY_KEY_SECRET": KEY_SECRET}
 
 
-async def test_with_a_key_stripe_is_stripe_and_its_search_is_given_time() -> None:
-    stripe = configured("stripe", **STRIPE_KEY)
-    assert (stripe.adapter, stripe.base_url) == ("stripe", "https://api.stripe.com")
-    assert (stripe.lookup_lag_ms, stripe.checks_per_second) == (90_000, 10)
+def razorpay(settings: Settings) -> GatewayConfiguration:
+    return next(gateway for gateway in registry(settings).gateways() if gateway.id == RAZORPAY)
 
 
-async def test_stripe_takes_no_net_banking() -> None:
-    assert configured("stripe").payment_methods == ("UPI", "CARD", "WALLET")
+async def test_without_keys_razorpay_is_the_simulator_s_through_the_same_adapter() -> None:
+    async with serving(Simulator(DEFAULT_PROFILES)) as url:
+        gateways = registry(Settings.from_environment({"SIMULATOR_URL": url}))
+        charge = a_charge(UPI)
+        assert await gateways[RAZORPAY].look_up(charge.attempt_id) == NotFound()
+        assert isinstance(await gateways[RAZORPAY].charge(charge, lambda: True), AwaitingCustomer)
+        await gateways.close()
 
 
-async def test_a_file_has_the_last_word_on_how_stripe_is_searched(tmp_path: Path) -> None:
+def test_with_keys_razorpay_is_razorpay() -> None:
+    here, there = Settings.from_environment({}), Settings.from_environment(KEYS)
+    assert razorpay(here).base_url == "http://127.0.0.1:18080/razorpay"
+    assert razorpay(there).base_url == "https://api.razorpay.com"
+    assert razorpay(here).adapter == razorpay(there).adapter == "razorpay"
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_half_a_key_stops_the_start(name: str) -> None:
+    with pytest.raises(BadSetting, match="RAZORPAY_KEY_SECRET"):
+        Settings.from_environment({name: KEYS[name]})
+
+
+def test_an_adapter_that_does_not_exist_stops_the_start(tmp_path: Path) -> None:
     file = tmp_path / "gateways.json"
-    stripe = {
-        "name": "Stripe",
-        "adapter": "stripe",
-        "base_url": "https://api.stripe.com",
-        "payment_methods": ["CARD"],
-        "currencies": ["INR"],
-    }
-    file.write_text(json.dumps([stripe | {"id": "usual"}, stripe | {"id": "own", "lookup_lag_ms": 1_000}]))
-    assert configured("usual", GATEWAYS_FILE=str(file), **STRIPE_KEY).lookup_lag_ms == 90_000
-    assert configured("own", GATEWAYS_FILE=str(file), **STRIPE_KEY).lookup_lag_ms == 1_000
+    gateway = {"id": "alpha", "name": "Alpha", "adapter": "paypal", "base_url": "http://127.0.0.1:1"}
+    file.write_bytes(msgspec.json.encode([gateway | {"payment_methods": ["CARD"], "currencies": ["INR"]}]))
+    with pytest.raises(BadSetting, match="paypal"):
+        registry(Settings.from_environment({"GATEWAYS_FILE": str(file)}))
 
 
-@pytest.mark.parametrize("key", ["4242", "sk_live_with a space", "pk_live_1234", "sk_live_1234\n"])
-def test_what_is_no_secret_key_stops_the_start_without_being_shown(key: str) -> None:
-    with pytest.raises(BadSetting, match="STRIPE_SECRET_KEY") as stopped:
-        Settings.from_environment({"STRIPE_SECRET_KEY": key})
-    assert key not in str(stopped.value)
+# Notifications
 
 
-# Whose notifications are believed
-
-
-def is_believed(secret: str, **environment: str) -> bool:
-    reader = notification_reader(configured("stripe", **environment), Settings.from_environment(environment))
+@pytest.mark.parametrize(
+    ("environment", "believed"),
+    [
+        ({}, [RAZORPAY_WEBHOOK_SECRET]),
+        ({"RAZORPAY_WEBHOOK_SECRETS": "new,old"}, ["new", "old"]),
+        (KEYS, []),
+        (KEYS | {"RAZORPAY_WEBHOOK_SECRETS": "new"}, ["new"]),
+    ],
+)
+def test_the_simulator_s_secret_is_believed_only_where_razorpay_is_simulated(
+    environment: dict[str, str], believed: list[str]
+) -> None:
+    settings = Settings.from_environment(environment)
+    reader = notification_reader(razorpay(settings), settings)
     assert reader is not None
-    now = SystemClock().now()
-    time = int(now.timestamp())
-    body = b'{"id":"evt_1","type":"ping","created":1,"data":{"object":{"object":"account"}}}'
-    signature = hmac.new(secret.encode(), f"{time}.".encode() + body, hashlib.sha256).hexdigest()
-    try:
-        read = reader.read({"stripe-signature": f"t={time},v1={signature}"}, body, now)
-    except BadSignature:
-        return False
-    return isinstance(read, IgnoredNotification)
+    body = b'{"event": "order.paid", "payload": {}}'
+    for secret in (RAZORPAY_WEBHOOK_SECRET, "new", "old", ""):
+        headers = {"X-Razorpay-Signature": hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
+        if secret in believed:
+            assert isinstance(reader.read(headers, body, NOW), IgnoredNotification)
+        else:
+            with pytest.raises(BadSignature):
+                reader.read(headers, body, NOW)
 
 
-async def test_the_simulator_is_believed_where_it_stands_for_stripe() -> None:
-    assert is_believed(STRIPE_WEBHOOK_SECRET)
-    assert not is_believed("whsec_guess")
+def test_a_gateway_on_the_simulator_s_own_wire_tells_nothing() -> None:
+    settings = Settings.from_environment({})
+    payu = next(gateway for gateway in registry(settings).gateways() if gateway.id == "payu")
+    assert notification_reader(payu, settings) is None
 
 
-async def test_stripe_in_earnest_is_believed_by_its_own_secrets_only() -> None:
-    secrets = {"STRIPE_WEBHOOK_SECRETS": "whsec_old, whsec_new"}
-    assert is_believed("whsec_old", **STRIPE_KEY, **secrets)
-    assert is_believed("whsec_new", **STRIPE_KEY, **secrets)
-    assert not is_believed(STRIPE_WEBHOOK_SECRET, **STRIPE_KEY, **secrets)
-    assert not is_believed(STRIPE_WEBHOOK_SECRET, **STRIPE_KEY)
+# Secrecy
 
 
-async def test_the_simulators_own_wire_tells_nothing() -> None:
-    assert notification_reader(configured("payu"), Settings()) is None
+@pytest.fixture(params=["development", "production"])
+def written(
+    request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> Iterator[pytest.CaptureFixture[str]]:
+    """What a process with its logs configured writes."""
+    handlers, level = logging.getLogger().handlers, logging.getLogger().level
+    configure_logging(Settings(app_env=request.param, log_level="DEBUG"))
+    yield capsys
+    structlog.reset_defaults()
+    logging.getLogger().handlers = handlers
+    logging.getLogger().setLevel(level)
+
+
+async def test_no_key_is_in_a_log_an_error_or_an_outcome(written: pytest.CaptureFixture[str]) -> None:
+    shown: list[object] = []
+    async with a_world() as world:
+        charge = a_charge(UPI)
+        for kind in ("401", "500", "silence"):
+            if kind == "silence":
+                world.silence("POST", "/payments/create/json")
+            else:
+                world.meddle("POST", "/payments/create/json", int(kind), {"error": {}})
+            shown.append(await world.pay(a_charge(UPI, timeout_ms=300)))
+        http = GatewayHttp("http://127.0.0.1:1", max_concurrent_calls=1)
+        shown.append(await RazorpayGateway(http, ACCOUNT, clock.elapsed_ms).charge(charge, lambda: True))
+        broken = CertainGateway(RazorpayGateway(http, ACCOUNT, lambda: 1 / 0), clock.elapsed_ms)
+        assert await broken.charge(charge, lambda: True) == InDoubt(reason="interrupted")
+        await http.close()
+    shown += [ACCOUNT, world.gateway, Settings.from_environment(KEYS)]
+    with pytest.raises(BadSetting) as refusal:
+        Settings.from_environment({"RAZORPAY_KEY_SECRET": KEY_SECRET})
+    shown.append(refusal.value)
+
+    output = "".join(written.readouterr())
+    assert "an adapter failed in the middle of a charge" in output
+    text = output + "".join(f"{thing!r} {thing}" for thing in shown)
+    for secret in (KEY_ID, KEY_SECRET, ACCOUNT.authorization, "okhdfcbank"):
+        assert secret not in text

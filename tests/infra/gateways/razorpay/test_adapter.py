@@ -43,7 +43,7 @@ from tests.infra.gateways.razorpay.world import (
 )
 from tests.infra.gateways.serving import listening_socket
 
-PATIENCE_MS = 400
+PATIENCE_MS = 600
 BUSY = Declined(decline=Decline(code="gateway_busy", blame="gateway", retryable=True))
 BROKEN = Declined(decline=Decline(code="gateway_error", blame="gateway", retryable=True))
 MISCONFIGURED = Declined(decline=Decline(code="configuration_error", blame="caller", retryable=False))
