@@ -246,6 +246,8 @@ def _next_look(command: RecordVerification, attempt: Attempt) -> datetime | None
     if not attempt.is_settled:
         return next_check_at(attempt.started.started_at, command.schedule, command.at)
     begun = attempt.started.final_check_at or command.at
+    if command.at < begun:
+        return begun
     waited = max(FINAL_RETRY, command.at - begun)
     return command.at + waited if waited < FINAL_GIVEN_UP_AFTER else None
 

@@ -312,6 +312,11 @@ def test_a_look_before_the_end_of_the_horizon_is_not_the_last() -> None:
     )
 
 
+@pytest.mark.parametrize("verdict", ["unreachable", "still_pending", "mismatched"])
+def test_a_look_that_tells_nothing_before_the_end_of_the_horizon_hastens_nothing(verdict: Verdict) -> None:
+    given(*DECLINED).when(seen(verdict, after_s=60)).then(performed(verdict, next_at=HORIZON))
+
+
 def test_a_gateway_that_does_not_answer_at_the_end_is_asked_less_and_less_often_for_a_day() -> None:
     history: list[PaymentEvent] = [*DECLINED]
     at_s, waits = float(HORIZON_S), list[float]()
