@@ -159,9 +159,9 @@ def close(command: CloseUnattempted, state: Open) -> list[PaymentEvent]:
 def settle(state: PaymentState, *, may_keep: bool = True) -> list[PaymentEvent]:
     """The end that the payment's attempts have earned, as far as it is not on the log yet."""
     match state:
-        case Open(attempts=attempts) if any(_is_success(one) for one in attempts):
-            first, *others = [one for one in attempts if _is_success(one)]
-            return [_paid_by(first), *(_late(one, kept=False) for one in others if one.late is None)]
+        case Open(attempts=attempts) if any(_may_pay(one) for one in attempts):
+            first, *others = [one for one in attempts if _may_pay(one)]
+            return [_paid_by(first), *(_late(one, kept=False) for one in others)]
         case Open(attempts=attempts) if attempts and all(one.is_settled for one in attempts):
             return [PaymentFailed(failure=failure(attempts))]
         case Settled(attempts=attempts):
@@ -297,6 +297,11 @@ def _with_end(
 
 def _is_success(attempt: Attempt) -> bool:
     return isinstance(attempt.outcome, Succeeded)
+
+
+def _may_pay(attempt: Attempt) -> bool:
+    """Not what is to be given back already, although the end that it came second to did not reach the log."""
+    return _is_success(attempt) and attempt.late is None
 
 
 def _paid_by(attempt: Attempt) -> PaymentSucceeded:

@@ -542,6 +542,10 @@ def test_and_where_it_is_there_already_or_not_earned_yet_nothing_is_added(
     given(*history).when(SettlePayment()).then_nothing()
 
 
+def test_a_success_that_is_to_be_given_back_never_pays() -> None:
+    given(*TWO_IN_DOUBT, late(2, "beta")).when(SettlePayment()).then_nothing()
+
+
 def test_a_check_whose_outcome_was_lost_proves_nothing_and_is_due_at_once() -> None:
     assert the_attempt(*IN_DOUBT, performed("declined", next_at=HORIZON)).next_check_at == AT
 
