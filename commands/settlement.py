@@ -84,9 +84,10 @@ def may_burn(attempt: Attempt, looked: LookUp, lookup_lag_ms: int, at: datetime)
 
 
 def needs_capture(attempt: Attempt, looked: LookUp, state: Open | Settled) -> bool:
-    """Whether money that is only authorised is to be taken: not for a success that would be given back."""
-    is_wanted = isinstance(state, Open) or _keeps(attempt, state)
-    return isinstance(looked, Found) and looked.needs_capture and is_wanted
+    """Whether money that is only authorised is to be taken: not another amount, nor what would be given back."""
+    if not isinstance(looked, Found) or _is_another(attempt.started, looked):
+        return False
+    return looked.needs_capture and (isinstance(state, Open) or _keeps(attempt, state))
 
 
 def verify(command: RecordVerification, state: Open | Settled) -> list[PaymentEvent]:

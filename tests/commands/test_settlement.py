@@ -634,3 +634,9 @@ def test_authorised_money_is_taken_only_where_it_would_be_kept(
     authorised = found(success(), needs_capture=True)
     assert needs_capture(the_attempt(*history), authorised, state) == is_wanted
     assert not needs_capture(the_attempt(*history), found(success()), state)
+
+
+@pytest.mark.parametrize("history", [IN_DOUBT, DECLINED_AND_KEEPS])
+def test_money_of_another_amount_is_never_taken(history: tuple[PaymentEvent, ...]) -> None:
+    authorised = found(success(), amount_minor=1, needs_capture=True)
+    assert not needs_capture(the_attempt(*history), authorised, the_state(*history))
