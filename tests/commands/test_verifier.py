@@ -483,6 +483,16 @@ async def test_a_second_success_is_given_back_and_a_person_hears_of_both() -> No
 
 
 @in_virtual_time
+async def test_giving_back_is_tried_until_it_is_certain_and_nothing_is_asked_beside_it() -> None:
+    system = await paid_by_the_second()
+    system.answers += [CallFate(), UNREACHABLE, NO_ANSWER]
+    await system.turns(seconds=300, every_s=5)
+    assert system.asked == ["look_up", "give_back", "give_back", "give_back"]
+    assert system.written.count("ChargeCompensated") == 1
+    assert [entry.given_back_by for entry in system.charges] == ["refund", None]
+
+
+@in_virtual_time
 async def test_a_compensation_that_was_not_recorded_is_recorded_by_the_next_owner() -> None:
     system = await paid_by_the_second()
     system.records += [UNTROUBLED, UNTROUBLED, UNTROUBLED, UNTROUBLED, LOST]
