@@ -41,6 +41,7 @@ class Product:
         *,
         apis: int = 1,
         workers: int = 1,
+        verifiers: int = 0,
         env: Mapping[str, str] | None = None,
     ) -> None:
         self.stack = stack
@@ -68,12 +69,19 @@ class Product:
         ]
         self._worker_names = count()
         self.workers = [self.another_worker() for _ in range(workers)]
+        self.verifiers = [self.another_verifier() for _ in range(verifiers)]
 
     def another_worker(self) -> Service:
         """Not started, and for its maker to stop."""
         name, bind = f"worker-{next(self._worker_names)}", f"{HOST}:{free_ports(1)[0]}"
         env = {"PROJECTION_WORKER_WEB": bind, "PROJECTION_CONSUMER_NAME": name}
         return self._service(name, ["streams", "projection_worker"], bind, "/ops/liveness", env)
+
+    def another_verifier(self) -> Service:
+        """Not started, and for its maker to stop."""
+        name, bind = f"verifier-{next(self._worker_names)}", f"{HOST}:{free_ports(1)[0]}"
+        env = {"PAYMENT_VERIFIER_WEB": bind, "VERIFIER_CONSUMER_NAME": name}
+        return self._service(name, ["streams", "payment_verifier"], bind, "/ops/liveness", env)
 
     @property
     def api(self) -> Service:
@@ -85,7 +93,7 @@ class Product:
 
     @property
     def services(self) -> list[Service]:
-        return [self.simulator, *self.workers, *self.apis]
+        return [self.simulator, *self.workers, *self.verifiers, *self.apis]
 
     async def start(self) -> None:
         await finish(["infra.postgres", "migrate"], env=self.env, log=self.folder / "migrate.log")

@@ -30,7 +30,8 @@ UNKNOWN_FOR_MS = 24 * 3_600_000
 
 log = structlog.get_logger(__name__)
 
-_SQL = queries.load(Path(__file__).with_suffix(".sql"))
+SQL = Path(__file__).with_suffix(".sql")
+_SQL = queries.load(SQL)
 _messages = msgspec.json.Decoder(tuple[Received, ...])
 
 

@@ -43,7 +43,7 @@ class Simulator:
             "razorpay": self.razorpay,
             "stripe": self.stripe,
         }
-        self._control = Control(self.profiles, self.ledger, forget=self._forget)
+        self._control = Control(self.profiles, self.ledger, forget=self.forget)
         signed: dict[Wire, Signed] = {
             "razorpay": RazorpayNotifications(self.razorpay.book),
             "stripe": stripe_notification,
@@ -56,6 +56,11 @@ class Simulator:
             await self._serve(scope, receive, send)
         except Refused as refusal:
             await answer(send, refusal.status, refusal.problem)
+
+    def forget(self) -> None:
+        self.ledger.clear()
+        self.razorpay.book.clear()
+        self.stripe.clear()
 
     async def close(self) -> None:
         await self._webhooks.close()
@@ -72,11 +77,6 @@ class Simulator:
         if wire is None:
             raise Refused(501, "unknown_wire", f"the wire {profile.wire} is not spoken here")
         await wire.serve(profile, rest, scope, receive, send)
-
-    def _forget(self) -> None:
-        self.ledger.clear()
-        self.razorpay.book.clear()
-        self.stripe.clear()
 
 
 class BreakableProtocol(HttpToolsProtocol):
