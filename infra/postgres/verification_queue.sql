@@ -27,16 +27,15 @@ judged AS (
             WHEN a.status = 'SUCCEEDED' AND told = 'look'
                 AND (a.late IS DISTINCT FROM 'give_back' OR a.compensated_by IS NOT NULL) THEN 'old'
             WHEN a.status IN ('DECLINED', 'NOT_SENT') AND told = 'declined' THEN 'old'
-            WHEN r.handed_over OR r.owned_until_ms + 2 * $3::bigint <= now_ms THEN 'news'
+            WHEN (
+                SELECT handed_over OR owned_until_ms + 2 * $3::bigint <= now_ms FROM reservations
+                WHERE payment_id = p.payment_id ORDER BY merchant_id DESC LIMIT 1
+            ) THEN 'news'
             ELSE 'waits'
         END AS verdict
     FROM moment, looked_at AS n
     LEFT JOIN payments AS p ON p.payment_id = n.payment_id AND p.sequence > 0
     LEFT JOIN attempts AS a ON a.payment_id = n.payment_id AND a.attempt_id = n.attempt_id
-    LEFT JOIN LATERAL (
-        SELECT handed_over, owned_until_ms FROM reservations
-        WHERE payment_id = p.payment_id ORDER BY merchant_id DESC LIMIT 1
-    ) AS r ON true
 )
 UPDATE notifications AS n
 SET is_news = verdict = 'news',

@@ -27,9 +27,17 @@ FROM generate_series(1, $3::int) AS number
 AN_HOUR_MS = 3_600_000
 
 
-async def due_payments(
-    database: Database, gateway: GatewayId, how_many: int, *, owned_for_ms: int = -AN_HOUR_MS
-) -> None:
+async def due_payments(database: Database, gateway: GatewayId, how_many: int) -> None:
+    """That nobody owns any more."""
+    await _payments(database, gateway, how_many, -AN_HOUR_MS)
+
+
+async def owned_payments(database: Database, gateway: GatewayId, how_many: int) -> None:
+    """That are due, too, and that somebody still owns."""
+    await _payments(database, gateway, how_many, AN_HOUR_MS)
+
+
+async def _payments(database: Database, gateway: GatewayId, how_many: int, owned_for_ms: int) -> None:
     prefix = f"pay_{next(_numbers)}_"
     await database.fetch(RESERVATIONS, prefix, owned_for_ms, how_many, timeout_s=60)
     await database.fetch(VERIFICATIONS, prefix, gateway, how_many, timeout_s=60)

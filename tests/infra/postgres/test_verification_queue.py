@@ -14,7 +14,7 @@ from infra.postgres.database import Database
 from infra.postgres.migrate import migrate
 from infra.postgres.verification_queue import LOOKED_AT_BEYOND, PostgresVerificationQueue
 from schemas.ids import GatewayId
-from tests.infra.postgres.backlog import due_payments, told_payments
+from tests.infra.postgres.backlog import due_payments, owned_payments, told_payments
 
 pytestmark = pytest.mark.integration
 
@@ -69,7 +69,7 @@ async def test_sorting_out_reads_no_table_from_end_to_end_behind_a_hundred_thous
 
 async def test_what_somebody_owns_is_looked_at_once_and_then_put_off(database: Database) -> None:
     """However many there are: a few claims get past them, and then they cost nothing until their owners end."""
-    await due_payments(database, ALPHA, 500, owned_for_ms=60_000)
+    await owned_payments(database, ALPHA, 500)
     await due_payments(database, ALPHA, 10)
     queue = PostgresVerificationQueue(database, SystemClock(), GUARD_MS)
     claims = [await queue.claim({ALPHA: FREE}, WINDOW_MS) for _ in range(8)]
