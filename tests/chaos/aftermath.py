@@ -21,7 +21,7 @@ NO_CHARGE = AttemptId("in no ledger")
 
 
 class Aftermath(Value, frozen=True, kw_only=True):
-    """`positions` are those of the messages that the verifier's table holds and has used."""
+    """`used` are the messages that the verifier's table has as used, by who sent them and the sender's own id."""
 
     evidence: Evidence
     purchases: Sequence[Purchase]

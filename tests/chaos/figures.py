@@ -1,6 +1,6 @@
 """A run in numbers."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import quantiles
 from typing import Any
@@ -31,7 +31,6 @@ Figures = dict[str, Any]
 
 def figures(aftermath: Aftermath, profiles: Iterable[Profile], disasters: Disasters) -> Figures:
     histories = [valid(history) for history in aftermath.evidence.records.values()]
-    handed_over, silent = _seconds_to_settle(histories)
     return {
         "payments": len(histories),
         "keys": len(aftermath.purchases),
@@ -47,8 +46,7 @@ def figures(aftermath: Aftermath, profiles: Iterable[Profile], disasters: Disast
         "disasters": _sorted(Counter({f"{part} {how}": n for (part, how), n in disasters.counted.items()})),
         "ended by themselves": _sorted(disasters.ended),
         "unknown outcomes": _sorted(Counter(why for history in histories for why in _unknown(history))),
-        "settled after hand-over, s": _spread(handed_over),
-        "settled after a silent owner's window, s": _spread(silent),
+        **_settling(histories),
         "reviews": _sorted(Counter(why for history in histories for why in _reviews(history))),
         "late successes": _sorted(Counter(what for history in histories for what in _late(history))),
     }
@@ -126,23 +124,32 @@ def _is_handed_over(history: Sequence[Record], epoch: int) -> bool:
     return any(isinstance(r.event, PaymentHandedOver) and r.envelope.epoch == epoch for r in history)
 
 
-def _seconds_to_settle(histories: Iterable[Sequence[Record]]) -> tuple[list[float], list[float]]:
+def _settling(histories: Iterable[Sequence[Record]]) -> dict[str, dict[str, float]]:
     """From the first hand-over, or from the end of the first window where there was none, to the payment's end."""
-    handed_over: list[float] = []
+    handed_over: defaultdict[str, list[float]] = defaultdict(list)
     silent: list[float] = []
     for history in histories:
-        end_ms = next(
-            (r.stamp_ms for r in history if isinstance(r.event, PaymentSucceeded | PaymentFailed)), None
-        )
+        end = next((r for r in history if isinstance(r.event, PaymentSucceeded | PaymentFailed)), None)
         first = [record for record in history if record.envelope.epoch == 1]
-        given_up = next((r for r in first if isinstance(r.event, PaymentHandedOver)), None)
-        if end_ms is None or not first:
+        if end is None or not first:
             continue
-        if given_up is not None and given_up.stamp_ms <= end_ms:
-            handed_over.append((end_ms - given_up.stamp_ms) / 1000)
-        elif end_ms > (until_ms := first[0].envelope.window.valid_until_ms):
-            silent.append((end_ms - until_ms) / 1000)
-    return handed_over, silent
+        given_up = next((r for r in first if isinstance(r.event, PaymentHandedOver)), None)
+        until_ms = first[0].envelope.window.valid_until_ms
+        if given_up is not None and given_up.position < end.position:
+            seconds = (end.stamp_ms - given_up.stamp_ms) / 1000
+            handed_over["any"].append(seconds)
+            handed_over[_found_by(history, end)].append(seconds)
+        elif given_up is None and end.stamp_ms > until_ms:
+            silent.append((end.stamp_ms - until_ms) / 1000)
+    spreads = {
+        f"hand-over to the end by {how}, s": _spread(times) for how, times in sorted(handed_over.items())
+    }
+    return spreads | {"a silent owner's window to the end, s": _spread(silent)}
+
+
+def _found_by(history: Sequence[Record], end: Record) -> str:
+    checks = (r.event for r in history if r.position < end.position)
+    return next((c.source for c in reversed([*checks]) if isinstance(c, VerificationPerformed)), "nobody")
 
 
 def _reviews(history: Sequence[Record]) -> Iterator[str]:

@@ -85,7 +85,9 @@ async def _suffer(chaos: Chaos, product: Product, say: Say) -> Result:
         with _supervised(disasters):
             say(f"{chaos.seconds:.0f} s of load and disasters")
             planned = forecast(chaos.seed, chaos.seconds, list(_children(product)))
-            await asyncio.gather(shoppers.shop(chaos.per_second, chaos.seconds), disasters.happen(planned))
+            async with asyncio.TaskGroup() as both:
+                both.create_task(shoppers.shop(chaos.per_second, chaos.seconds))
+                both.create_task(disasters.happen(planned))
             say("making everything whole")
             await heal_gateways(client, profiles)
             await everything_runs(_children(product).values())
