@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-import aiohttp
 from msgspec import Struct
 
 from infra.gateways.simulator.profile import Profile
@@ -16,7 +15,6 @@ from infra.postgres.payments import PaymentViews
 from schemas.codec import NOTIFICATIONS_TOPIC, PAYMENTS_TOPIC
 from schemas.errors import Unavailable
 from tests.chaos.mix import healed
-from tests.chaos.reviewer import Reviewer
 from tests.chaos.shoppers import Purchase, Shoppers
 from tests.product import Client, plain
 
@@ -76,9 +74,7 @@ async def everybody_is_answered(shoppers: Shoppers) -> None:
     await asyncio.gather(*(ask(one) for one in shoppers.purchases if not one.is_acknowledged))
 
 
-async def nothing_is_left(
-    database: Database, reader: LogReader, reviewer: Reviewer, say: Callable[[str], None]
-) -> Left:
+async def nothing_is_left(database: Database, reader: LogReader, say: Callable[[str], None]) -> Left:
     """Or the time is up: the checker tells what that means for each payment."""
     give_up_at, said_at = time.monotonic() + SETTLED_S, 0.0
     left = None
@@ -87,9 +83,7 @@ async def nothing_is_left(
             left = await _left(database, reader)
             if left.is_nothing:
                 return left
-            if left.in_review:
-                await reviewer.review()
-        except (Unavailable, aiohttp.ClientError, TimeoutError) as error:
+        except Unavailable as error:
             say(f"  {type(error).__name__}: {error}")
         if left is not None and time.monotonic() > said_at + 10:
             said_at = time.monotonic()

@@ -3,8 +3,10 @@
 For money that is only held, or a customer who may still pay, they first do at the gateway what they are going to say.
 """
 
+import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -17,6 +19,7 @@ from tests.product import Client, Product
 
 PAGE = 200
 WAIT_S = 5
+LOOKS_EVERY_S = 2.0
 
 
 class Reviewer:
@@ -38,8 +41,15 @@ class Reviewer:
     async def close(self) -> None:
         await self._http.close()
 
-    async def review(self) -> None:
-        """Everything on the first page of reviews. What is refused or unanswered is looked at the next time."""
+    async def work(self) -> None:
+        """Until it is cancelled. What is refused or unanswered is looked at the next time."""
+        while True:
+            await asyncio.sleep(LOOKS_EVERY_S)
+            with suppress(aiohttp.ClientError, TimeoutError, ConnectionError):
+                await self._review()
+
+    async def _review(self) -> None:
+        """Everything on the first page of reviews."""
         async with self._http.get(f"{self._product.api.url}/reviews", params={"limit": PAGE}) as answer:
             if answer.status != 200:
                 return

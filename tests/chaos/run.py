@@ -1,9 +1,10 @@
 """A whole product under load and disasters, then made whole again, then everything that it left behind is checked."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from infra.gateways.registry import registry
 from infra.kafka.reader import LogReader
@@ -82,7 +83,7 @@ async def _suffer(chaos: Chaos, product: Product, say: Say) -> Result:
     shoppers = Shoppers(client, chaos.seed, len(product.apis))
     disasters = Disasters(_children(product))
     async with _reviewing(product, client) as reviewer, _reading(product) as (database, reader):
-        with _supervised(disasters):
+        async with _meanwhile(disasters.supervise(), reviewer.work()):
             say(f"{chaos.seconds:.0f} s of load and disasters")
             planned = forecast(chaos.seed, chaos.seconds, list(_children(product)))
             async with asyncio.TaskGroup() as both:
@@ -93,7 +94,7 @@ async def _suffer(chaos: Chaos, product: Product, say: Say) -> Result:
             await everything_runs(_children(product).values())
             await everybody_is_answered(shoppers)
             say("waiting until nothing is left to be settled")
-            say(f"  {await nothing_is_left(database, reader, reviewer, say)}")
+            say(f"  {await nothing_is_left(database, reader, say)}")
         say("checking")
         run = f"seed {chaos.seed}"
         aftermath = await gathered(run, product, client, database, shoppers.purchases)
@@ -122,13 +123,14 @@ def _webhook_urls(product: Product) -> dict[str, str]:
     }
 
 
-@contextmanager
-def _supervised(disasters: Disasters) -> Iterator[None]:
-    watch = asyncio.create_task(disasters.supervise())
-    try:
+@asynccontextmanager
+async def _meanwhile(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """These go on until the block ends, or end it with what they raise."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(work) for work in works]
         yield
-    finally:
-        watch.cancel()
+        for task in tasks:
+            task.cancel()
 
 
 @asynccontextmanager
