@@ -124,14 +124,6 @@ def wait_s(request: Request) -> int | None:
     return None
 
 
-def whole_number(request: Request, name: str, default: int, largest: int) -> int:
-    """A parameter of the query from 1 to `largest`."""
-    text = request.query_params.get(name, str(default))
-    if not (text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= largest):
-        raise Rejected(Fault.MALFORMED_QUERY, f"{name} is a whole number from 1 to {largest}.")
-    return int(text)
-
-
 def is_known(request: Request, etag: str) -> bool:
     """Whether If-None-Match names the entity tag (RFC 9110 §13.1.2: weak comparison)."""
     known = ",".join(values(request.scope, b"if-none-match")).split(",")

@@ -11,27 +11,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from api import headers
+from api import headers, paging
 from api.admin import Admin
 from api.answers import etag, json_response, payment_answer
 from api.body import BodyLimits, invalid, json_body
-from api.errors import Fault, Rejected
 from api.payments import no_such_payment, payment_id_of
 from api.ports import Messages, Reader, Reviews
 from commands.ports import Clock
 from schemas.base import Value
 from schemas.errors import Refusal, Refused, Unavailable
 from schemas.http import PaymentAnswer
-from schemas.ids import AttemptId, PaymentId, is_payment_id
+from schemas.ids import AttemptId, PaymentId
 from schemas.notification import ReviewDecided
 from schemas.review import SettleBody, faults_in
 from schemas.views import AttemptView, PaymentHistory
 
 log = structlog.get_logger(__name__)
 
-PAGE = 50
-LARGEST_PAGE = 200
 POLL_S = 0.1
+_CERTAIN = ("SUCCEEDED", "DECLINED", "NOT_SENT")
 _DECODER = msgspec.json.Decoder(SettleBody)
 
 
@@ -73,8 +71,8 @@ class ReviewRoutes:
         ]
 
     async def page(self, request: Request) -> Response:
-        limit = headers.whole_number(request, "limit", PAGE, LARGEST_PAGE)
-        found = await self._reviews.reviews(_after(request), limit + 1)
+        limit = paging.limit(request)
+        found = await self._reviews.reviews(paging.after(request), limit + 1)
         shown = found[:limit]
         return json_response(
             ReviewsAnswer(
@@ -121,14 +119,14 @@ class ReviewRoutes:
     async def _settled(
         self, payment_id: PaymentId, attempt_id: AttemptId, wait_s: float
     ) -> PaymentHistory | None:
-        """The payment once the attempt is out of review; None if that cannot be seen within the wait."""
+        """The payment as it is then; None if that cannot be seen within the wait."""
         for _ in range(round(wait_s / POLL_S)):
             await asyncio.sleep(POLL_S)
             try:
                 history = await self._read(payment_id, wait_s=0)
             except Unavailable:  # it is decided all the same
                 return None
-            if not _is_in_review(history, attempt_id):
+            if _is_settled(history, attempt_id):
                 return history
         return None
 
@@ -150,10 +148,7 @@ def _is_in_review(history: PaymentHistory, attempt_id: AttemptId) -> bool:
     return any(one.attempt_id == attempt_id and one.in_review for one in history.attempts)
 
 
-def _after(request: Request) -> PaymentId | None:
-    text = request.query_params.get("after")
-    if text is None:
-        return None
-    if not is_payment_id(text):
-        raise Rejected(Fault.MALFORMED_QUERY, "after is the id of a payment.")
-    return PaymentId(text)
+def _is_settled(history: PaymentHistory, attempt_id: AttemptId) -> bool:
+    """With the payment's end, unless another attempt is open: it is a record of its own, and may be seen later."""
+    is_open = any(one.status not in _CERTAIN for one in history.attempts)
+    return not _is_in_review(history, attempt_id) and (is_open or history.payment.status != "NEEDS_REVIEW")

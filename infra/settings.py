@@ -13,6 +13,8 @@ Seconds = Annotated[float, Meta(gt=0, le=30 * 86_400)]
 Address = Annotated[
     str, Meta(pattern=r"^[^\s:]+:([1-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$")
 ]
+Secret = Annotated[str, Meta(min_length=8)]
+"""An empty one, as a list that ends with a comma has, would let anybody sign."""
 DEFAULT_ADMIN_KEY = "dev-internal-key"
 
 
@@ -46,14 +48,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     razorpay_contact: Annotated[str, Meta(pattern=r"^\+[0-9]{8,15}$")] = "+919999999999"
     razorpay_upi_collect: bool = False
     """UPI Collect ended on 28 February 2026 but for exempt merchants (such as MCC 6012 and 6211); intent is used."""
-    razorpay_webhook_secrets: tuple[str, ...] = ()
+    razorpay_webhook_secrets: tuple[Secret, ...] = ()
     """A list, comma-separated: while a secret is rotated both are valid."""
     stripe_base_url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$")] = "https://api.stripe.com"
     stripe_secret_key: Annotated[str, Meta(pattern=r"^[rs]k_[A-Za-z0-9_]+$(?!\n)")] | None = None
     """Without it `stripe` is the simulator's, through the same adapter."""
     stripe_return_url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$")] = "https://payments.example/return"
     """Where Stripe sends a customer who has come back from a bank's or a wallet's page."""
-    stripe_webhook_secrets: tuple[str, ...] = ()
+    stripe_webhook_secrets: tuple[Secret, ...] = ()
 
     verification_schedule_upi: tuple[Seconds, ...] = SCHEDULES["UPI"].after_s
     """Seconds after its start at which an attempt in doubt is asked for, comma-separated and ascending."""

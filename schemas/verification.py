@@ -87,6 +87,25 @@ class StoredMessage(Value, frozen=True, kw_only=True):
     stamp_ms: int
 
 
+class Due(Value, frozen=True, kw_only=True):
+    payments: int
+    oldest_ms: int
+    """So long ago the first of them became due."""
+
+
+class Backlog(Value, frozen=True, kw_only=True):
+    """What verification has before it, at one moment."""
+
+    due: dict[GatewayId, Due]
+    """By gateway; what somebody owns counts when it can be claimed again."""
+    unused_messages: int
+    unsettled: int
+    """Payments that nobody knows the end of, with those in review."""
+    oldest_unsettled: PaymentId | None
+    """Its id tells when it was minted."""
+    in_review: int
+
+
 class Takeover(Value, frozen=True, kw_only=True):
     """A payment that is due, claimed by one verifier, with what it has been told of it and has not used yet."""
 

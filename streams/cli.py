@@ -41,8 +41,10 @@ def rebuild(settings: Settings, longest_window_ms: int) -> int:
         _complain(f"not rebuilt: {describe(error)}")
         return NOT_DONE
     _tell(f"{done.keys:,} keys are in service")
-    if twice := done.payments - done.keys:
-        _complain(f"{twice} payments share a key with another: it was admitted twice before this rebuild")
+    if done.admitted_twice:
+        _complain(f"{done.admitted_twice} payments share a key with another, from before this rebuild")
+    if done.left_out:
+        _complain(f"{done.left_out} records could not be read: the key of a request among them is free again")
     return DONE
 
 

@@ -21,6 +21,7 @@ from infra.kafka.partition import partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.postgres.admission import Admission
+from infra.postgres.backlog import backlog
 from infra.postgres.database import Database
 from infra.postgres.payments import PaymentViews
 from infra.postgres.verification_queue import PostgresVerificationQueue
@@ -30,6 +31,7 @@ from schemas.errors import Unavailable
 from streams.agent import first_to_end, patiently
 from streams.app import STOP_WITHIN_S, make_app
 from streams.messages import intake
+from streams.verification_metrics import VerificationMetrics
 from streams.web import serve
 
 log = structlog.get_logger(__name__)
@@ -87,18 +89,22 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         stack.push_async_callback(claims.close)
         gateways = gateway_registry(settings)
         stack.push_async_callback(gateways.close)
+        queue = PostgresVerificationQueue(claims, clock, settings.clock_guard_ms)
         verifier = PaymentVerifier(
             clock=clock,
             log=KafkaLog(publisher),
             histories=LogHistories(views, reader, partition_for),
             gateways=gateways,
             facts=gateways,
-            queue=PostgresVerificationQueue(claims, clock, settings.clock_guard_ms),
+            queue=queue,
             alarms=KafkaAlarms(publisher, clock),
         )
         rounds = Rounds(verifier)
         _, consumption = await intake(app, settings, reader, publisher, database, clock.elapsed_ms)
+        now_ms = lambda: clock.now().timestamp() * 1000  # noqa: E731
+        metrics = VerificationMetrics(lambda: backlog(database), verifier.counted, queue.sorted_out, now_ms)
         registry = CollectorRegistry()
+        registry.register(metrics)
         web = await serve(
             host_and_port(settings.payment_verifier_web),
             lambda: rounds.trouble or consumption.complaint,
@@ -110,7 +116,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         await stack.enter_async_context(faust_app_running(app, stop_timeout=STOP_WITHIN_S))
         stack.push_async_callback(verifier.drain, LEAVES_WITHIN_S)
         log.info("payment verifier runs", worker=worker)
-        await first_to_end(stop.wait(), app.wait_until_stopped(), consumption.watch(), rounds.make())
+        await first_to_end(
+            stop.wait(), app.wait_until_stopped(), consumption.watch(), rounds.make(), metrics.watch()
+        )
         if app.crash_reason is not None:
             raise app.crash_reason
         log.info("payment verifier leaves", worker=worker, payments=verifier.in_flight)

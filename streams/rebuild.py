@@ -8,12 +8,15 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from commands.handler import WINDOW_MARGIN_MS
+from commands.verifier import LEASE_MS
 from infra.clock import SystemClock
+from infra.gateways.registry import retry_policies
 from infra.kafka.partition import partition_for
 from infra.kafka.reader import LogReader
-from infra.postgres.rebuild import Installed, ReservationRebuild, reservation_rebuild
+from infra.postgres.rebuild import ReservationRebuild, reservation_rebuild
 from infra.settings import Settings
 from projections.owners import owners_in
+from schemas.base import Value
 from schemas.codec import PAYMENTS_TOPIC
 
 STRETCH = 5_000
@@ -32,9 +35,19 @@ class WindowTooShort(Exception):
     """Less than the owners of these very settings have."""
 
 
-async def rebuild_reservations(settings: Settings, longest_window_ms: int, tell: Tell) -> Installed:
+class Rebuilt(Value, frozen=True, kw_only=True):
+    keys: int
+    admitted_twice: int
+    """Payments whose key has another payment: from before, when the table had been emptied."""
+    left_out: int
+    """Records that nobody can read, and payments that Postgres cannot hold."""
+
+
+async def rebuild_reservations(settings: Settings, longest_window_ms: int, tell: Tell) -> Rebuilt:
     """Raises WindowTooShort, AnotherRebuild and LogTooShort; LogUnavailable and what asyncpg raises."""
-    ours_ms = settings.retry_latency_budget_ms + settings.gateway_timeout_ms + WINDOW_MARGIN_MS
+    budgets_ms = [settings.retry_latency_budget_ms]
+    budgets_ms += [policy.latency_budget_ms for policy in retry_policies(settings).values()]
+    ours_ms = max(max(budgets_ms) + settings.gateway_timeout_ms + WINDOW_MARGIN_MS, LEASE_MS)
     if longest_window_ms < ours_ms:
         raise WindowTooShort(f"these settings give an owner {ours_ms / 1000:g} s")
     reader = LogReader(settings.kafka_bootstrap_servers)
@@ -47,7 +60,7 @@ async def rebuild_reservations(settings: Settings, longest_window_ms: int, tell:
 
 async def _rebuild(
     rebuild: ReservationRebuild, reader: LogReader, forgotten_for_ms: int, tell: Tell
-) -> Installed:
+) -> Rebuilt:
     clock = SystemClock()
     await _ends(reader, rebuild)  # nothing is taken away that could not be put back
     await rebuild.take_out_of_service()
@@ -59,7 +72,12 @@ async def _rebuild(
         tell(f"waiting {left_ms / 1000:.0f} s, until no forgotten owner can write")
         await asyncio.sleep(left_ms / 1000)
     await replay.reach(await _ends(reader, rebuild))
-    return await rebuild.install()
+    installed = await rebuild.install()
+    return Rebuilt(
+        keys=installed.keys,
+        admitted_twice=installed.payments - installed.keys,
+        left_out=replay.left_out,
+    )
 
 
 async def _ends(reader: LogReader, rebuild: ReservationRebuild) -> dict[int, int]:
@@ -85,7 +103,7 @@ class Replay:
         self._next: dict[int, int] = {}
         self._told_ms = clock.elapsed_ms()
         self._taking_ms = 0.0
-        self._left_out = 0
+        self.left_out = 0
 
     async def reach(self, ends: Mapping[int, int]) -> None:
         for partition, end in sorted(ends.items()):
@@ -99,7 +117,7 @@ class Replay:
         began_ms = self._clock.elapsed_ms()
         records = await self._reader.read(PAYMENTS_TOPIC, partition, start, stop, READ_TIMEOUT_S)
         stretch = owners_in(records, partition_for)
-        self._left_out += stretch.unreadable + await self._rebuild.merge(stretch.owners)
+        self.left_out += stretch.unreadable + await self._rebuild.merge(stretch.owners)
         self._next[partition] = stop
         self._taking_ms += self._clock.elapsed_ms() - began_ms
 
@@ -107,5 +125,4 @@ class Replay:
         self._told_ms = self._clock.elapsed_ms()
         read = sum(self._next.values())
         rate = read / max(self._taking_ms, 1) * 1000
-        left_out = f", {self._left_out} that nobody can read" if self._left_out else ""
-        self._tell(f"{read:,} of {sum(ends.values()):,} records, {rate:,.0f}/s{left_out}")
+        self._tell(f"{read:,} of {sum(ends.values()):,} records, {rate:,.0f}/s")

@@ -89,7 +89,7 @@ class Product:
         ]
         self._worker_names = count()
         self.workers = [self.another_worker() for _ in range(workers)]
-        self.verifiers = [self._verifier(n) for n in range(verifiers)]
+        self.verifiers = [self.another_verifier() for _ in range(verifiers)]
 
     def another_worker(self) -> Service:
         """Not started, and for its maker to stop."""
@@ -97,8 +97,9 @@ class Product:
         env = {"PROJECTION_WORKER_WEB": bind, "PROJECTION_CONSUMER_NAME": name}
         return self._service(name, ["streams", "projection_worker"], bind, "/ops/liveness", env)
 
-    def _verifier(self, number: int) -> Service:
-        name, bind = f"verifier-{number}", f"{HOST}:{free_ports(1)[0]}"
+    def another_verifier(self) -> Service:
+        """Not started, and for its maker to stop."""
+        name, bind = f"verifier-{next(self._worker_names)}", f"{HOST}:{free_ports(1)[0]}"
         env = {"PAYMENT_VERIFIER_WEB": bind, "VERIFIER_CONSUMER_NAME": name}
         return self._service(name, ["streams", "payment_verifier"], bind, "/ops/liveness", env)
 

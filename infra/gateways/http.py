@@ -117,7 +117,7 @@ class _LookingConnector(aiohttp.TCPConnector):
         connection = await super().connect(*arguments, **options)
         try:
             _last_look.get().take()
-        except WindowClosed:
+        except BaseException:
             connection.release()
             raise
         return connection

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -38,9 +39,8 @@ _LOCAL: tuple[tuple[str, str, Adapter, int, int], ...] = (
 
 _METHODS: tuple[PaymentMethod, ...] = ("UPI", "CARD", "NETBANKING", "WALLET")
 _STRIPE_METHODS: tuple[PaymentMethod, ...] = ("UPI", "CARD", "WALLET")
-_LOOKUP_LAG_MS = 2_000
-_STRIPE_LOOKUP_LAG_MS = 90_000
-"""Stripe's search is less than a minute behind, it says, on an ordinary day."""
+_STRIPE_SEARCH: Mapping[str, Any] = {"lookup_lag_ms": 90_000, "checks_per_second": 10.0}
+"""It is less than a minute behind, says Stripe, on an ordinary day; and it takes 20 calls a second, whoever asks."""
 
 
 class GatewayRegistry:
@@ -86,10 +86,10 @@ def registry(settings: Settings) -> GatewayRegistry:
         max_attempts=settings.retry_max_attempts, latency_budget_ms=settings.retry_latency_budget_ms
     )
     configurations = _from_file(settings) if settings.gateways_file else _simulated(settings)
-    return GatewayRegistry(configurations, policy, _policies(settings), settings)
+    return GatewayRegistry(configurations, policy, retry_policies(settings), settings)
 
 
-def _policies(settings: Settings) -> dict[str, RetryPolicy]:
+def retry_policies(settings: Settings) -> dict[str, RetryPolicy]:
     if settings.retry_policies_file is None:
         return {}
     try:
@@ -137,9 +137,9 @@ def _base_url(gateway: str, settings: Settings) -> str:
     return f"{settings.simulator_url.rstrip('/')}/{gateway}"
 
 
-def _lookup_lag_ms(adapter: object, settings: Settings) -> int:
+def _limits(adapter: object, settings: Settings) -> Mapping[str, Any]:
     is_in_earnest = adapter == "stripe" and settings.stripe_secret_key is not None
-    return _STRIPE_LOOKUP_LAG_MS if is_in_earnest else _LOOKUP_LAG_MS
+    return _STRIPE_SEARCH if is_in_earnest else {}
 
 
 def notification_reader(configuration: GatewayConfiguration, settings: Settings) -> NotificationReader | None:
@@ -161,11 +161,7 @@ def _from_file(settings: Settings) -> tuple[GatewayConfiguration, ...]:
     try:
         given = msgspec.json.decode(Path(settings.gateways_file).read_bytes(), type=list[dict[str, object]])
         filled = [
-            {
-                "timeout_ms": settings.gateway_timeout_ms,
-                "lookup_lag_ms": _lookup_lag_ms(one.get("adapter"), settings),
-            }
-            | one
+            {"timeout_ms": settings.gateway_timeout_ms, **_limits(one.get("adapter"), settings), **one}
             for one in given
         ]
         configurations = msgspec.convert(filled, tuple[GatewayConfiguration, ...])
@@ -188,7 +184,7 @@ def _simulated(settings: Settings) -> tuple[GatewayConfiguration, ...]:
             priority=priority,
             fee_bps=fee_bps,
             timeout_ms=settings.gateway_timeout_ms,
-            lookup_lag_ms=_lookup_lag_ms(adapter, settings),
+            **_limits(adapter, settings),
         )
         for id_, name, adapter, priority, fee_bps in _LOCAL
     )

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
+from infra.gateways.classification import classification
 from infra.gateways.http import Answer, GatewayHttp
 from schemas.base import Value
 from schemas.charge import (
@@ -26,7 +27,6 @@ from schemas.charge import (
 from schemas.ids import AttemptId
 from schemas.outcome import (
     AwaitingCustomer,
-    Blame,
     Decline,
     Declined,
     InDoubt,
@@ -40,16 +40,8 @@ T = TypeVar("T")
 
 LOOK_UP_TIMEOUT_MS = 2_000
 
-BLAME_BY_SOURCE: dict[str, Blame] = {
-    "customer": "customer",
-    "customer_psp": "customer",
-    "business": "caller",
-    "internal": "gateway",
-    "gateway": "gateway",
-    "network": "gateway",
-    "issuer_bank": "issuer",
-}
-BLAME_BY_REASON: dict[str, Blame] = {"payment_risk_check_failed": "risk", "compliance_violation": "risk"}
+_classify = classification("razorpay")
+"""Whose words this wire borrows for its declines; what it calls declined is."""
 
 
 # What a gateway says goes on the log for ever: it is short, printable, and has no room for a card number.
@@ -203,14 +195,8 @@ def _found(charge: _Charge) -> Outcome:
 
 
 def _decline(decline: _Decline) -> Decline:
-    blame = BLAME_BY_REASON.get(decline.reason) or BLAME_BY_SOURCE.get(decline.source, "gateway")
-    return Decline(
-        code=decline.reason,
-        blame=blame,
-        retryable=blame in ("gateway", "issuer"),
-        gateway_code=decline.code,
-        gateway_reason=decline.reason,
-    )
+    meaning = _classify(reason=decline.reason, source=decline.source)
+    return meaning.decline(gateway_code=decline.code, gateway_reason=decline.reason)
 
 
 def _is_burned(answer: Answer) -> bool:

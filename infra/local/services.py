@@ -60,7 +60,12 @@ def services(folder: Path, stack_env: Mapping[str, str]) -> dict[str, Service]:
         program.name: "http://{}:{}".format(*host_and_port(binds[program.variable], program.variable))
         for program in programs()
     }
-    env = {**stack_env, **binds, "SIMULATOR_URL": urls["simulator"], "SIMULATOR_NOTIFIES": urls["api"]}
+    env = {
+        **stack_env,
+        **binds,
+        "SIMULATOR_URL": urls["simulator"],
+        "SIMULATOR_WEBHOOKS_URL": f"{urls['api']}/gateway-notifications",
+    }
     return {
         program.name: Service(
             program.name,

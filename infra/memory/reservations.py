@@ -103,11 +103,19 @@ class MemoryReservations:
         self._told[told.row.payment_id] = told
         if told.key is None:
             return
-        known = self._rows.setdefault(told.key, told.row)
+        key = self.key_of(told.key, told.row.payment_id)
+        known = self._rows.setdefault(key, told.row)
         is_newer = told.row.epoch > known.epoch
         is_given_up = told.row.epoch == known.epoch and told.row.handed_over and not known.handed_over
         if known.payment_id == told.row.payment_id and (is_newer or is_given_up):
-            self._rows[told.key] = replace(told.row, fingerprint=known.fingerprint)
+            self._rows[key] = replace(told.row, fingerprint=known.fingerprint)
+
+    def key_of(self, key: Key, payment_id: PaymentId) -> Key:
+        """The key of the payment's one row, where the log knows only the payment."""
+        if key[0]:
+            return key
+        real = (known for known, row in self._rows.items() if known[0] and row.payment_id == payment_id)
+        return next(real, key)
 
     def forget(self) -> None:
         """Another server, with no rows, stands in the place of the one we knew; calls on their way are lost.

@@ -61,7 +61,7 @@ class MemoryVerificationQueue:
         self._retire()
         free, claimed = dict(slots), dict[PaymentId, Takeover]()
         for _, payment_id, gateway in sorted([*self._due(), *self._told()], key=itemgetter(0)):
-            key = self._known[payment_id].key
+            key = self._store.key_of(self._known[payment_id].key, payment_id)
             if free.get(gateway, 0) > 0 and self._store.is_free(key, payment_id):
                 free[gateway] -= 1
                 claimed[payment_id] = Takeover(

@@ -79,14 +79,22 @@ ON CONFLICT DO NOTHING
 
 -- name: heal_reservations
 -- The log knows of an owner that the index has forgotten, or of a newer one, or that it has handed over. A row of a
--- higher epoch is ahead of us and is left alone, and so is another payment's.
+-- higher epoch is ahead of us and is left alone, and so is another payment's. Of a payment whose request is not on the
+-- log the log does not know the key (merchant ''): its row may be there all the same, under its real one.
 INSERT INTO reservations AS known (
     merchant_id, key_hash, fingerprint, payment_id, epoch, owned_until_ms, handed_over, created_at
 )
-SELECT DISTINCT ON (merchant_id, key_hash) *
+SELECT DISTINCT ON (merchant_id, key_hash)
+    coalesce(own.merchant_id, told.merchant_id) AS merchant_id, coalesce(own.key_hash, told.key_hash) AS key_hash,
+    fingerprint, payment_id, epoch, owned_until_ms, handed_over, created_at
 FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::bigint[], $7::bool[], $8::timestamptz[]
 ) AS told (merchant_id, key_hash, fingerprint, payment_id, epoch, owned_until_ms, handed_over, created_at)
+LEFT JOIN LATERAL (
+    SELECT r.merchant_id, r.key_hash FROM reservations AS r
+    WHERE told.merchant_id = '' AND r.payment_id = told.payment_id
+    ORDER BY r.merchant_id DESC LIMIT 1
+) AS own ON true
 ORDER BY merchant_id, key_hash, epoch DESC, payment_id
 ON CONFLICT (merchant_id, key_hash) DO UPDATE SET
     epoch = excluded.epoch, owned_until_ms = excluded.owned_until_ms, handed_over = excluded.handed_over
@@ -95,11 +103,17 @@ WHERE known.payment_id = excluded.payment_id
          OR excluded.epoch = known.epoch AND excluded.handed_over AND NOT known.handed_over)
 
 -- name: plan_verifications
--- What is due, and when: also of a payment that the queue has put off meanwhile.
+-- What is due, and when: also of a payment that the queue has put off meanwhile. Its ownership row is found as above.
 INSERT INTO verifications (payment_id, merchant_id, key_hash, gateway, due_at_ms)
-SELECT payment_id, merchant_id, key_hash, gateway, (extract(epoch FROM due_at) * 1000)::bigint
+SELECT payment_id, coalesce(own.merchant_id, new.merchant_id), coalesce(own.key_hash, new.key_hash), gateway,
+    (extract(epoch FROM due_at) * 1000)::bigint
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
     AS new (payment_id, merchant_id, key_hash, gateway, due_at)
+LEFT JOIN LATERAL (
+    SELECT r.merchant_id, r.key_hash FROM reservations AS r
+    WHERE new.merchant_id = '' AND r.payment_id = new.payment_id
+    ORDER BY r.merchant_id DESC LIMIT 1
+) AS own ON true
 ON CONFLICT (payment_id) DO UPDATE SET
     merchant_id = excluded.merchant_id, key_hash = excluded.key_hash, gateway = excluded.gateway,
     due_at_ms = excluded.due_at_ms

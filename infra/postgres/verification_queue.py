@@ -22,15 +22,15 @@ from schemas.verification import Received, Takeover
 
 LOOKED_AT_BEYOND = 64
 """So many more due payments of a gateway than it has slots are looked at, because somebody may own the first ones."""
-SORTED_OUT_AT_ONCE = 2_000
-SORTINGS_A_CLAIM = 4
-"""Most messages tell of an ordinary success that the log knows: of them a claim gets through eight thousand."""
+SORTED_OUT_AT_ONCE = 1_000
+"""Messages that a claim looks at first; most tell of an ordinary success that the log knows, and are used up."""
 UNKNOWN_FOR_MS = 24 * 3_600_000
 """A message about a payment that the read model does not know waits for it so long."""
 
 log = structlog.get_logger(__name__)
 
-_SQL = queries.load(Path(__file__).with_suffix(".sql"))
+SQL = Path(__file__).with_suffix(".sql")
+_SQL = queries.load(SQL)
 _messages = msgspec.json.Decoder(tuple[Received, ...])
 
 
@@ -68,16 +68,15 @@ class PostgresVerificationQueue:
         )
 
     async def _sort_out(self) -> None:
-        for _ in range(SORTINGS_A_CLAIM):
-            rows = await self._by_index(_SQL.sort_out, SORTED_OUT_AT_ONCE, UNKNOWN_FOR_MS, self._guard_ms)
-            verdicts = Counter(row["verdict"] for row in rows)
-            self.sorted_out += Counter({verdict: verdicts[verdict] for verdict in ("old", "unknown")})
-            if verdicts["unknown"]:
-                log.warning(
-                    "messages about payments that nobody knows were given up", how_many=verdicts["unknown"]
-                )
-            if len(rows) < SORTED_OUT_AT_ONCE:
-                return
+        rows = await self._by_index(_SQL.sort_out, SORTED_OUT_AT_ONCE, UNKNOWN_FOR_MS, self._guard_ms)
+        verdicts = Counter(row["verdict"] for row in rows)
+        self.sorted_out.update(
+            {verdict: verdicts[verdict] for verdict in ("old", "unknown") if verdicts[verdict]}
+        )
+        if verdicts["unknown"]:
+            log.warning(
+                "messages about payments that nobody knows were given up", how_many=verdicts["unknown"]
+            )
 
     async def _by_index(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         async with self._database.transaction() as connection:

@@ -27,20 +27,22 @@ judged AS (
             WHEN a.status = 'SUCCEEDED' AND told = 'look'
                 AND (a.late IS DISTINCT FROM 'give_back' OR a.compensated_by IS NOT NULL) THEN 'old'
             WHEN a.status IN ('DECLINED', 'NOT_SENT') AND told = 'declined' THEN 'old'
-            WHEN r.handed_over OR r.owned_until_ms + 2 * $3::bigint <= now_ms THEN 'news'
+            WHEN (
+                SELECT handed_over OR owned_until_ms + 2 * $3::bigint <= now_ms FROM reservations
+                WHERE payment_id = p.payment_id ORDER BY merchant_id DESC LIMIT 1
+            ) THEN 'news'
             ELSE 'waits'
         END AS verdict
     FROM moment, looked_at AS n
     LEFT JOIN payments AS p ON p.payment_id = n.payment_id AND p.sequence > 0
     LEFT JOIN attempts AS a ON a.payment_id = n.payment_id AND a.attempt_id = n.attempt_id
-    LEFT JOIN reservations AS r ON r.payment_id = p.payment_id
-        AND r.merchant_id = coalesce(p.merchant_id, '')
-        AND r.key_hash = CASE WHEN p."order" IS NULL THEN p.payment_id ELSE p.key_hash END
 )
 UPDATE notifications AS n
 SET is_news = verdict = 'news',
     used_at = CASE WHEN verdict IN ('old', 'unknown') THEN now() END,
-    due_at_ms = CASE verdict WHEN 'waits' THEN now_ms + greatest(1000, age_ms / 8) ELSE due_at_ms END
+    due_at_ms = CASE verdict
+        WHEN 'waits' THEN now_ms + least(greatest(200, age_ms / 8), greatest(400, age_ms / 100))
+        ELSE due_at_ms END
 FROM judged
 WHERE n.topic = judged.topic AND n.partition = judged.partition AND n."offset" = judged."offset"
 RETURNING verdict
@@ -78,9 +80,11 @@ wanted AS (
     FROM (
         SELECT payment_id, merchant_id, key_hash, gateway, due_at_ms FROM due
         UNION ALL
-        SELECT told.payment_id, coalesce(p.merchant_id, ''),
-            CASE WHEN p."order" IS NULL THEN p.payment_id ELSE p.key_hash END, told.gateway, told.due_at_ms
-        FROM told JOIN payments AS p ON p.payment_id = told.payment_id
+        SELECT told.payment_id, own.merchant_id, own.key_hash, told.gateway, told.due_at_ms
+        FROM told LEFT JOIN LATERAL (
+            SELECT merchant_id, key_hash FROM reservations AS r
+            WHERE r.payment_id = told.payment_id ORDER BY merchant_id DESC LIMIT 1
+        ) AS own ON true
     ) AS any_of_them
     ORDER BY payment_id, due_at_ms
 ),
@@ -130,7 +134,7 @@ put_off AS (
     WHERE v.payment_id = due.payment_id
 ),
 wait_on AS (
-    UPDATE notifications AS n SET is_news = false, due_at_ms = now_ms + 1000
+    UPDATE notifications AS n SET is_news = false, due_at_ms = now_ms + 300
     FROM moment, told JOIN owned USING (payment_id)
     WHERE n.topic = told.topic AND n.partition = told.partition AND n."offset" = told."offset"
 )

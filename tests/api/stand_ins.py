@@ -17,6 +17,7 @@ from api.lag import LagMonitor
 from api.ports import Check, Proof
 from api.readiness import Readiness
 from commands.handler import Handled
+from infra.gateways.notifications import NotificationReader
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.envelope import Envelope, Position, Recorded, Window
 from schemas.errors import BadSignature, LogUnavailable, Unreadable
@@ -225,6 +226,7 @@ class MemoryMessages:
         await asyncio.sleep(0)
         if self.failure is not None:
             raise self.failure
+        msgspec.json.encode(message)  # what cannot be written down is no message
         self.published.append((message, payment_id, request_id))
         self.arrived.set()
 
@@ -290,6 +292,9 @@ class World:
     histories: MemoryHistories = field(default_factory=lambda: MemoryHistories(records(*SUCCESS)))
     reviews: MemoryReviews = field(default_factory=MemoryReviews)
     messages: MemoryMessages = field(default_factory=MemoryMessages)
+    notification_readers: Mapping[str, NotificationReader] = field(
+        default_factory=lambda: {GATEWAY: SignedReader()}
+    )
     clock: ManualClock = field(default_factory=ManualClock)
     log: ScriptedCheck = field(default_factory=ScriptedCheck)
     redis: ScriptedCheck = field(default_factory=ScriptedCheck)
@@ -304,7 +309,7 @@ class World:
             histories=self.histories,
             reviews=self.reviews,
             messages=self.messages,
-            notification_readers={GATEWAY: SignedReader()},
+            notification_readers=self.notification_readers,
             admin=Admin(ADMIN_KEY),
             clock=self.clock,
             readiness=Readiness(self.clock, required, {"redis": self.redis}),

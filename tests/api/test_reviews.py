@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from api.answers import folded
 from schemas.errors import LogUnavailable, StoreUnavailable
-from schemas.ids import PaymentId
+from schemas.ids import PaymentId, attempt_id
 from schemas.notification import ReviewDecided
 from schemas.payment import AttemptInDoubt, AttemptSucceeded, ReviewRequested, ReviewSettled
 from schemas.views import PaymentHistory
@@ -154,6 +154,35 @@ async def test_who_prefers_to_wait_sees_the_settled_payment(world: World, client
     await settling
     assert (answer.status, answer.json["status"]) == (200, "SUCCESS")
     assert answer.headers["preference-applied"] == "wait=5"
+
+
+async def test_who_waits_sees_the_payments_end_and_not_only_the_attempts(
+    world: World, client: Client
+) -> None:
+    async def verifier() -> None:
+        await world.messages.arrived.wait()
+        world.reader.reading = Reading(folded(records(*SETTLED[:-1])))
+        await asyncio.sleep(0.3)
+        world.reader.reading = Reading(folded(records(*SETTLED)))
+
+    settling = asyncio.create_task(verifier())
+    answer = await settle(client, ("Prefer", "wait=5"))
+    await settling
+    assert (answer.status, answer.json["status"]) == (200, "SUCCESS")
+
+
+async def test_who_waits_does_not_wait_for_other_attempts(world: World, client: Client) -> None:
+    other = replace(STARTED, attempt_id=attempt_id(PAYMENT, 1, 2), number=2)
+
+    async def verifier() -> None:
+        await world.messages.arrived.wait()
+        world.reader.reading = Reading(folded(records(*REVIEW, other, SETTLED[len(REVIEW)])))
+
+    world.reader.reading = Reading(folded(records(*REVIEW, other)))
+    settling = asyncio.create_task(verifier())
+    answer = await settle(client, ("Prefer", "wait=5"))
+    await settling
+    assert (answer.status, answer.json["status"]) == (200, "NEEDS_REVIEW")
 
 
 async def test_who_waits_in_vain_is_told_that_it_is_accepted(client: Client) -> None:

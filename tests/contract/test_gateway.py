@@ -39,7 +39,7 @@ from tests.infra.gateways.serving import serving
 Ending = Literal["succeeds", "is declined", "awaits the customer"]
 Trouble = Literal["call is lost", "answer is lost", "connection breaks after the charge"]
 
-PATIENCE_MS = 300
+PATIENCE_MS = 600
 _clock = SystemClock()
 
 

@@ -121,3 +121,21 @@ def test_every_payment_id_has_a_time(body: str) -> None:
 def test_a_uuid_is_of_version_7_and_its_variant() -> None:
     assert uuid7(1, bytes(10)).version == 7
     assert uuid7(1, b"\xff" * 10).variant == "specified in RFC 4122"
+
+
+@pytest.mark.parametrize("number", [1, 9, 10])
+def test_an_attempt_id_is_known_by_its_form(number: int) -> None:
+    attempt = attempt_id(minted(1_772_323_200_000), 1, number)
+    assert is_attempt_id(attempt)
+    for other in (
+        "",
+        "att_",
+        attempt[:-2],
+        attempt + "_1",
+        attempt + "0000000",
+        attempt + "x",
+        attempt + "\n",
+    ):
+        assert not is_attempt_id(other)
+    assert not is_attempt_id(attempt.replace("att_", "pay_"))
+    assert not is_attempt_id(attempt.replace("_1_", "_01_"))

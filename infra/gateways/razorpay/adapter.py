@@ -2,7 +2,8 @@
 
 The order is harmless: only the payment can take money, so all that fails before it *certainly charged nobody*. Razorpay
 takes no idempotency key for either, but a receipt only once: it is how we find what became of an answer that was lost.
-A burned reference is an order that says so in its notes; the window, looked at last before the payment, does the rest.
+A burned reference is an order that says so in its notes: whoever finds its receipt taken sees that. A sender that had
+the order before is stopped by the last look at its window alone, since nothing of Razorpay's closes an order.
 """
 
 from collections.abc import Callable
@@ -110,9 +111,8 @@ class RazorpayGateway:
             return standing
         if standing.having("captured"):
             return Captured()
-        for payment in standing.having("authorized"):
-            return await self._api.capture(payment)
-        return Unreachable(reason="not authorized")
+        authorized = standing.having("authorized")
+        return await self._api.capture(authorized[0]) if authorized else Unreachable(reason="not authorized")
 
     async def give_back(self, reference: AttemptId) -> GivingBack:
         standing = await self._api.standing(reference)

@@ -62,7 +62,7 @@ def refused(answer: Answer) -> Outcome:
         return InDoubt(reason="unreadable_answer", http_status=answer.status)
     if answer.status in (401, 403):
         return Declined(decline=MISCONFIGURED)
-    if error is None or (error.reason is None and error.source is None):
+    if error is None or not (error.reason or error.source):
         return Declined(decline=REJECTED)
     meaning = meaning_of(error.reason, error.source, error.step)
     if meaning.certain != "yes":
@@ -74,6 +74,8 @@ def refused(answer: Answer) -> Outcome:
 
 
 def meaning_of(reason: str | None, source: str | None, step: str | None) -> Meaning:
+    """Where Razorpay has no word it says NA, nothing, or an empty one."""
+    reason, source, step = (word.lower() if word else None for word in (reason, source, step))
     return _classify(reason=reason, source=source, step=step)
 
 

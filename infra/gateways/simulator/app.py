@@ -43,7 +43,7 @@ class Simulator:
             "razorpay": self.razorpay,
             "stripe": self.stripe,
         }
-        self._control = Control(self.profiles, self.ledger, forget=self._forget)
+        self._control = Control(self.profiles, self.ledger, forget=self.forget)
         signed: dict[Wire, Signed] = {
             "razorpay": RazorpayNotifications(self.razorpay.book),
             "stripe": stripe_notification,
@@ -57,6 +57,11 @@ class Simulator:
         except Refused as refusal:
             await answer(send, refusal.status, refusal.problem)
 
+    def forget(self) -> None:
+        self.ledger.clear()
+        self.razorpay.book.clear()
+        self.stripe.clear()
+
     async def close(self) -> None:
         await self._webhooks.close()
 
@@ -68,15 +73,7 @@ class Simulator:
         profile = self.profiles.get(first)
         if profile is None:
             raise Refused(404, "unknown_gateway", f"there is no gateway {first}")
-        wire = self._wires.get(profile.wire)
-        if wire is None:
-            raise Refused(501, "unknown_wire", f"the wire {profile.wire} is not spoken here")
-        await wire.serve(profile, rest, scope, receive, send)
-
-    def _forget(self) -> None:
-        self.ledger.clear()
-        self.razorpay.book.clear()
-        self.stripe.clear()
+        await self._wires[profile.wire].serve(profile, rest, scope, receive, send)
 
 
 class BreakableProtocol(HttpToolsProtocol):

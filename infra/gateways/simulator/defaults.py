@@ -1,7 +1,15 @@
 """Four gateways on an ordinary day: each its own speed, fee and manner of declining, and no faults."""
 
-from infra.gateways.local import RAZORPAY_KEY_ID, RAZORPAY_KEY_SECRET, STRIPE_SECRET_KEY
-from infra.gateways.simulator.profile import Latency, Profile, WeightedDecline
+from msgspec.structs import replace
+
+from infra.gateways.local import (
+    RAZORPAY_KEY_ID,
+    RAZORPAY_KEY_SECRET,
+    RAZORPAY_WEBHOOK_SECRET,
+    STRIPE_SECRET_KEY,
+    STRIPE_WEBHOOK_SECRET,
+)
+from infra.gateways.simulator.profile import Latency, Profile, Webhooks, WeightedDecline, Wire
 
 NO_FUNDS = WeightedDecline(
     code="BAD_REQUEST_ERROR", source="customer", reason="insufficient_funds", weight=34
@@ -40,7 +48,6 @@ STRIPE = Profile(
     latency=Latency(median_ms=140, sigma=0.25),
     fee_bps=290,
     declines=(NO_FUNDS, CANCELLED, RISK, BANK, GATEWAY),
-    pending_resolves_ms=300,
 )
 PAYU = Profile(
     gateway="payu",
@@ -60,3 +67,14 @@ CASHFREE = Profile(
 )
 
 DEFAULT_PROFILES = (RAZORPAY, STRIPE, PAYU, CASHFREE)
+
+_WEBHOOK_SECRETS: dict[Wire, str] = {"razorpay": RAZORPAY_WEBHOOK_SECRET, "stripe": STRIPE_WEBHOOK_SECRET}
+
+
+def telling(profile: Profile, url: str) -> Profile:
+    """The gateway, telling what happens at `url/<gateway>`, if its wire tells anything and it does not know where."""
+    secret = _WEBHOOK_SECRETS.get(profile.wire)
+    if secret is None or profile.webhooks is not None:
+        return profile
+    webhooks = Webhooks(url=f"{url.rstrip('/')}/{profile.gateway}", secrets=(secret,))
+    return replace(profile, webhooks=webhooks)

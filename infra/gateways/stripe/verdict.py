@@ -50,8 +50,8 @@ def charged(answer: Answer, charge: Charge) -> Outcome:
     intent = read(intent_decoder, answer)
     if intent is None:
         return InDoubt(reason="unreadable_answer", http_status=answer.status)
-    said = (intent.attempt_id, intent.taken_minor, intent.currency.upper())
-    if said != (charge.attempt_id, charge.amount_minor, charge.currency):
+    said = (intent.attempt_id, intent.amount, intent.taken_minor, intent.currency.upper())
+    if said != (charge.attempt_id, charge.amount_minor, charge.amount_minor, charge.currency):
         return InDoubt(reason="mismatched_answer", gateway_reference=intent.id)
     if intent.status == "requires_capture":
         # We asked for the money, and this is only a hold on it: verification captures it.

@@ -12,6 +12,9 @@ ALTER TABLE attempts
 -- What a person has to decide, oldest payment first.
 CREATE INDEX attempts_in_review ON attempts (payment_id) WHERE in_review;
 
+-- A payment has one ownership row. Where its request is not on the log, only the row itself knows its key.
+CREATE INDEX reservations_of_payment ON reservations (payment_id);
+
 -- The next thing due of each payment that has any. Most rows live for as long as a payment takes, so dead ones are cleared
 -- away by their number, not by their share.
 CREATE TABLE verifications (

@@ -23,7 +23,7 @@ $$;
 
 SELECT guard_reservations();
 
--- The table as 0001 made it, empty, and guarded. Whoever calls it fills it in the same transaction.
+-- The table as 0001 and 0002 made it, empty, and guarded. Whoever calls it fills it in the same transaction.
 CREATE FUNCTION make_reservations() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     CREATE TABLE reservations (
@@ -44,6 +44,7 @@ BEGIN
             'WITH (fillfactor = 80)',
             lpad(part::text, 2, '0'), part);
     END LOOP;
+    CREATE INDEX reservations_of_payment ON reservations (payment_id);
     PERFORM guard_reservations();
 END
 $$;

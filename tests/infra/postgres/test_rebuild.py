@@ -69,6 +69,7 @@ STORIES: list[Story] = [
         (2, declined()),
     ],
     [(1, started()), (2, CLAIMED), (2, requested()), (2, handed_over(FIRST))],
+    [(1, started()), (2, CLAIMED)],
 ]
 
 _numbers = count(1)

@@ -65,22 +65,18 @@ class CaptureRequest(Struct, frozen=True, kw_only=True):
 class Rejected(Refused):
     """A refusal in Razorpay's words."""
 
-    def __init__(
-        self, reason: str, *, status: int = 400, source: str = "business", step: str = "payment_initiation"
-    ) -> None:
+    def __init__(self, reason: str, *, status: int = 400, step: str = "payment_initiation") -> None:
         super().__init__(status, "BAD_REQUEST_ERROR", reason)
         decline = Decline(code="BAD_REQUEST_ERROR", source="business", reason=reason)
-        self.problem = problem(decline, {}, source=source, step=step)
+        self.problem = problem(decline, {}, step=step)
 
 
-def problem(
-    decline: Decline, metadata: dict[str, str], *, source: str | None = None, step: str
-) -> dict[str, Any]:
+def problem(decline: Decline, metadata: dict[str, str], *, step: str) -> dict[str, Any]:
     return {
         "error": {
             "code": decline.code,
             "description": decline.reason.replace("_", " "),
-            "source": source or decline.source,
+            "source": decline.source,
             "step": step,
             "reason": decline.reason,
             "metadata": metadata,

@@ -159,6 +159,17 @@ def payment_entity(payment: Payment) -> dict[str, Any]:
     }
 
 
+def refund_entity(charge: Charge) -> dict[str, Any]:
+    return {
+        "id": f"rfnd_{charge.id.removeprefix('pay_')}",
+        "entity": "refund",
+        "amount": charge.request.amount_minor,
+        "currency": charge.request.currency,
+        "payment_id": charge.id,
+        "status": "processed",
+    }
+
+
 def collection(items: Iterable[dict[str, Any]]) -> dict[str, Any]:
     listed = list(items)
     return {"entity": "collection", "count": len(listed), "items": listed}

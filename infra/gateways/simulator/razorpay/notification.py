@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 
 from infra.gateways.simulator.ledger import Charge
-from infra.gateways.simulator.razorpay.book import Book, payment_entity
+from infra.gateways.simulator.razorpay.book import Book, payment_entity, refund_entity
 from infra.gateways.simulator.webhooks import Event
 from infra.gateways.simulator.wire import encode
 
@@ -23,14 +23,18 @@ class RazorpayNotifications:
         self._book = book
 
     def __call__(self, charge: Charge, event: Event, secret: str) -> tuple[bytes, Mapping[str, str]]:
-        payment = self._book.payment(charge.request.gateway, charge.id)
+        payload = {
+            "payment": {"entity": payment_entity(self._book.payment(charge.request.gateway, charge.id))}
+        }
+        if event == "refunded":
+            payload["refund"] = {"entity": refund_entity(charge)}
         body = encode(
             {
                 "entity": "event",
                 "account_id": "acc_simulated",
                 "event": NAMES[event],
-                "contains": ["payment"],
-                "payload": {"payment": {"entity": payment_entity(payment)}},
+                "contains": list(payload),
+                "payload": payload,
                 "created_at": time.time_ns() // 1_000_000_000,
             }
         )

@@ -27,6 +27,7 @@ from infra.gateways.simulator.razorpay.book import (
     collection,
     order_entity,
     payment_entity,
+    refund_entity,
 )
 from infra.gateways.simulator.wire import (
     ChargeRequest,
@@ -162,14 +163,7 @@ class RazorpayWire:
             self._ledger.settle(charge, "refunded")
         if key:
             payment.refunded_under[key] = body
-        return {
-            "id": f"rfnd_{charge.id.removeprefix('pay_')}",
-            "entity": "refund",
-            "amount": charge.request.amount_minor,
-            "currency": charge.request.currency,
-            "payment_id": charge.id,
-            "status": "processed",
-        }
+        return refund_entity(charge)
 
 
 def _authenticate(profile: Profile, scope: Scope) -> None:

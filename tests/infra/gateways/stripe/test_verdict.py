@@ -88,7 +88,7 @@ def test_an_intent_that_was_created_says_what_became_of_the_charge(
 @pytest.mark.parametrize(
     "other",
     [
-        {"amount": 129_800, "amount_received": 129_800},
+        {"amount": 129_800},
         {"amount_received": 100},
         {"currency": "usd"},
         {"metadata": {"attempt_id": "att_another"}},

@@ -1,0 +1,22 @@
+"""How much verification has before it, for those who watch it."""
+
+from pathlib import Path
+
+from infra.postgres import queries
+from infra.postgres.database import Database
+from schemas.verification import Backlog, Due
+
+_sql = queries.load(Path(__file__).with_suffix(".sql"))
+
+
+async def backlog(database: Database) -> Backlog:
+    """Two cheap queries. Raises StoreUnavailable."""
+    due = await database.fetch(_sql.due)
+    (waiting,) = await database.fetch(_sql.waiting)
+    return Backlog(
+        due={row["gateway"]: Due(payments=row["payments"], oldest_ms=row["oldest_ms"]) for row in due},
+        unused_messages=waiting["messages"],
+        unsettled=waiting["unsettled"],
+        oldest_unsettled=waiting["oldest_unsettled"],
+        in_review=waiting["in_review"],
+    )

@@ -1,0 +1,98 @@
+"""Whether a claim costs the same behind any backlog, and never looks at more of a table than at what it takes."""
+
+import os
+from collections.abc import AsyncIterator
+from itertools import count
+from urllib.parse import urlsplit
+
+import pytest
+
+from infra.clock import SystemClock
+from infra.local.stack import Stack
+from infra.postgres import queries, verification_queue
+from infra.postgres.database import Database
+from infra.postgres.migrate import migrate
+from infra.postgres.verification_queue import LOOKED_AT_BEYOND, PostgresVerificationQueue
+from schemas.ids import GatewayId
+from tests.infra.postgres.backlog import due_payments, owned_payments, told_payments
+
+pytestmark = pytest.mark.integration
+
+GUARD_MS = 750
+WINDOW_MS = 20_000
+BACKLOG = 100_000
+FREE = 16
+ALPHA = GatewayId("alpha")
+_databases = count(1)
+_sql = queries.load(verification_queue.SQL)
+
+
+@pytest.fixture
+async def database(stack: Stack) -> AsyncIterator[Database]:
+    name = f"/backlog_{os.getpid()}_{next(_databases)}"
+    url = str(urlsplit(stack.env["DATABASE_URL"])._replace(path=name).geturl())
+    await migrate(url)
+    database = await Database.connect(url)
+    yield database
+    await database.close()
+
+
+async def plan(database: Database, sql: str, *arguments: object) -> list[str]:
+    async with database.transaction() as connection:
+        await connection.execute(_sql.by_index)
+        rows = await connection.fetch("EXPLAIN (ANALYZE) " + sql, *arguments)
+    return [row[0] for row in rows]
+
+
+async def test_a_claim_reads_no_table_from_end_to_end_behind_a_hundred_thousand(database: Database) -> None:
+    await due_payments(database, ALPHA, BACKLOG)
+    await database.fetch("ANALYZE verifications", timeout_s=30)
+    ids = [f"clm_{number}" for number in range(FREE)]
+    lines = await plan(database, _sql.claim, [ALPHA], [FREE], GUARD_MS, WINDOW_MS, LOOKED_AT_BEYOND, ids)
+
+    assert [line for line in lines if "Seq Scan" in line] == []
+    (scan,) = [line for line in lines if "verifications_due" in line and "never executed" not in line]
+    assert f"rows={FREE + LOOKED_AT_BEYOND} loops=1" in scan
+
+
+async def test_sorting_out_reads_no_table_from_end_to_end_behind_a_hundred_thousand(
+    database: Database,
+) -> None:
+    await told_payments(database, ALPHA, BACKLOG)
+    await database.fetch("ANALYZE notifications", timeout_s=30)
+    lines = await plan(database, _sql.sort_out, 100, 1_000, GUARD_MS)
+
+    assert [line for line in lines if "Seq Scan" in line] == []
+    (scan,) = [line for line in lines if "notifications_to_look_at" in line]
+    assert "rows=100 loops=1" in scan
+
+
+async def test_what_somebody_owns_is_looked_at_once_and_then_put_off(database: Database) -> None:
+    """However many there are: a few claims get past them, and then they cost nothing until their owners end."""
+    await owned_payments(database, ALPHA, 500)
+    await due_payments(database, ALPHA, 10)
+    queue = PostgresVerificationQueue(database, SystemClock(), GUARD_MS)
+    claims = [await queue.claim({ALPHA: FREE}, WINDOW_MS) for _ in range(8)]
+
+    assert sum(map(len, claims)) == 10
+    ((left,),) = await database.fetch("SELECT count(*) FROM verifications WHERE due_at_ms <= now_ms()")
+    assert left == 0
+
+
+async def test_what_has_no_ownership_row_is_put_off_as_well(database: Database) -> None:
+    await due_payments(database, ALPHA, 100)
+    await database.fetch("DELETE FROM reservations")
+    queue = PostgresVerificationQueue(database, SystemClock(), GUARD_MS)
+
+    for _ in range(2):
+        assert await queue.claim({ALPHA: FREE}, WINDOW_MS) == []
+    ((left,),) = await database.fetch("SELECT count(*) FROM verifications WHERE due_at_ms <= now_ms()")
+    assert left == 0
+
+
+async def test_what_was_sorted_out_is_counted(database: Database) -> None:
+    await told_payments(database, ALPHA, 30)
+    queue = PostgresVerificationQueue(database, SystemClock(), GUARD_MS)
+    await queue.claim({ALPHA: FREE}, WINDOW_MS)
+
+    assert queue.sorted_out == {"unknown": 30}

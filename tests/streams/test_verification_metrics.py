@@ -1,0 +1,61 @@
+"""What those who watch the verifier are told."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from schemas.errors import StoreUnavailable
+from schemas.ids import GatewayId
+from schemas.verification import Backlog, Due
+from streams.verification_metrics import VerificationMetrics
+from tests.projections.story import BEGIN_MS, PAYMENT
+
+BACKLOG = Backlog(
+    due={GatewayId("alpha"): Due(payments=3, oldest_ms=1_500)},
+    unused_messages=2,
+    unsettled=7,
+    oldest_unsettled=PAYMENT,
+    in_review=1,
+)
+
+
+async def counted() -> Backlog:
+    return BACKLOG
+
+
+async def away() -> Backlog:
+    raise StoreUnavailable("away")
+
+
+async def looked(metrics: VerificationMetrics) -> CollectorRegistry:
+    """The registry after the first look at the store."""
+    watching = asyncio.create_task(metrics.watch())
+    await asyncio.sleep(0.01)
+    watching.cancel()
+    registry = CollectorRegistry()
+    registry.register(metrics)
+    return registry
+
+
+async def test_the_backlog_is_told_by_gateway_with_its_age() -> None:
+    metrics = VerificationMetrics(counted, Counter(ended=4), Counter(old=9), lambda: BEGIN_MS + 60_000)
+    registry = await looked(metrics)
+
+    of_alpha = {"gateway": "alpha"}
+    assert registry.get_sample_value("verification_due", of_alpha) == 3
+    assert registry.get_sample_value("verification_due_oldest_seconds", of_alpha) == 1.5
+    assert registry.get_sample_value("payments_unsettled") == 7
+    assert registry.get_sample_value("payments_unsettled_oldest_seconds") == pytest.approx(60)
+    assert registry.get_sample_value("payments_in_review") == 1
+    assert registry.get_sample_value("verification_messages_unused") == 2
+    assert registry.get_sample_value("verification_claims_total", {"result": "ended"}) == 4
+    assert registry.get_sample_value("verification_messages_total", {"result": "old"}) == 9
+
+
+async def test_without_the_store_only_what_the_worker_has_done_is_told() -> None:
+    registry = await looked(VerificationMetrics(away, Counter(ended=4), Counter(), lambda: BEGIN_MS))
+
+    assert registry.get_sample_value("payments_unsettled") is None
+    assert registry.get_sample_value("verification_claims_total", {"result": "ended"}) == 4
