@@ -84,9 +84,10 @@ def may_burn(attempt: Attempt, looked: LookUp, lookup_lag_ms: int, at: datetime)
 
 
 def needs_capture(attempt: Attempt, looked: LookUp, state: Open | Settled) -> bool:
-    """Whether money that is only authorised is to be taken: not for a success that would be given back."""
-    is_wanted = isinstance(state, Open) or _keeps(attempt, state)
-    return isinstance(looked, Found) and looked.needs_capture and is_wanted
+    """Whether money that is only authorised is to be taken: not another amount, nor what would be given back."""
+    if not isinstance(looked, Found) or _is_another(attempt.started, looked):
+        return False
+    return looked.needs_capture and (isinstance(state, Open) or _keeps(attempt, state))
 
 
 def verify(command: RecordVerification, state: Open | Settled) -> list[PaymentEvent]:
@@ -159,9 +160,9 @@ def close(command: CloseUnattempted, state: Open) -> list[PaymentEvent]:
 def settle(state: PaymentState, *, may_keep: bool = True) -> list[PaymentEvent]:
     """The end that the payment's attempts have earned, as far as it is not on the log yet."""
     match state:
-        case Open(attempts=attempts) if any(_is_success(one) for one in attempts):
-            first, *others = [one for one in attempts if _is_success(one)]
-            return [_paid_by(first), *(_late(one, kept=False) for one in others if one.late is None)]
+        case Open(attempts=attempts) if any(_may_pay(one) for one in attempts):
+            first, *others = [one for one in attempts if _may_pay(one)]
+            return [_paid_by(first), *(_late(one, kept=False) for one in others)]
         case Open(attempts=attempts) if attempts and all(one.is_settled for one in attempts):
             return [PaymentFailed(failure=failure(attempts))]
         case Settled(attempts=attempts):
@@ -246,6 +247,8 @@ def _next_look(command: RecordVerification, attempt: Attempt) -> datetime | None
     if not attempt.is_settled:
         return next_check_at(attempt.started.started_at, command.schedule, command.at)
     begun = attempt.started.final_check_at or command.at
+    if command.at < begun:
+        return begun
     waited = max(FINAL_RETRY, command.at - begun)
     return command.at + waited if waited < FINAL_GIVEN_UP_AFTER else None
 
@@ -295,6 +298,11 @@ def _with_end(
 
 def _is_success(attempt: Attempt) -> bool:
     return isinstance(attempt.outcome, Succeeded)
+
+
+def _may_pay(attempt: Attempt) -> bool:
+    """Not what is to be given back already, although the end that it came second to did not reach the log."""
+    return _is_success(attempt) and attempt.late is None
 
 
 def _paid_by(attempt: Attempt) -> PaymentSucceeded:

@@ -60,7 +60,7 @@ class Verification:
         for message in messages:
             await self._told(message)
         for attempt in self._state.attempts:
-            if attempt.started.attempt_id in self._to_ask or self._is_due(attempt):
+            if self._is_to_be_asked(attempt):
                 await self._look(attempt)
         for attempt in self._state.attempts:
             if attempt.must_be_given_back and self._is_due(attempt):
@@ -81,6 +81,11 @@ class Verification:
         for alarm in alarms(self._writer.owner.payment_id, events, self._state):
             await self._alarms.publish(alarm)
         await self._writer.append(events)
+
+    def _is_to_be_asked(self, attempt: Attempt) -> bool:
+        """What becomes of money that goes back is known already."""
+        is_due = self._is_due(attempt) and not attempt.must_be_given_back
+        return is_due or attempt.started.attempt_id in self._to_ask
 
     def _is_due(self, attempt: Attempt) -> bool:
         if attempt.in_review:

@@ -17,6 +17,11 @@ def state_after(*events: PaymentEvent) -> PaymentState:
     return state
 
 
+def decided(command: PaymentCommand, *events: PaymentEvent) -> list[PaymentEvent]:
+    """What is decided after these events."""
+    return decide(command, state_after(*events))
+
+
 def given(*events: PaymentEvent) -> "Given":
     return Given(events)
 

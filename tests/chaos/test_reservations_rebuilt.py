@@ -19,8 +19,8 @@ from tests.product import Answer, Client, Product, read_topic
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 
-WINDOW_S = "10"
-"""That of the product's settings."""
+WINDOW_S = "20"
+"""The longest of the product: a verifier's."""
 PAUSE_S = 0.4
 
 

@@ -1,21 +1,24 @@
 """What a gateway tells by itself and what a person says: over the log and the verifier to the answer."""
 
 import asyncio
+import hmac
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from infra.gateways.local import RAZORPAY_WEBHOOK_SECRET
 from infra.gateways.simulator.defaults import RAZORPAY
 from infra.gateways.simulator.profile import Webhooks
+from infra.kafka.partition import PAYMENT_PARTITIONS
 from infra.kafka.reader import LogReader
 from infra.local.stack import Stack
-from infra.settings import DEFAULT_ADMIN_KEY
+from infra.settings import DEFAULT_ADMIN_KEY, Settings
 from schemas.codec import NOTIFICATIONS_TOPIC, decode
 from schemas.envelope import Position
 from schemas.ids import payment_of
@@ -26,6 +29,7 @@ pytestmark = pytest.mark.chaos
 
 PAYMENTS = 20
 SETTLED_WITHIN_S = 30
+GROUP = Settings().verifier_consumer_group
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +106,17 @@ async def test_payments_that_their_customers_complete_are_settled_by_what_the_ga
     assert max(Counter(one.event_id for one in captured).values()) <= 2
 
 
+async def test_how_far_the_verifier_has_taken_in_what_was_told_is_shown(client: Client) -> None:
+    async with asyncio.timeout(SETTLED_WITHIN_S):
+        while True:
+            lag = await client.get("/ops/lag")
+            rows = [row for row in lag.body["partitions"] if row["topic"] == NOTIFICATIONS_TOPIC]
+            if {(row["group"], row["lag"], row["status"]) for row in rows} == {(GROUP, 0, "OK")}:
+                break
+            await asyncio.sleep(0.5)
+    assert len(rows) == PAYMENT_PARTITIONS
+
+
 async def test_what_verification_cannot_tell_is_decided_by_a_person(product: Product, client: Client) -> None:
     await client.set_profile(
         **plain(replace(RAZORPAY, success_rate=1.0, pending_rate=1.0, pending_resolves_ms=None))
@@ -122,6 +137,49 @@ async def test_what_verification_cannot_tell_is_decided_by_a_person(product: Pro
     assert (decided["settled_by"], decided["note"]) == ("asha", "seen in the gateway's statement")
     again = await settle(product, asked.payment_id, attempt_id=waiting["attempt_id"])
     assert (again.status, again.body["type"]) == (409, "/problems/not-in-review")
+
+
+async def test_a_gateway_is_told_to_come_again_while_the_log_does_not_answer(
+    product: Product, client: Client
+) -> None:
+    await client.set_profile(**plain(replace(RAZORPAY, pending_resolves_ms=None, pending_rate=1.0)))
+    asked = await client.pay(f"key-{uuid.uuid4()}")
+    attempts = await client.get(f"/payments/{asked.payment_id}/attempts")
+    body = captured(attempts.body["attempts"][0]["attempt_id"])
+    product.stack.kafka.pause()
+    try:
+        refused = await tell(product, body)
+    finally:
+        product.stack.kafka.resume()
+    assert (refused.status, refused.body["type"]) == (503, "/problems/log-unavailable")
+    assert int(refused.headers["Retry-After"]) >= 1
+
+    async with asyncio.timeout(SETTLED_WITHIN_S):
+        while True:
+            if (await tell(product, body)).status == 200:
+                break
+            await asyncio.sleep(0.2)
+    assert (await tell(product, body)).body == {"status": "accepted"}
+    await becomes(client, asked.payment_id, "SUCCESS")
+
+
+def captured(attempt_id: str) -> bytes:
+    """As Razorpay tells that the attempt took the money."""
+    payment = {
+        "id": "pay_1",
+        "amount": 1000,
+        "currency": "INR",
+        "status": "captured",
+        "notes": {"attempt_id": attempt_id},
+    }
+    return msgspec.json.encode({"event": "payment.captured", "payload": {"payment": {"entity": payment}}})
+
+
+async def tell(product: Product, body: bytes) -> Answer:
+    url = f"{product.api.url}/gateway-notifications/razorpay"
+    headers = {"X-Razorpay-Signature": hmac.digest(RAZORPAY_WEBHOOK_SECRET.encode(), body, "sha256").hex()}
+    async with aiohttp.ClientSession() as http, http.post(url, data=body, headers=headers) as told:
+        return Answer(told.status, await told.json(content_type=None), told.headers)
 
 
 async def settle(product: Product, payment_id: str, **body: Any) -> Answer:

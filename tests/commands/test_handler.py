@@ -106,6 +106,55 @@ async def test_a_payment_that_waits_for_its_customer_is_handed_over() -> None:
     assert state.attempts[0].outcome == awaiting()
 
 
+# A merchant who would rather have a second charge given back than a payment wait
+
+
+@in_virtual_time
+async def test_a_doubtful_attempt_is_followed_by_another_where_the_merchant_wishes_so() -> None:
+    system = System()
+    system.policy = RetryPolicy(retry_on_timeout=True)
+    system.calls.append(CallFate(effect_ms=5, answer_ms=None))
+    state = state_told(await system.post())
+    assert isinstance(state, Settled)
+    assert isinstance(state.result, PaymentSucceeded)
+    assert state.result.gateway == "beta"
+    assert [attempt.started.reason for attempt in state.attempts] == ["first", "after_in_doubt"]
+
+
+@in_virtual_time
+async def test_a_doubtful_attempt_is_handed_over_beside_the_success_that_followed_it() -> None:
+    system = System()
+    system.policy = RetryPolicy(retry_on_timeout=True)
+    system.calls.append(CallFate(effect_ms=5, broken="server_error"))
+    await system.post()
+    assert system.written[-3:] == ["AttemptSucceeded", "PaymentSucceeded", "PaymentHandedOver"]
+
+
+@in_virtual_time
+async def test_no_failure_is_told_after_a_decline_while_the_first_attempt_is_in_doubt() -> None:
+    outcomes: Iterator[Outcome] = iter([success(), declined()])
+    system = System(lambda _: next(outcomes))
+    system.policy = RetryPolicy(retry_on_timeout=True)
+    system.calls.append(CallFate(effect_ms=5, answer_ms=None))
+    state = state_told(await system.post())
+    assert isinstance(state, Open)
+    assert [type(attempt.outcome) for attempt in state.attempts] == [InDoubt, Declined]
+
+
+@in_virtual_time
+async def test_after_a_doubt_too_the_policy_and_the_budget_limit_the_attempts() -> None:
+    for policy in (
+        RetryPolicy(retry_on_timeout=True, max_attempts=1),
+        RetryPolicy(retry_on_timeout=True, enabled=False),
+        RetryPolicy(retry_on_timeout=True, latency_budget_ms=2_600),
+    ):
+        system = System()
+        system.policy = policy
+        system.calls.append(CallFate(effect_ms=5, answer_ms=None))
+        assert isinstance(state_told(await system.post()), Open)
+        assert system.contacts == 1
+
+
 # The same key again
 
 

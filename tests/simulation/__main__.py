@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from itertools import count, islice
 
-from tests.simulation.checker import Violation
+from tests.checker.checker import Violation
 from tests.simulation.figures import Figures
 from tests.simulation.test_simulation import run_seed
 

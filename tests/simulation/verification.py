@@ -67,6 +67,7 @@ class Reviewer:
         entry = self._ledgers[attempt.gateway].entries.get(attempt.attempt_id)
         match entry:
             case Entry(outcome=Succeeded(gateway_reference=reference), given_back_by=None):
+                self._ledgers[attempt.gateway].capture(attempt.attempt_id)
                 self._tell(attempt, "succeeded", reference)
             case Entry(outcome=AwaitingCustomer(), given_back_by=None):
                 self._ledgers[attempt.gateway].give_back(attempt.attempt_id)

@@ -73,10 +73,7 @@ class Simulator:
         profile = self.profiles.get(first)
         if profile is None:
             raise Refused(404, "unknown_gateway", f"there is no gateway {first}")
-        wire = self._wires.get(profile.wire)
-        if wire is None:
-            raise Refused(501, "unknown_wire", f"the wire {profile.wire} is not spoken here")
-        await wire.serve(profile, rest, scope, receive, send)
+        await self._wires[profile.wire].serve(profile, rest, scope, receive, send)
 
 
 class BreakableProtocol(HttpToolsProtocol):

@@ -65,7 +65,8 @@ class StripeNotifications:
     def read(
         self, headers: Mapping[str, str], body: bytes, now: datetime
     ) -> GatewayNotified | IgnoredNotification:
-        self._verify(headers.get("stripe-signature", ""), body, now)
+        named = {name.lower(): value for name, value in headers.items()}
+        self._verify(named.get("stripe-signature", ""), body, now)
         notification = decoded(_decoder, body)
         if notification is None:
             raise Unreadable("a notification of Stripe's is not in the shape it should be")

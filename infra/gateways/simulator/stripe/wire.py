@@ -127,11 +127,11 @@ class StripeWire:
         # From here on nothing awaits until the effect is in the ledger: a client that left changes nothing.
         if await replaces_the_effect(fault, scope, receive):
             return
+        charge = self._ledger.charge(asked, profile, fate)
         if stored.content is None:
-            charge = self._ledger.charge(asked, profile, fate)
             self._charges[profile.gateway, charge.id] = charge
             stored.keep(*_created(charge))
-        wrong = intent_entity(self._charges[profile.gateway, fate.charge_id])
+        wrong = intent_entity(charge)
         wrong["amount"] += 100
         await give(fault, stored.content, scope, receive, send, with_wrong_amount=wrong, status=stored.status)
 

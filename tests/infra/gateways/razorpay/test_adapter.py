@@ -128,7 +128,7 @@ async def test_what_failed_may_be_paid_later_and_then_perhaps_wants_a_capture(
         success_rate=0.0,
         pending_resolves_ms=50,
         late_capture_rate=1.0,
-        late_capture_after_ms=150,
+        late_capture_after_ms=400,
         late_status=late_status,
     )
     charge = a_charge(UPI)
@@ -136,7 +136,7 @@ async def test_what_failed_may_be_paid_later_and_then_perhaps_wants_a_capture(
     assert isinstance(first, AwaitingCustomer)
     await asyncio.sleep(0.1)
     assert isinstance((await found(world, charge)).outcome, Declined)
-    await asyncio.sleep(0.15)
+    await asyncio.sleep(0.4)
     late = await found(world, charge)
 
     assert (late.outcome, late.needs_capture) == (

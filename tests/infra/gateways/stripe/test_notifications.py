@@ -35,7 +35,7 @@ def an_event(kind: str, about: dict[str, Any] | None = None, **other: Any) -> by
 def signed(body: bytes, *secrets: str, at_s: int = AT_S) -> dict[str, str]:
     text = f"{at_s}.".encode() + body
     each = [hmac.new(secret.encode(), text, hashlib.sha256).hexdigest() for secret in secrets]
-    return {"stripe-signature": ",".join([f"t={at_s}", *(f"v1={one}" for one in each), "v0=6ffbb59b"])}
+    return {"Stripe-Signature": ",".join([f"t={at_s}", *(f"v1={one}" for one in each), "v0=6ffbb59b"])}
 
 
 def told(body: bytes) -> GatewayNotified:

@@ -1,5 +1,3 @@
-"""Where Stripe is spoken to, with whose key, and whose notifications are believed."""
-
 import hashlib
 import hmac
 import json
@@ -10,10 +8,17 @@ import pytest
 from infra.clock import SystemClock
 from infra.gateways.local import STRIPE_WEBHOOK_SECRET
 from infra.gateways.registry import notification_reader, registry
+from infra.gateways.simulator.app import Simulator
+from infra.gateways.simulator.defaults import DEFAULT_PROFILES
 from infra.settings import BadSetting, Settings
+from schemas.charge import Found
 from schemas.errors import BadSignature
 from schemas.gateway import GatewayConfiguration
+from schemas.ids import GatewayId
 from schemas.notification import IgnoredNotification
+from schemas.outcome import Declined, Succeeded
+from tests.infra.gateways.serving import serving
+from tests.infra.gateways.stripe.intents import a_charge
 
 STRIPE_KEY = {"STRIPE_SECRET_KEY": "sk_live_1234"}
 
@@ -27,6 +32,18 @@ async def test_without_a_key_stripe_is_the_simulators() -> None:
     stripe = configured("stripe", SIMULATOR_URL="http://127.0.0.1:18080/")
     assert (stripe.adapter, stripe.base_url) == ("stripe", "http://127.0.0.1:18080/stripe")
     assert stripe.lookup_lag_ms == 2_000
+
+
+async def test_the_simulators_stripe_takes_a_card_through_the_same_adapter() -> None:
+    async with serving(Simulator(DEFAULT_PROFILES)) as url:
+        gateways = registry(Settings.from_environment({"SIMULATOR_URL": url}))
+        charge = a_charge()
+        outcome = await gateways[GatewayId("stripe")].charge(charge, lambda: True)
+        assert isinstance(outcome, Succeeded | Declined)
+        found = await gateways[GatewayId("stripe")].look_up(charge.attempt_id)
+        assert isinstance(found, Found)
+        assert found.outcome == outcome
+        await gateways.close()
 
 
 async def test_with_a_key_stripe_is_stripe_and_its_search_is_given_time() -> None:
@@ -88,7 +105,3 @@ async def test_stripe_in_earnest_is_believed_by_its_own_secrets_only() -> None:
     assert is_believed("whsec_new", **STRIPE_KEY, **secrets)
     assert not is_believed(STRIPE_WEBHOOK_SECRET, **STRIPE_KEY, **secrets)
     assert not is_believed(STRIPE_WEBHOOK_SECRET, **STRIPE_KEY)
-
-
-async def test_the_simulators_own_wire_tells_nothing() -> None:
-    assert notification_reader(configured("payu"), Settings()) is None
