@@ -89,10 +89,16 @@ wanted AS (
     ORDER BY payment_id, due_at_ms
 ),
 seen AS MATERIALIZED (
-    SELECT wanted.*, r.owned_until_ms + CASE WHEN r.handed_over THEN 0 ELSE 2 * $3::bigint END AS free_at_ms
+    SELECT wanted.payment_id, coalesce(r.merchant_id, o.merchant_id) AS merchant_id,
+        coalesce(r.key_hash, o.key_hash) AS key_hash, gateway, due_at_ms,
+        coalesce(r.owned_until_ms, o.owned_until_ms)
+            + CASE WHEN coalesce(r.handed_over, o.handed_over) THEN 0 ELSE 2 * $3::bigint END AS free_at_ms
     FROM wanted
     LEFT JOIN reservations AS r ON r.merchant_id = wanted.merchant_id AND r.key_hash = wanted.key_hash
         AND r.payment_id = wanted.payment_id
+    LEFT JOIN LATERAL (  -- its key was admitted twice, and the row under it is the other payment's
+        SELECT * FROM reservations WHERE r.payment_id IS NULL AND payment_id = wanted.payment_id LIMIT 1
+    ) AS o ON true
 ),
 chosen AS (
     SELECT payment_id, merchant_id, key_hash, gateway, due_at_ms
