@@ -11,12 +11,10 @@ from msgspec import Struct
 from infra.memory.reservations import Key, MemoryReservations
 from schemas.ids import AttemptId, GatewayId, PaymentId
 from schemas.notification import GatewayNotified
-from schemas.verification import Received, StoredMessage, Takeover, VerificationWork
+from schemas.verification import NO_GATEWAY, Received, StoredMessage, Takeover, VerificationWork
 from schemas.views import AttemptView
 
 UNKNOWN_FOR_MS = 24 * 3_600_000
-NOBODYS = GatewayId("")
-"""The gateway of what a person told, and of work that asks no gateway."""
 
 
 class Known(Struct):
@@ -111,7 +109,7 @@ def _identity(received: Received) -> tuple[GatewayId, str]:
     message = received.message
     if isinstance(message, GatewayNotified):
         return message.gateway, message.event_id
-    return NOBODYS, message.decision_id
+    return NO_GATEWAY, message.decision_id
 
 
 def _is_old(stored: StoredMessage, attempts: Mapping[AttemptId, AttemptView]) -> bool:

@@ -41,7 +41,7 @@ from schemas.payment import (
     PaymentRequested,
 )
 from schemas.reservation import Reservation, Reserved
-from schemas.verification import Received, StoredMessage, Takeover
+from schemas.verification import NO_GATEWAY, Received, StoredMessage, Takeover
 from schemas.views import PaymentHistory
 from tests.projections.story import (
     ALPHA,
@@ -63,7 +63,6 @@ GUARD_MS = 1_000
 WINDOW_MS = 60_000
 AN_HOUR_MS = 3_600_000
 TOPIC = "gateway.notifications.v1"
-NOBODYS = GatewayId("")
 
 _clock = SystemClock()
 _databases = count(1)
@@ -249,12 +248,12 @@ def message(store: Store, payment: Payment, told: NotificationMessage, *, ago_ms
 
 
 async def claimed(store: Store, free: int = 16, *, window_ms: int = WINDOW_MS) -> list[PaymentId]:
-    slots = {ALPHA: free, BETA: free, NOBODYS: free}
+    slots = {ALPHA: free, BETA: free, NO_GATEWAY: free}
     return [takeover.payment_id for takeover in await store.queue.claim(slots, window_ms)]
 
 
 async def the_takeover(store: Store) -> Takeover:
-    (takeover,) = await store.queue.claim({ALPHA: 16, BETA: 16, NOBODYS: 16}, WINDOW_MS)
+    (takeover,) = await store.queue.claim({ALPHA: 16, BETA: 16, NO_GATEWAY: 16}, WINDOW_MS)
     return takeover
 
 
@@ -298,8 +297,8 @@ async def test_work_that_asks_no_gateway_has_slots_of_its_own(store: Store) -> N
     await payment.tell(replace(request, requested_at=ago))
 
     assert await store.queue.claim({ALPHA: 8}, WINDOW_MS) == []
-    (takeover,) = await store.queue.claim({NOBODYS: 1}, WINDOW_MS)
-    assert (takeover.payment_id, takeover.gateway, takeover.messages) == (payment.id, NOBODYS, ())
+    (takeover,) = await store.queue.claim({NO_GATEWAY: 1}, WINDOW_MS)
+    assert (takeover.payment_id, takeover.gateway, takeover.messages) == (payment.id, NO_GATEWAY, ())
 
 
 async def test_what_has_become_certain_is_due_no_more(store: Store) -> None:
@@ -463,7 +462,7 @@ async def test_a_message_makes_its_payment_due_and_comes_with_it(store: Store) -
 
     takeover = await the_takeover(store)
     assert takeover.payment_id == payment.id
-    assert takeover.gateway in (BETA, NOBODYS)
+    assert takeover.gateway in (BETA, NO_GATEWAY)
     assert takeover.messages == (first.received, second.received)
 
 
@@ -471,7 +470,7 @@ async def test_a_message_counts_to_the_gateway_that_it_names(store: Store) -> No
     payment = await a_payment(store, ALPHA, due_ago_ms=-AN_HOUR_MS)
     await store.receive(message(store, payment, notified(payment, "succeeded", gateway=BETA)))
 
-    assert await store.queue.claim({ALPHA: 8, NOBODYS: 8}, WINDOW_MS) == []
+    assert await store.queue.claim({ALPHA: 8, NO_GATEWAY: 8}, WINDOW_MS) == []
     (takeover,) = await store.queue.claim({BETA: 8}, WINDOW_MS)
     assert (takeover.payment_id, takeover.gateway) == (payment.id, BETA)
 
