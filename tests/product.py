@@ -12,10 +12,12 @@ import msgspec
 from msgspec.structs import replace
 
 from infra.gateways.simulator.defaults import DEFAULT_PROFILES
+from infra.gateways.simulator.profile import Profile
 from infra.kafka.reader import LogReader
 from infra.local.ports import HOST, free_ports
 from infra.local.processes import Service, finish
 from infra.local.stack import Stack
+from schemas.base import Event
 from schemas.codec import PAYMENTS_TOPIC, decode
 from schemas.envelope import Position, Recorded
 from schemas.errors import Unreadable
@@ -31,8 +33,24 @@ BODY = {
 }
 
 
+PLAIN_PROFILES = tuple(replace(profile, wire="simulator", credentials=None) for profile in DEFAULT_PROFILES)
+"""All gateways on the simulator's own wire, where a charge ends at once."""
+PLAIN_GATEWAYS: tuple[Mapping[str, object], ...] = tuple(
+    {
+        "id": profile.gateway,
+        "name": profile.gateway.title(),
+        "adapter": "simulator",
+        "payment_methods": ["UPI", "CARD", "NETBANKING", "WALLET"],
+        "currencies": ["INR", "USD", "EUR"],
+        "priority": 10 * number,
+        "fee_bps": profile.fee_bps,
+    }
+    for number, profile in enumerate(DEFAULT_PROFILES, start=1)
+)
+
+
 class Product:
-    """The simulator, so many API processes and so many workers, each on ports of its own."""
+    """The simulator, so many API processes, workers and verifiers, each on ports of its own."""
 
     def __init__(
         self,
@@ -42,6 +60,8 @@ class Product:
         apis: int = 1,
         workers: int = 1,
         verifiers: int = 0,
+        profiles: Sequence[Profile] = PLAIN_PROFILES,
+        gateways: Sequence[Mapping[str, object]] = PLAIN_GATEWAYS,
         env: Mapping[str, str] | None = None,
     ) -> None:
         self.stack = stack
@@ -54,8 +74,8 @@ class Product:
             **stack.env,
             "SIMULATOR_BIND": simulator,
             "SIMULATOR_URL": f"http://{simulator}",
-            "SIMULATOR_PROFILES": str(_plain_profiles(folder)),
-            "GATEWAYS_FILE": str(_plain_gateways(folder, f"http://{simulator}")),
+            "SIMULATOR_PROFILES": str(_file(folder / "profiles.json", profiles)),
+            "GATEWAYS_FILE": str(_file(folder / "gateways.json", _at(f"http://{simulator}", gateways))),
             "RETRY_LATENCY_BUDGET_MS": "3000",
             "GATEWAY_TIMEOUT_MS": "1000",
             **(env or {}),
@@ -113,31 +133,13 @@ class Product:
         return Service(name, module, self.folder, env={**self.env, **env}, url=f"http://{bind}", ready=ready)
 
 
-def _plain_profiles(folder: Path) -> Path:
-    """All gateways on the simulator's own wire, where a charge ends at once."""
-    profiles = [replace(profile, wire="simulator", credentials=None) for profile in DEFAULT_PROFILES]
-    file = folder / "profiles.json"
-    file.write_bytes(msgspec.json.encode(profiles))
+def _file(file: Path, content: object) -> Path:
+    file.write_bytes(msgspec.json.encode(content))
     return file
 
 
-def _plain_gateways(folder: Path, simulator_url: str) -> Path:
-    gateways = [
-        {
-            "id": profile.gateway,
-            "name": profile.gateway.title(),
-            "adapter": "simulator",
-            "base_url": f"{simulator_url}/{profile.gateway}",
-            "payment_methods": ["UPI", "CARD", "NETBANKING", "WALLET"],
-            "currencies": ["INR", "USD", "EUR"],
-            "priority": 10 * number,
-            "fee_bps": profile.fee_bps,
-        }
-        for number, profile in enumerate(DEFAULT_PROFILES, start=1)
-    ]
-    file = folder / "gateways.json"
-    file.write_bytes(msgspec.json.encode(gateways))
-    return file
+def _at(simulator: str, gateways: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+    return [{**gateway, "base_url": f"{simulator}/{gateway['id']}"} for gateway in gateways]
 
 
 class Client:
@@ -215,24 +217,28 @@ class Answer:
 
 async def read_topic(stack: Stack) -> dict[str, list[Recorded[PaymentEvent]]]:
     """Every record of the payments topic, void ones too, by payment in offset order."""
-    reader = LogReader(stack.env["KAFKA_BOOTSTRAP_SERVERS"])
     payments: dict[str, list[Recorded[PaymentEvent]]] = defaultdict(list)
+    for recorded in await read_records(stack, PAYMENTS_TOPIC):
+        payments[recorded.envelope.aggregate_id].append(cast(Recorded[PaymentEvent], recorded))
+    return payments
+
+
+async def read_records(stack: Stack, topic: str) -> list[Recorded[Event]]:
+    """Every record of a topic that is one of our events, by partition in offset order."""
+    reader = LogReader(stack.env["KAFKA_BOOTSTRAP_SERVERS"])
+    records: list[Recorded[Event]] = []
     try:
-        for partition, end in (await reader.end_offsets(PAYMENTS_TOPIC, timeout_s=30)).items():
+        for partition, end in (await reader.end_offsets(topic, timeout_s=30)).items():
             for start in range(0, end, 20_000):
-                records = await reader.read(
-                    PAYMENTS_TOPIC, partition, start, min(start + 20_000, end), timeout_s=30
-                )
-                for raw in records:
-                    position = Position(topic=PAYMENTS_TOPIC, partition=partition, offset=raw.offset)
+                for raw in await reader.read(topic, partition, start, min(start + 20_000, end), timeout_s=30):
+                    position = Position(topic=topic, partition=partition, offset=raw.offset)
                     try:
-                        recorded = decode(raw.value, raw.headers, position, raw.timestamp)
+                        records.append(decode(raw.value, raw.headers, position, raw.timestamp))
                     except Unreadable:
                         continue  # other tests put poison there
-                    payments[recorded.envelope.aggregate_id].append(cast(Recorded[PaymentEvent], recorded))
     finally:
         await reader.stop()
-    return payments
+    return records
 
 
 def plain(value: object) -> Any:

@@ -126,4 +126,5 @@ def _charge_truth(charge: Charge) -> dict[str, object]:
         "method": request.method,
         "requested": request.times,
         "charged_at_ms": charge.charged_at_ms,
+        "statuses": charge.statuses,
     }

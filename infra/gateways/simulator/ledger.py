@@ -43,6 +43,12 @@ class Charge(Struct, kw_only=True, gc=False):
     decline: Decline | None
     charged_at_ms: int
     later: Later | None
+    statuses: tuple[ChargeStatus, ...]
+    """Every one that it has had, in order."""
+
+    def become(self, status: ChargeStatus) -> None:
+        self.status = status
+        self.statuses += (status,)
 
     def age_ms(self) -> int:
         return _now_ms() - self.charged_at_ms
@@ -99,13 +105,15 @@ class Ledger:
         """As it is by now. A charge that was cleared away changes no more."""
         while self._holds(charge) and charge.later is not None and charge.later.at_ms <= _now_ms():
             later = charge.later
-            charge.status, charge.decline, charge.later = later.status, later.decline, later.then
+            charge.become(later.status)
+            charge.decline, charge.later = later.decline, later.then
             self.changed(charge)
         return charge
 
     def settle(self, charge: Charge, status: ChargeStatus) -> None:
         """By somebody's order, and for good."""
-        charge.status, charge.later = status, None
+        charge.become(status)
+        charge.later = None
         self.changed(charge)
 
     def find(self, gateway: str, reference: str) -> Charge | None:
@@ -201,11 +209,13 @@ def _request(gateway: str, body: ChargeRequest) -> Request:
 
 def _charge(sequence: int, request: Request, profile: Profile, fate: Latent) -> Charge:
     now_ms = _now_ms()
+    status: ChargeStatus = "pending" if fate.awaits_customer else fate.status
     return Charge(
         sequence=sequence,
         id=fate.charge_id,
         request=request,
-        status="pending" if fate.awaits_customer else fate.status,
+        status=status,
+        statuses=(status,),
         decline=None if fate.awaits_customer else fate.decline,
         charged_at_ms=now_ms,
         later=_later(now_ms, profile, fate),

@@ -1,0 +1,127 @@
+"""Four gateways of three wires with every fault that the simulator has, three merchants, and schedules of seconds.
+
+Everything that takes days in production (a schedule of checks, a gateway's horizon) takes half a minute here, so that
+the end of it is seen.
+"""
+
+from collections.abc import Mapping
+from random import Random
+
+import msgspec
+from msgspec.structs import replace
+
+from infra.gateways.local import RAZORPAY_WEBHOOK_SECRET, STRIPE_WEBHOOK_SECRET
+from infra.gateways.simulator.defaults import CASHFREE, PAYU, RAZORPAY, STRIPE
+from infra.gateways.simulator.profile import Fault, FaultKind, Latency, Profile, Webhooks
+from schemas.routing import RetryPolicy
+
+HORIZON_S = 30
+SCHEDULE = "2,4,8,16,30"
+BUDGET_MS = 3_000
+GATEWAY_TIMEOUT_MS = 1_000
+
+BAND_MINOR = 10_000_000
+"""Amounts lie in four bands. A gateway takes those up to the end of its own: so each is the first choice of some."""
+METHODS = {
+    "razorpay": ("UPI", "CARD", "NETBANKING", "WALLET"),
+    "stripe": ("UPI", "CARD", "WALLET"),
+    "payu": ("UPI", "CARD", "NETBANKING", "WALLET"),
+    "cashfree": ("UPI", "CARD", "NETBANKING", "WALLET"),
+}
+GATEWAYS: tuple[Mapping[str, object], ...] = tuple(
+    {
+        "id": name,
+        "name": name.title(),
+        "adapter": name if name in ("razorpay", "stripe") else "simulator",
+        "payment_methods": methods,
+        "currencies": ["INR"],
+        "priority": 10 * number,
+        "maximum_amount_minor": (number + 1) * BAND_MINOR - 1,
+        "horizon_s": HORIZON_S,
+        "lookup_lag_ms": 2_000,
+    }
+    for number, (name, methods) in enumerate(METHODS.items(), start=1)
+)
+
+_POLICY = RetryPolicy(latency_budget_ms=BUDGET_MS)
+POLICIES = {
+    "m_hasty": replace(_POLICY, retry_on_timeout=True),
+    "m_keeps": replace(_POLICY, keep_late_success=True),
+}
+MERCHANTS = ("m_plain", *POLICIES)
+
+KINDS: tuple[FaultKind, ...] = (
+    "effect_then_500",
+    "error_500_before_effect",
+    "effect_then_timeout",
+    "timeout_before_effect",
+    "effect_then_reset",
+    "reset_before_effect",
+    "slow_drip",
+    "garbage_body",
+    "truncated_body",
+    "empty_200",
+    "wrong_amount",
+    "rate_limited_429",
+    "unavailable_503_before_effect",
+)
+
+
+def profiles(seed: int, webhook_urls: Mapping[str, str] | None = None) -> tuple[Profile, ...]:
+    """The gateways of that seed; those that notify tell the URL of their name."""
+    chance = Random(seed)
+    razorpay = replace(RAZORPAY, pending_resolves_ms=1_500, late_status="authorized")
+    stripe = replace(STRIPE, pending_resolves_ms=2_500)
+    payu = replace(PAYU, pending_rate=0.06, pending_resolves_ms=4_000)
+    cashfree = replace(CASHFREE, pending_rate=0.04)  # of these no customer ever acts
+    urls = webhook_urls or {}
+    return tuple(_troubled(profile, chance, urls) for profile in (razorpay, stripe, payu, cashfree))
+
+
+def _troubled(profile: Profile, chance: Random, urls: Mapping[str, str]) -> Profile:
+    faults = [Fault(kind=kind, probability=chance.uniform(0.003, 0.03)) for kind in KINDS]
+    chance.shuffle(faults)
+    faults.append(Fault(kind="lookup_500", probability=chance.uniform(0.005, 0.02)))
+    if profile.wire == "razorpay":
+        faults += [Fault(kind=kind, probability=chance.uniform(0, 0.01), at="order") for kind in KINDS]
+    return replace(
+        profile,
+        seed=chance.randrange(1_000_000),
+        success_rate=0.75,
+        latency=Latency(median_ms=100, sigma=0.5),
+        late_capture_rate=0.15,
+        late_capture_after_ms=chance.randrange(4_000, 14_000),
+        lookup_lag_ms=chance.choice((0, 500, 1_500)),
+        faults=tuple(faults),
+        webhooks=_webhooks(profile, chance, urls.get(profile.gateway)),
+    )
+
+
+def _webhooks(profile: Profile, chance: Random, url: str | None) -> Webhooks | None:
+    secret = RAZORPAY_WEBHOOK_SECRET if profile.wire == "razorpay" else STRIPE_WEBHOOK_SECRET
+    rates = [chance.uniform(0.05, 0.3) for _ in range(3)]
+    if url is None:
+        return None
+    lost, doubled, reordered = rates
+    return Webhooks(
+        url=url, secrets=(secret,), lost=lost, doubled=doubled, reordered=reordered, reordered_by_ms=3_000
+    )
+
+
+def healed(profile: Profile) -> Profile:
+    """It answers as it should; what became of each charge stays."""
+    webhooks = profile.webhooks and replace(profile.webhooks, lost=0.0)
+    return replace(profile, faults=(), lookup_lag_ms=0, webhooks=webhooks)
+
+
+def settings(policies_file: str) -> dict[str, str]:
+    return {
+        "RETRY_LATENCY_BUDGET_MS": str(BUDGET_MS),
+        "GATEWAY_TIMEOUT_MS": str(GATEWAY_TIMEOUT_MS),
+        "RETRY_POLICIES_FILE": policies_file,
+        **{f"VERIFICATION_SCHEDULE_{method}": SCHEDULE for method in METHODS["razorpay"]},
+    }
+
+
+def policies_json() -> bytes:
+    return msgspec.json.encode(POLICIES)

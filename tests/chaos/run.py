@@ -1,0 +1,151 @@
+"""A whole product under load and disasters, then made whole again, then everything that it left behind is checked."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from infra.gateways.registry import registry
+from infra.kafka.reader import LogReader
+from infra.local.child import Child
+from infra.local.ports import Ports
+from infra.local.stack import Stack
+from infra.postgres.database import Database
+from infra.settings import Settings
+from schemas.base import Value
+from tests.chaos import mix
+from tests.chaos.aftermath import Aftermath, gathered
+from tests.chaos.checker import Checker
+from tests.chaos.disasters import Disasters, forecast
+from tests.chaos.figures import Figures, figures
+from tests.chaos.recovery import everybody_is_answered, everything_runs, heal_gateways, nothing_is_left
+from tests.chaos.reviewer import Reviewer
+from tests.chaos.shoppers import Shoppers
+from tests.checker.checker import Violation
+from tests.product import Client, Product, plain
+
+PROCESSES = 2
+"""Of each: API, projection worker, verifier."""
+Say = Callable[[str], None]
+
+
+class Chaos(Value, frozen=True, kw_only=True):
+    """What was drawn from a seed is drawn again from it; what the processes make of it is theirs."""
+
+    seed: int
+    seconds: float
+    per_second: float
+
+
+class Result(Value, frozen=True, kw_only=True):
+    chaos: Chaos
+    figures: Figures
+    violations: tuple[Violation, ...]
+    aftermath: Aftermath
+
+
+async def unleash(chaos: Chaos, folder: Path, say: Say) -> Result:
+    """Servers with empty stores, in that folder, are started and stopped."""
+    stack = Stack(folder, Ports.free(), given={})
+    product = _product(stack, chaos.seed)
+    try:
+        say("starting everything")
+        await stack.start(empty=True)
+        await product.start()
+        return await _suffer(chaos, product, say)
+    finally:
+        await product.stop()
+        await stack.stop()
+
+
+def _product(stack: Stack, seed: int) -> Product:
+    stack.folder.mkdir(parents=True, exist_ok=True)
+    policies = stack.folder / "policies.json"
+    policies.write_bytes(mix.policies_json())
+    return Product(
+        stack,
+        stack.folder,
+        apis=PROCESSES,
+        workers=PROCESSES,
+        verifiers=PROCESSES,
+        profiles=mix.profiles(seed),
+        gateways=mix.GATEWAYS,
+        env=mix.settings(str(policies)),
+    )
+
+
+async def _suffer(chaos: Chaos, product: Product, say: Say) -> Result:
+    client = Client(product)
+    profiles = mix.profiles(chaos.seed, _webhook_urls(product))
+    for profile in profiles:
+        await client.set_profile(**plain(profile))
+    shoppers = Shoppers(client, chaos.seed, len(product.apis))
+    disasters = Disasters(_children(product))
+    async with _reviewing(product, client) as reviewer, _reading(product) as (database, reader):
+        with _supervised(disasters):
+            say(f"{chaos.seconds:.0f} s of load and disasters")
+            planned = forecast(chaos.seed, chaos.seconds, list(_children(product)))
+            await asyncio.gather(shoppers.shop(chaos.per_second, chaos.seconds), disasters.happen(planned))
+            say("making everything whole")
+            await heal_gateways(client, profiles)
+            await everything_runs(_children(product).values())
+            await everybody_is_answered(shoppers)
+            say("waiting until nothing is left to be settled")
+            say(f"  {await nothing_is_left(database, reader, reviewer, say)}")
+        say("checking")
+        run = f"seed {chaos.seed}"
+        aftermath = await gathered(run, product, client, database, shoppers.purchases)
+    await client.close()
+    return Result(
+        chaos=chaos,
+        figures=figures(aftermath, profiles, disasters)
+        | {"settled by hand": dict(reviewer.said), "stayed away": shoppers.stayed_away},
+        violations=tuple(Checker(aftermath).violations()),
+        aftermath=aftermath,
+    )
+
+
+def _children(product: Product) -> dict[str, Child]:
+    """Those that disasters befall; the gateways are the outside world."""
+    ours = (*product.apis, *product.workers, *product.verifiers)
+    servers = (product.stack.kafka, product.stack.postgres, product.stack.redis)
+    return {child.name: child for child in (*ours, *servers)}
+
+
+def _webhook_urls(product: Product) -> dict[str, str]:
+    """A process each, so that one that is away is not missed by the other's gateway."""
+    return {
+        gateway: f"{api.url}/gateway-notifications/{gateway}"
+        for gateway, api in zip(("razorpay", "stripe"), product.apis, strict=True)
+    }
+
+
+@contextmanager
+def _supervised(disasters: Disasters) -> Iterator[None]:
+    watch = asyncio.create_task(disasters.supervise())
+    try:
+        yield
+    finally:
+        watch.cancel()
+
+
+@asynccontextmanager
+async def _reviewing(product: Product, client: Client) -> AsyncIterator[Reviewer]:
+    gateways = registry(Settings.from_environment(product.env))
+    reviewer = Reviewer(product, client, gateways)
+    try:
+        yield reviewer
+    finally:
+        await reviewer.close()
+        await gateways.close()
+
+
+@asynccontextmanager
+async def _reading(product: Product) -> AsyncIterator[tuple[Database, LogReader]]:
+    database = await Database.connect(product.env["DATABASE_URL"], min_size=0, max_size=2)
+    reader = LogReader(product.env["KAFKA_BOOTSTRAP_SERVERS"])
+    try:
+        yield database, reader
+    finally:
+        await reader.stop()
+        await database.close()
