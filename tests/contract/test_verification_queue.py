@@ -574,6 +574,18 @@ async def test_the_messages_of_an_ordinary_success_wait_for_its_end_and_are_used
     assert await claimed(store) == []
 
 
+async def test_what_was_told_long_ago_is_taken_up_as_soon_as_the_owner_has_certainly_gone(
+    store: Store,
+) -> None:
+    payment = await a_payment(store, due_ago_ms=-AN_HOUR_MS, ended_ago_ms=-200)
+    told = message(store, payment, notified(payment, "succeeded"), ago_ms=AN_HOUR_MS)
+    await store.receive(told)
+    assert await claimed(store) == []
+    await asyncio.sleep((200 + 2 * GUARD_MS) / 1000 + 0.1)
+
+    assert (await the_takeover(store)).messages == (told.received,)
+
+
 async def test_a_message_about_a_payment_that_is_not_known_yet_waits_for_it(store: Store) -> None:
     payment = Payment(store, ended_ms=store.now_ms() - AN_HOUR_MS)
     told = message(store, payment, notified(payment, "succeeded"))
