@@ -6,7 +6,6 @@ Each customer's amount is its own, and every gateway's ledger has it: so who pai
 
 import asyncio
 import time
-from collections.abc import Iterator
 from random import Random
 from typing import Any
 
@@ -18,6 +17,9 @@ from tests.product import Answer, Client
 MOST_AT_ONCE = 400
 """Posts that wait for their answers; customers beyond them stay away."""
 PATIENCE_S = 20.0
+POSTS = (1, 1, 1, 2, 2, 3, 4)
+AT_ONCE, IMPATIENT, MISTAKEN = 0.3, 0.08, 0.04
+"""The chance that all posts of a key go out at once; that one's answer is not waited for; that one has another body."""
 APART_MINOR = BAND_MINOR // 2
 """Added to an amount it makes another one of the same customer's."""
 BANDS = (35, 30, 20, 15)
@@ -36,12 +38,21 @@ class Post(Struct, frozen=True, kw_only=True):
     answer: Answer
 
 
+class Plan(Struct, frozen=True, kw_only=True):
+    """Of one post; the pause is after it."""
+
+    has_other_body: bool
+    patience_s: float
+    pause_s: float
+
+
 class Purchase(Struct, kw_only=True):
-    """One key, and everything that was answered to it."""
+    """One key, and everything that was answered to it. Whichever body comes first is the one that counts."""
 
     key: str
     who: str
-    bodies: tuple[dict[str, Any], dict[str, Any]]
+    body: dict[str, Any]
+    other_body: dict[str, Any]
     posts: list[Post] = field(default_factory=list)
 
     @property
@@ -78,30 +89,33 @@ class Shoppers:
 
     async def ask_again(self, purchase: Purchase) -> None:
         """Once more, patiently, and with the other body if the first is refused as such."""
-        for body in purchase.bodies:
+        for body in (purchase.body, purchase.other_body):
             await self._post(purchase, body, PATIENCE_S)
             if purchase.posts[-1].answer.status != 422:
                 return
 
     async def _buy(self) -> None:
-        chance = self._chance
         purchase = self._purchase(len(self.purchases) + 1)
         self.purchases.append(purchase)
-        plan = list(self._plan())
-        if chance.random() < 0.3:
-            await asyncio.gather(*(self._post(purchase, body_of(purchase, o), s) for o, s, _ in plan))
+        plans = [self._plan() for _ in range(self._chance.choice(POSTS))]
+        if self._chance.random() < AT_ONCE:
+            await asyncio.gather(*(self._carry_out(plan, purchase) for plan in plans))
             return
-        for is_other, patience_s, pause_s in plan:
-            await self._post(purchase, body_of(purchase, is_other), patience_s)
-            await asyncio.sleep(pause_s)
+        for plan in plans:
+            await self._carry_out(plan, purchase)
+            await asyncio.sleep(plan.pause_s)
 
-    def _plan(self) -> Iterator[tuple[bool, float, float]]:
-        """Of each post: whether it has the other body, how long its answer is waited for, and the pause after it."""
-        chance = self._chance
-        for _ in range(chance.choice((1, 1, 1, 2, 2, 3, 4))):
-            is_impatient = chance.random() < 0.08
-            patience_s = chance.choice((0.02, 0.1, 0.4)) if is_impatient else PATIENCE_S
-            yield chance.random() < 0.04, patience_s, chance.choice((0.05, 0.5, 2, 6))
+    def _plan(self) -> Plan:
+        is_impatient = self._chance.random() < IMPATIENT
+        return Plan(
+            has_other_body=self._chance.random() < MISTAKEN,
+            patience_s=self._chance.choice((0.02, 0.1, 0.4)) if is_impatient else PATIENCE_S,
+            pause_s=self._chance.choice((0.05, 0.5, 2, 6)),
+        )
+
+    async def _carry_out(self, plan: Plan, purchase: Purchase) -> None:
+        body = purchase.other_body if plan.has_other_body else purchase.body
+        await self._post(purchase, body, plan.patience_s)
 
     def _purchase(self, number: int) -> Purchase:
         (band,) = self._chance.choices(range(len(BANDS)), BANDS)
@@ -114,8 +128,12 @@ class Shoppers:
             "customer_id": f"cust_{number}",
             "instrument": instrument,
         }
-        other = body | {"amount_minor": amount_minor + APART_MINOR}
-        return Purchase(key=f"{self._run}-{number}", who=who_pays(amount_minor), bodies=(body, other))
+        return Purchase(
+            key=f"{self._run}-{number}",
+            who=who_pays(amount_minor),
+            body=body,
+            other_body=body | {"amount_minor": amount_minor + APART_MINOR},
+        )
 
     async def _post(self, purchase: Purchase, body: dict[str, Any], patience_s: float) -> None:
         self._posting += 1
@@ -126,7 +144,3 @@ class Shoppers:
             purchase.posts.append(Post(sent_ms=sent_ms, answered_ms=answered_ms, answer=answer))
         finally:
             self._posting -= 1
-
-
-def body_of(purchase: Purchase, is_other: bool) -> dict[str, Any]:
-    return purchase.bodies[is_other]

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from msgspec.structs import replace
 
-from commands.ports import VerificationQueue
+from commands.ports import Reservations, VerificationQueue
 from infra.clock import SystemClock
 from infra.kafka.partition import partition_for
 from infra.memory.clock import MemoryClock
@@ -23,6 +23,7 @@ from infra.postgres.database import Database
 from infra.postgres.messages import PostgresMessages
 from infra.postgres.migrate import migrate
 from infra.postgres.payments import PostgresPaymentSink
+from infra.postgres.reservations import PostgresReservations
 from infra.postgres.verification_queue import PostgresVerificationQueue
 from projections.payments import evolve
 from projections.project import Projection
@@ -39,6 +40,7 @@ from schemas.payment import (
     PaymentEvent,
     PaymentRequested,
 )
+from schemas.reservation import Reservation, Reserved
 from schemas.verification import NO_GATEWAY, Received, StoredMessage, Takeover
 from schemas.views import PaymentHistory
 from tests.projections.story import (
@@ -57,7 +59,7 @@ from tests.projections.story import (
     succeeded,
 )
 
-GUARD_MS = 300
+GUARD_MS = 1_000
 WINDOW_MS = 60_000
 AN_HOUR_MS = 3_600_000
 TOPIC = "gateway.notifications.v1"
@@ -70,6 +72,9 @@ _offsets = count()
 class Store(Protocol):
     @property
     def queue(self) -> VerificationQueue: ...
+
+    @property
+    def reservations(self) -> Reservations: ...
 
     def now_ms(self) -> int: ...
 
@@ -84,9 +89,9 @@ class Store(Protocol):
 class MemoryStore:
     def __init__(self) -> None:
         self._clock = MemoryClock()
-        self._reservations = MemoryReservations(self._clock, guard_ms=GUARD_MS)
+        self.reservations = MemoryReservations(self._clock, guard_ms=GUARD_MS)
         self._histories: dict[PaymentId, PaymentHistory] = {}
-        self.queue = MemoryVerificationQueue(self._reservations)
+        self.queue = MemoryVerificationQueue(self.reservations)
 
     def now_ms(self) -> int:
         return self._clock.now_ms()
@@ -96,7 +101,7 @@ class MemoryStore:
             payment_id = PaymentId(record.envelope.aggregate_id)
             history = evolve(self._histories.get(payment_id), record)
             self._histories[payment_id] = history
-            self._reservations.heal(record)
+            self.reservations.heal(record)
             self.queue.tell(work(history), history.attempts)
 
     async def receive(self, *messages: StoredMessage) -> None:
@@ -104,7 +109,7 @@ class MemoryStore:
             self.queue.receive(message)
 
     async def go_away(self) -> None:
-        self._reservations.is_available = False
+        self.reservations.is_available = False
 
 
 class PostgresStore:
@@ -116,6 +121,7 @@ class PostgresStore:
             PAYMENTS_TOPIC, PostgresPaymentSink(database), self._log, MemoryDeadLetters(), partition_for
         )
         self.queue = PostgresVerificationQueue(database, _clock, GUARD_MS)
+        self.reservations = PostgresReservations(database, _clock, GUARD_MS)
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
@@ -433,6 +439,35 @@ async def test_when_the_request_arrives_its_row_is_the_one_that_is_claimed(store
     assert await claimed(store) == []
 
 
+async def test_the_row_under_which_a_key_was_reserved_is_claimed_though_the_log_does_not_name_it(
+    store: Store,
+) -> None:
+    """One payment, one row: two of them would be owned by two at once."""
+    payment = Payment(store, ended_ms=store.now_ms() - AN_HOUR_MS)
+    wish = Reservation(
+        merchant_id="m_001", key_hash="a key", fingerprint="f", payment_id=payment.id, window_ms=1
+    )
+    assert isinstance(await store.reservations.reserve(wish), Reserved)
+    await asyncio.sleep(2 * GUARD_MS / 1000 + 0.01)
+    await payment.tell(payment.started(due_ms=store.now_ms() - 1_000))
+
+    takeover = await the_takeover(store)
+    assert (takeover.payment_id, takeover.claim.epoch) == (payment.id, 2)
+    held = await store.reservations.find("m_001", "a key")
+    assert held is not None
+    assert (held.epoch, held.is_owned) == (2, True)
+
+
+async def test_both_payments_of_a_key_that_was_admitted_twice_are_verified(store: Store) -> None:
+    payments = [Payment(store, ended_ms=store.now_ms() - AN_HOUR_MS) for _ in range(2)]
+    for payment in payments:
+        due = payment.started(due_ms=store.now_ms() - 1_000)
+        await payment.tell(requested(key_hash="the same key"), due)
+
+    takeovers = await store.queue.claim({ALPHA: 16}, WINDOW_MS)
+    assert {takeover.payment_id for takeover in takeovers} == {payment.id for payment in payments}
+
+
 # What the store has been told
 
 
@@ -552,6 +587,18 @@ async def test_the_messages_of_an_ordinary_success_wait_for_its_end_and_are_used
     await asyncio.sleep(1.1)
 
     assert await claimed(store) == []
+
+
+async def test_what_was_told_long_ago_is_taken_up_as_soon_as_the_owner_has_certainly_gone(
+    store: Store,
+) -> None:
+    payment = await a_payment(store, due_ago_ms=-AN_HOUR_MS, ended_ago_ms=-200)
+    told = message(store, payment, notified(payment, "succeeded"), ago_ms=AN_HOUR_MS)
+    await store.receive(told)
+    assert await claimed(store) == []
+    await asyncio.sleep((200 + 2 * GUARD_MS) / 1000 + 0.1)
+
+    assert (await the_takeover(store)).messages == (told.received,)
 
 
 async def test_a_message_about_a_payment_that_is_not_known_yet_waits_for_it(store: Store) -> None:
