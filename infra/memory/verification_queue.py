@@ -60,7 +60,9 @@ class MemoryVerificationQueue:
         free, claimed = dict(slots), dict[PaymentId, Takeover]()
         for _, payment_id, gateway in sorted([*self._due(), *self._told()], key=itemgetter(0)):
             key = self._store.key_of(self._known[payment_id].key, payment_id)
-            if free.get(gateway, 0) > 0 and self._store.is_free(key, payment_id):
+            if free.setdefault(gateway, slots.get(NO_GATEWAY, 0)) > 0 and self._store.is_free(
+                key, payment_id
+            ):
                 free[gateway] -= 1
                 claimed[payment_id] = Takeover(
                     payment_id=payment_id,

@@ -53,8 +53,23 @@ RETURNING verdict
 -- $1 gateways, $2 how many of each, $3 the guard, $4 the window, $5 how many more of each are looked at, because somebody
 -- may own the first ones, $6 as many claim ids as can be needed. As in reservations.sql a window begins at the hand-over,
 -- or a guard after the old one's end, and is claimed one more guard later. Nothing here waits for anybody's lock.
-WITH moment AS MATERIALIZED (SELECT now_ms() AS now_ms),
-slots AS (SELECT gateway, free FROM unnest($1::text[], $2::int[]) AS slots (gateway, free) WHERE free > 0),
+WITH RECURSIVE moment AS MATERIALIZED (SELECT now_ms() AS now_ms),
+given AS (SELECT gateway, free FROM unnest($1::text[], $2::int[]) AS given (gateway, free)),
+-- Every gateway that anything is planned for, one step of the index each. One that is configured no more cannot be asked:
+-- its payments have as many slots as those that ask nobody.
+planned AS (
+    (SELECT gateway FROM verifications ORDER BY gateway LIMIT 1)
+    UNION ALL
+    SELECT (SELECT v.gateway FROM verifications AS v WHERE v.gateway > planned.gateway ORDER BY v.gateway LIMIT 1)
+    FROM planned WHERE planned.gateway IS NOT NULL
+),
+slots AS (
+    SELECT gateway, free FROM given WHERE free > 0
+    UNION ALL
+    SELECT planned.gateway, nobodys.free
+    FROM planned JOIN given AS nobodys ON nobodys.gateway = '' AND nobodys.free > 0
+    WHERE planned.gateway NOT IN (SELECT gateway FROM given)
+),
 due AS MATERIALIZED (
     SELECT of_one.*
     FROM moment, slots, LATERAL (
@@ -111,6 +126,8 @@ chosen AS (
     ) AS can_be_claimed
     JOIN slots USING (gateway)
     WHERE place <= free
+    ORDER BY due_at_ms
+    LIMIT cardinality($6::text[])
 ),
 mine AS MATERIALIZED (
     SELECT chosen.*, r.owned_until_ms + CASE WHEN r.handed_over THEN 0 ELSE $3::bigint END AS valid_from_ms

@@ -302,6 +302,14 @@ async def test_of_each_gateway_so_many_are_claimed_as_it_has_slots(store: Store)
     assert await store.queue.claim({}, WINDOW_MS) == []
 
 
+async def test_a_gateway_that_is_configured_no_more_holds_nothing_back(store: Store) -> None:
+    for _ in range(3):
+        await a_payment(store, BETA)
+
+    assert await store.queue.claim({ALPHA: 16}, WINDOW_MS) == []
+    assert len(await store.queue.claim({ALPHA: 16, NO_GATEWAY: 2}, WINDOW_MS)) == 2
+
+
 async def test_work_that_asks_no_gateway_has_slots_of_its_own(store: Store) -> None:
     payment = Payment(store, ended_ms=store.now_ms() - AN_HOUR_MS)
     request = payment.requested()
