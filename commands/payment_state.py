@@ -48,6 +48,8 @@ class Attempt(Value, frozen=True, kw_only=True):
     in_review: bool = False
     late: LateSuccessDetected | None = None
     compensated_by: ChargeCompensated | None = None
+    refused_returns: int = 0
+    """How often its money could not be given back."""
 
     @property
     def is_settled(self) -> bool:
@@ -195,6 +197,7 @@ def _checked(state: PaymentState, event: VerificationPerformed) -> PaymentState:
         opened,
         event.attempt_id,
         checks=max(known.checks, event.check),
+        refused_returns=known.refused_returns + known.must_be_given_back,
         next_check_at=known.started.started_at if is_lost else event.next_check_at,
     )
 
