@@ -120,7 +120,8 @@ class ReviewRoutes:
         self, payment_id: PaymentId, attempt_id: AttemptId, wait_s: float
     ) -> PaymentHistory | None:
         """The payment as it is then; None if that cannot be seen within the wait."""
-        for _ in range(round(wait_s / POLL_S)):
+        until_ms = self._clock.elapsed_ms() + wait_s * 1000
+        while self._clock.elapsed_ms() < until_ms:
             await asyncio.sleep(POLL_S)
             try:
                 history = await self._read(payment_id, wait_s=0)

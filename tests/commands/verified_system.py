@@ -6,12 +6,11 @@ from datetime import timedelta
 
 from commands.ownership import fold
 from commands.payment_state import PaymentState
-from commands.ports import Gateway
+from commands.ports import Gateway, Histories
 from commands.verifier import PaymentVerifier
 from infra.memory.alarms import MemoryAlarms
 from infra.memory.clock import MemoryClock
 from infra.memory.gateways import CallFate, Later, Ledger, MemoryGateway, never_later
-from infra.memory.log import MemoryHistories
 from infra.memory.verification_queue import MemoryVerificationQueue
 from projections.payments import evolve
 from projections.verifications import work
@@ -84,7 +83,7 @@ class Verified(System):
         self.verifier = self.a_verifier()
 
     def a_verifier(
-        self, *, knows: tuple[GatewayId, ...] | None = None, histories: MemoryHistories | None = None
+        self, *, knows: tuple[GatewayId, ...] | None = None, histories: Histories | None = None
     ) -> PaymentVerifier:
         self._verifiers += 1
         return PaymentVerifier(
