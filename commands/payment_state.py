@@ -47,6 +47,8 @@ class Attempt(Value, frozen=True, kw_only=True):
     next_check_at: datetime | None = None
     in_review: bool = False
     late: LateSuccessDetected | None = None
+    checks_before_late: int = 0
+    """So many of its checks were none of giving it back."""
     compensated_by: ChargeCompensated | None = None
 
     @property
@@ -136,7 +138,7 @@ def evolve(state: PaymentState, event: PaymentEvent) -> PaymentState:
                 opened = _with(opened, attempt_id, in_review=True, next_check_at=None)
             return opened
         case LateSuccessDetected():
-            return _with(_took_money(state, event), event.attempt_id, late=event)
+            return _came_late(_took_money(state, event), event)
         case ChargeCompensated():
             known = _took_money(state, event)
             return _with(known, event.attempt_id, compensated_by=event, next_check_at=None)
@@ -182,6 +184,13 @@ def _took_money(
 ) -> Open | Settled:
     """Somebody has decided that this attempt took money, whether or not its own outcome arrived."""
     return _with_outcome(state, event.attempt_id, Succeeded(gateway_reference=event.gateway_reference))
+
+
+def _came_late(state: Open | Settled, event: LateSuccessDetected) -> Open | Settled:
+    known = find(state, event.attempt_id)
+    if known is None:
+        return state
+    return _with(state, event.attempt_id, late=event, checks_before_late=known.checks)
 
 
 def _checked(state: PaymentState, event: VerificationPerformed) -> PaymentState:
