@@ -76,7 +76,8 @@ class VerificationQueue(Protocol):
         """Take over payments that are due and that nobody owns, the longest due first: at most so many of each gateway.
 
         Due is what the projection says, and what an unused message is about. A claim is one compare-and-set of the
-        ownership row, in the store's clock; no two verifiers get the same payment.
+        ownership row, in the store's clock; no two verifiers get the same payment. A gateway that is not named has as
+        many slots as NO_GATEWAY has.
         """
 
     async def used(self, messages: Sequence[Received]) -> None:

@@ -5,6 +5,11 @@ from prometheus_client import Counter, Histogram
 GATEWAY_CALLS = Counter(
     "payments_gateway_charges_total", "Charges by gateway and what they came to.", ["gateway", "outcome"]
 )
+GATEWAY_FAULTS = Counter(
+    "payments_gateway_gateway_faults_total",
+    "Charges that failed through a fault of the gateway's own, not of a customer's, a bank's or ours.",
+    ["gateway"],
+)
 GATEWAY_SECONDS = Histogram(
     "payments_gateway_charge_seconds",
     "How long gateways take to answer a charge.",

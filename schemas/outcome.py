@@ -9,7 +9,7 @@ from typing import Literal
 from schemas.base import Value
 
 Blame = Literal["customer", "risk", "caller", "issuer", "gateway"]
-"""Whose doing a decline is; only `gateway` counts against a gateway's health."""
+"""Whose doing a decline is."""
 
 NotSentReason = Literal["dns", "tls", "connect", "too_busy", "window_closed", "burned"]
 """`too_busy`: our own limit of calls at once. `window_closed`: our ownership had run out. Neither is the gateway's
@@ -70,3 +70,17 @@ class InDoubt(Value, frozen=True, kw_only=True):
 
 
 Outcome = Succeeded | Declined | NotSent | AwaitingCustomer | InDoubt
+
+
+def is_gateways_fault(outcome: Outcome) -> bool:
+    """Whether it counts against its gateway's health: what customers, banks and we ourselves do wrong does not.
+
+    Nor does doubt: it is no failure, and shows in how long the gateway takes.
+    """
+    match outcome:
+        case Declined(decline=decline):
+            return decline.blame == "gateway"
+        case NotSent(reason=reason):
+            return reason in ("dns", "tls", "connect")
+        case _:
+            return False

@@ -31,6 +31,7 @@ from schemas.errors import Unavailable
 from streams.agent import first_to_end, patiently
 from streams.app import STOP_WITHIN_S, make_app
 from streams.messages import intake
+from streams.metrics import ProjectionMetrics
 from streams.verification_metrics import VerificationMetrics
 from streams.web import serve
 
@@ -100,11 +101,12 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             alarms=KafkaAlarms(publisher, clock),
         )
         rounds = Rounds(verifier)
-        _, consumption = await intake(app, settings, reader, publisher, database, clock.elapsed_ms)
+        messages, consumption = await intake(app, settings, reader, publisher, database, clock.elapsed_ms)
         now_ms = lambda: clock.now().timestamp() * 1000  # noqa: E731
         metrics = VerificationMetrics(lambda: backlog(database), verifier.counted, queue.sorted_out, now_ms)
         registry = CollectorRegistry()
         registry.register(metrics)
+        registry.register(ProjectionMetrics("messages", messages.counts, consumption.watchdog, now_ms))
         web = await serve(
             host_and_port(settings.payment_verifier_web),
             lambda: rounds.trouble or consumption.complaint,

@@ -5,10 +5,10 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from infra.metrics import GATEWAY_CALLS, GATEWAY_SECONDS
+from infra.metrics import GATEWAY_CALLS, GATEWAY_FAULTS, GATEWAY_SECONDS
 from schemas.charge import Burning, Capture, Charge, GivingBack, LookUp, Reference, Unreachable
 from schemas.ids import AttemptId
-from schemas.outcome import InDoubt, Outcome
+from schemas.outcome import InDoubt, Outcome, is_gateways_fault
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +46,8 @@ class CertainGateway:
             outcome = InDoubt(reason="interrupted")
         GATEWAY_SECONDS.labels(charge.gateway).observe((self._elapsed_ms() - begun_ms) / 1000)
         GATEWAY_CALLS.labels(charge.gateway, type(outcome).__name__).inc()
+        if is_gateways_fault(outcome):
+            GATEWAY_FAULTS.labels(charge.gateway).inc()
         return outcome
 
     async def look_up(self, reference: AttemptId) -> LookUp:

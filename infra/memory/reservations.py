@@ -111,11 +111,12 @@ class MemoryReservations:
             self._rows[key] = replace(told.row, fingerprint=known.fingerprint)
 
     def key_of(self, key: Key, payment_id: PaymentId) -> Key:
-        """The key of the payment's one row, where the log knows only the payment."""
-        if key[0]:
+        """The key of the payment's one row: where the log knows only the payment, and where another has its key."""
+        row = self._rows.get(key)
+        if key[0] and (row is None or row.payment_id == payment_id):
             return key
-        real = (known for known, row in self._rows.items() if known[0] and row.payment_id == payment_id)
-        return next(real, key)
+        own = [known for known, row in self._rows.items() if row.payment_id == payment_id]
+        return max(own, default=("", str(payment_id)))
 
     def forget(self) -> None:
         """Another server, with no rows, stands in the place of the one we knew; calls on their way are lost.

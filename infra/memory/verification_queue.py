@@ -11,12 +11,10 @@ from msgspec import Struct
 from infra.memory.reservations import Key, MemoryReservations
 from schemas.ids import AttemptId, GatewayId, PaymentId
 from schemas.notification import GatewayNotified
-from schemas.verification import Received, StoredMessage, Takeover, VerificationWork
+from schemas.verification import NO_GATEWAY, Received, StoredMessage, Takeover, VerificationWork
 from schemas.views import AttemptView
 
 UNKNOWN_FOR_MS = 24 * 3_600_000
-NOBODYS = GatewayId("")
-"""The gateway of what a person told, and of work that asks no gateway."""
 
 
 class Known(Struct):
@@ -62,7 +60,9 @@ class MemoryVerificationQueue:
         free, claimed = dict(slots), dict[PaymentId, Takeover]()
         for _, payment_id, gateway in sorted([*self._due(), *self._told()], key=itemgetter(0)):
             key = self._store.key_of(self._known[payment_id].key, payment_id)
-            if free.get(gateway, 0) > 0 and self._store.is_free(key, payment_id):
+            if free.setdefault(gateway, slots.get(NO_GATEWAY, 0)) > 0 and self._store.is_free(
+                key, payment_id
+            ):
                 free[gateway] -= 1
                 claimed[payment_id] = Takeover(
                     payment_id=payment_id,
@@ -111,7 +111,7 @@ def _identity(received: Received) -> tuple[GatewayId, str]:
     message = received.message
     if isinstance(message, GatewayNotified):
         return message.gateway, message.event_id
-    return NOBODYS, message.decision_id
+    return NO_GATEWAY, message.decision_id
 
 
 def _is_old(stored: StoredMessage, attempts: Mapping[AttemptId, AttemptView]) -> bool:

@@ -118,6 +118,10 @@ class Admission:
 
     async def _adopt(self) -> StoreIdentity:
         (row,) = await self._database.fetch(_SQL.identity)
+        if not row["is_durable"]:
+            raise StoreUnavailable(
+                "this Postgres may forget what it has committed (fsync, synchronous_commit)"
+            )
         identity = _identity(row)
         known = await self._adoptions.newest()
         ends = await self._end_offsets()

@@ -11,13 +11,11 @@ from infra.postgres.database import Database, describe
 from schemas.errors import Unreadable
 from schemas.ids import GatewayId
 from schemas.notification import GatewayNotified, NotificationMessage, ReviewDecided
-from schemas.verification import StoredMessage
+from schemas.verification import NO_GATEWAY, StoredMessage
 from schemas.views import Watermark
 
 PROJECTION = ("messages", 1)
 """The name and version of their watermarks."""
-NOBODYS = GatewayId("")
-"""The gateway of what a person told."""
 FORGOTTEN_AT_ONCE = 10_000
 FORGETTINGS_A_DAY = 500
 """A day's worth at fifty messages a second; what is left is forgotten the next day."""
@@ -93,9 +91,9 @@ def _row(stored: StoredMessage) -> tuple[object, ...]:
 
 
 def _origin(message: NotificationMessage) -> tuple[GatewayId, str, str | None]:
-    """Who told it, under which id, and what it says where a gateway told it."""
+    """Who told it, no gateway for a person, under which id, and what it says where a gateway told it."""
     match message:
         case GatewayNotified():
             return message.gateway, message.event_id, message.told
         case ReviewDecided():
-            return NOBODYS, message.decision_id, None
+            return NO_GATEWAY, message.decision_id, None

@@ -3,7 +3,7 @@
 INSERT INTO notifications (
     topic, partition, "offset", stamp_ms, payment_id, attempt_id, gateway, event_id, told, message, due_at_ms
 )
-SELECT topic, partition, "offset", stamp_ms, payment_id, attempt_id, gateway, event_id, told, message::jsonb, 0
+SELECT topic, partition, "offset", stamp_ms, payment_id, attempt_id, gateway, event_id, told, message::jsonb, now_ms()
 FROM unnest(
     $1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
     $10::text[]

@@ -79,22 +79,34 @@ ON CONFLICT DO NOTHING
 
 -- name: heal_reservations
 -- The log knows of an owner that the index has forgotten, or of a newer one, or that it has handed over. A row of a
--- higher epoch is ahead of us and is left alone, and so is another payment's. Of a payment whose request is not on the
--- log the log does not know the key (merchant ''): its row may be there all the same, under its real one.
+-- higher epoch is ahead of us and is left alone. Of a payment whose request is not on the log the log does not know the key
+-- (merchant ''): its row may be there all the same, under its real one. And a key that was admitted twice has one row: the
+-- other payment's is under no merchant, so that it can be verified too. Rows come sorted as in reservations.sql.
+WITH told AS (
+    SELECT coalesce(own.merchant_id, told.merchant_id) COLLATE "C" AS merchant_id,
+        coalesce(own.key_hash, told.key_hash) COLLATE "C" AS key_hash,
+        fingerprint, payment_id, epoch, owned_until_ms, handed_over, created_at
+    FROM unnest(
+        $1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::bigint[], $7::bool[], $8::timestamptz[]
+    ) AS told (merchant_id, key_hash, fingerprint, payment_id, epoch, owned_until_ms, handed_over, created_at)
+    LEFT JOIN LATERAL (
+        SELECT r.merchant_id, r.key_hash FROM reservations AS r
+        WHERE told.merchant_id = '' AND r.payment_id = told.payment_id
+        ORDER BY r.merchant_id DESC LIMIT 1
+    ) AS own ON true
+),
+placed AS (
+    SELECT CASE WHEN taken.payment_id IS NULL THEN told.merchant_id ELSE '' END COLLATE "C" AS merchant_id,
+        CASE WHEN taken.payment_id IS NULL THEN told.key_hash ELSE told.payment_id END COLLATE "C" AS key_hash,
+        told.fingerprint, told.payment_id, told.epoch, told.owned_until_ms, told.handed_over, told.created_at
+    FROM told
+    LEFT JOIN reservations AS taken ON taken.merchant_id = told.merchant_id AND taken.key_hash = told.key_hash
+        AND taken.payment_id <> told.payment_id
+)
 INSERT INTO reservations AS known (
     merchant_id, key_hash, fingerprint, payment_id, epoch, owned_until_ms, handed_over, created_at
 )
-SELECT DISTINCT ON (merchant_id, key_hash)
-    coalesce(own.merchant_id, told.merchant_id) AS merchant_id, coalesce(own.key_hash, told.key_hash) AS key_hash,
-    fingerprint, payment_id, epoch, owned_until_ms, handed_over, created_at
-FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::bigint[], $7::bool[], $8::timestamptz[]
-) AS told (merchant_id, key_hash, fingerprint, payment_id, epoch, owned_until_ms, handed_over, created_at)
-LEFT JOIN LATERAL (
-    SELECT r.merchant_id, r.key_hash FROM reservations AS r
-    WHERE told.merchant_id = '' AND r.payment_id = told.payment_id
-    ORDER BY r.merchant_id DESC LIMIT 1
-) AS own ON true
+SELECT DISTINCT ON (merchant_id, key_hash) * FROM placed
 ORDER BY merchant_id, key_hash, epoch DESC, payment_id
 ON CONFLICT (merchant_id, key_hash) DO UPDATE SET
     epoch = excluded.epoch, owned_until_ms = excluded.owned_until_ms, handed_over = excluded.handed_over

@@ -80,6 +80,7 @@ class ReservationRebuild:
         async with self._connection.transaction():
             await self._connection.execute(_sql.make_reservations)
             await self._connection.execute(_sql.fill, timeout=INSTALL_TIMEOUT_S)
+            await self._connection.execute(_sql.point_verifications, timeout=INSTALL_TIMEOUT_S)
             row = await self._connection.fetchrow(_sql.count, timeout=INSTALL_TIMEOUT_S)
         return Installed(keys=row["keys"], payments=row["payments"])
 

@@ -71,6 +71,13 @@ FROM (
 ) AS owners
 ORDER BY merchant_id, key_hash, is_attempted DESC, epoch DESC, payment_id
 
+-- name: point_verifications
+-- What is due names its payment's ownership row; where the log does not know the key, that is another one than before.
+UPDATE verifications AS v
+SET merchant_id = r.merchant_id, key_hash = r.key_hash
+FROM reservations AS r
+WHERE r.payment_id = v.payment_id AND (r.merchant_id, r.key_hash) <> (v.merchant_id, v.key_hash)
+
 -- name: count
 SELECT (SELECT count(*) FROM reservations) AS keys,
     (SELECT count(*) FROM told_owners WHERE key_hash IS NOT NULL OR is_attempted) AS payments

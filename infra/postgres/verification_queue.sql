@@ -9,7 +9,8 @@ SET LOCAL jit = off
 -- name: sort_out
 -- Messages whose time has come, so many at once: what tells nothing new is used up, what is about a payment that nobody
 -- knows for a day ($2) as well. Of the rest, what is about a payment that could be claimed is news; the others wait, the
--- longer the older they are. $3 is the guard for clocks that differ.
+-- longer the older they are, but not beyond the moment at which their payment's owner has certainly gone. $3 is the guard
+-- for clocks that differ.
 WITH moment AS MATERIALIZED (SELECT now_ms() AS now_ms),
 looked_at AS MATERIALIZED (
     SELECT topic, partition, "offset", stamp_ms, payment_id, attempt_id, told
@@ -20,28 +21,29 @@ looked_at AS MATERIALIZED (
     FOR UPDATE OF notifications SKIP LOCKED
 ),
 judged AS (
-    SELECT topic, partition, "offset", now_ms, now_ms - stamp_ms AS age_ms,
+    SELECT topic, partition, "offset", now_ms, now_ms - stamp_ms AS age_ms, own.free_at_ms,
         CASE
             WHEN p.payment_id IS NULL AND stamp_ms <= now_ms - $2::bigint THEN 'unknown'
             WHEN a.status = 'SUCCEEDED' AND told IN ('succeeded', 'declined') THEN 'old'
             WHEN a.status = 'SUCCEEDED' AND told = 'look'
                 AND (a.late IS DISTINCT FROM 'give_back' OR a.compensated_by IS NOT NULL) THEN 'old'
             WHEN a.status IN ('DECLINED', 'NOT_SENT') AND told = 'declined' THEN 'old'
-            WHEN (
-                SELECT handed_over OR owned_until_ms + 2 * $3::bigint <= now_ms FROM reservations
-                WHERE payment_id = p.payment_id ORDER BY merchant_id DESC LIMIT 1
-            ) THEN 'news'
+            WHEN own.handed_over OR own.free_at_ms <= now_ms THEN 'news'
             ELSE 'waits'
         END AS verdict
     FROM moment, looked_at AS n
     LEFT JOIN payments AS p ON p.payment_id = n.payment_id AND p.sequence > 0
     LEFT JOIN attempts AS a ON a.payment_id = n.payment_id AND a.attempt_id = n.attempt_id
+    LEFT JOIN LATERAL (
+        SELECT handed_over, owned_until_ms + 2 * $3::bigint AS free_at_ms FROM reservations
+        WHERE payment_id = p.payment_id ORDER BY merchant_id DESC LIMIT 1
+    ) AS own ON true
 )
 UPDATE notifications AS n
 SET is_news = verdict = 'news',
     used_at = CASE WHEN verdict IN ('old', 'unknown') THEN now() END,
     due_at_ms = CASE verdict
-        WHEN 'waits' THEN now_ms + least(greatest(200, age_ms / 8), greatest(400, age_ms / 100))
+        WHEN 'waits' THEN now_ms + least(greatest(200, age_ms / 8), greatest(400, age_ms / 100), free_at_ms - now_ms)
         ELSE due_at_ms END
 FROM judged
 WHERE n.topic = judged.topic AND n.partition = judged.partition AND n."offset" = judged."offset"
@@ -51,8 +53,23 @@ RETURNING verdict
 -- $1 gateways, $2 how many of each, $3 the guard, $4 the window, $5 how many more of each are looked at, because somebody
 -- may own the first ones, $6 as many claim ids as can be needed. As in reservations.sql a window begins at the hand-over,
 -- or a guard after the old one's end, and is claimed one more guard later. Nothing here waits for anybody's lock.
-WITH moment AS MATERIALIZED (SELECT now_ms() AS now_ms),
-slots AS (SELECT gateway, free FROM unnest($1::text[], $2::int[]) AS slots (gateway, free) WHERE free > 0),
+WITH RECURSIVE moment AS MATERIALIZED (SELECT now_ms() AS now_ms),
+given AS (SELECT gateway, free FROM unnest($1::text[], $2::int[]) AS given (gateway, free)),
+-- Every gateway that anything is planned for, one step of the index each. One that is configured no more cannot be asked:
+-- its payments have as many slots as those that ask nobody.
+planned AS (
+    (SELECT gateway FROM verifications ORDER BY gateway LIMIT 1)
+    UNION ALL
+    SELECT (SELECT v.gateway FROM verifications AS v WHERE v.gateway > planned.gateway ORDER BY v.gateway LIMIT 1)
+    FROM planned WHERE planned.gateway IS NOT NULL
+),
+slots AS (
+    SELECT gateway, free FROM given WHERE free > 0
+    UNION ALL
+    SELECT planned.gateway, nobodys.free
+    FROM planned JOIN given AS nobodys ON nobodys.gateway = '' AND nobodys.free > 0
+    WHERE planned.gateway NOT IN (SELECT gateway FROM given)
+),
 due AS MATERIALIZED (
     SELECT of_one.*
     FROM moment, slots, LATERAL (
@@ -89,10 +106,16 @@ wanted AS (
     ORDER BY payment_id, due_at_ms
 ),
 seen AS MATERIALIZED (
-    SELECT wanted.*, r.owned_until_ms + CASE WHEN r.handed_over THEN 0 ELSE 2 * $3::bigint END AS free_at_ms
+    SELECT wanted.payment_id, coalesce(r.merchant_id, o.merchant_id) AS merchant_id,
+        coalesce(r.key_hash, o.key_hash) AS key_hash, gateway, due_at_ms,
+        coalesce(r.owned_until_ms, o.owned_until_ms)
+            + CASE WHEN coalesce(r.handed_over, o.handed_over) THEN 0 ELSE 2 * $3::bigint END AS free_at_ms
     FROM wanted
     LEFT JOIN reservations AS r ON r.merchant_id = wanted.merchant_id AND r.key_hash = wanted.key_hash
         AND r.payment_id = wanted.payment_id
+    LEFT JOIN LATERAL (  -- its key was admitted twice, and the row under it is the other payment's
+        SELECT * FROM reservations WHERE r.payment_id IS NULL AND payment_id = wanted.payment_id LIMIT 1
+    ) AS o ON true
 ),
 chosen AS (
     SELECT payment_id, merchant_id, key_hash, gateway, due_at_ms
@@ -103,6 +126,8 @@ chosen AS (
     ) AS can_be_claimed
     JOIN slots USING (gateway)
     WHERE place <= free
+    ORDER BY due_at_ms
+    LIMIT cardinality($6::text[])
 ),
 mine AS MATERIALIZED (
     SELECT chosen.*, r.owned_until_ms + CASE WHEN r.handed_over THEN 0 ELSE $3::bigint END AS valid_from_ms

@@ -9,6 +9,7 @@ SUBCOMMANDS = {
     "figures": "start the whole product here, measure it, and check that nothing was lost or doubled (the usual one)",
     "recovery": "kill the worker, the API, Kafka and Postgres under load, and time the way back",
     "claims": "time a verifier's claims behind short and long backlogs",
+    "settle": "time how soon payments in doubt are settled: told, polled, after a kill, and given back",
     "load": "post payments to a running service, in a closed loop or at a fixed rate",
 }
 

@@ -7,9 +7,10 @@
 3. A replay is another payment, or another body is taken for one.
    `test_one_key.test_a_replay_tells_the_same_result_at_every_process`, and below
 4. The replay of a payment in doubt says FAILURE.
-   `test_one_key.test_a_timed_out_payment_is_pending_and_its_replay_says_pending_too`
-5. What is pending is never asked for.
-   Below: it stays pending and is never given up for failed.
+   `test_one_key.test_a_timed_out_payment_is_pending_and_its_replay_says_pending_too`, and to its end in
+   `test_fifteen_ways_verified`
+5. What is pending is never asked for, and given up.
+   `test_fifteen_ways_verified`, and below
 6. `kill -9` or SIGTERM in the call forgets the charge.
    `test_killed.test_a_payment_whose_api_was_killed_in_the_call_is_pending_and_not_charged_again`,
    `test_killed.test_a_drained_api_cuts_no_payment`

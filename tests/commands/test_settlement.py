@@ -282,6 +282,29 @@ def test_money_of_another_amount_is_never_kept() -> None:
     )
 
 
+TWO_FAILED_AND_KEEPS = (
+    requested(),
+    routed(policy=KEEPS),
+    started(),
+    attempt_not_sent(),
+    started(2, "beta"),
+    attempt_declined(declined(), 2, "beta"),
+    NO_FUNDS,
+)
+
+
+def test_beside_a_late_success_that_goes_back_another_is_not_kept_either() -> None:
+    history = (*TWO_FAILED_AND_KEEPS, verified_success(), performed("mismatched"), late())
+    given(*history).when(seen("succeeded", success(), of=2)).then(
+        verified_success(2, "beta"), performed("succeeded", of=2), late(2, "beta")
+    )
+
+
+def test_of_two_late_successes_that_were_not_settled_none_is_kept() -> None:
+    history = (*TWO_FAILED_AND_KEEPS, verified_success(), verified_success(2, "beta"))
+    given(*history).when(SettlePayment()).then(late(), late(2, "beta"))
+
+
 # The last look at what had failed
 
 
@@ -555,6 +578,22 @@ def test_a_success_that_is_to_be_given_back_never_pays() -> None:
 
 def test_a_check_whose_outcome_was_lost_proves_nothing_and_is_due_at_once() -> None:
     assert the_attempt(*IN_DOUBT, performed("declined", next_at=HORIZON)).next_check_at == AT
+
+
+@pytest.mark.parametrize("later", [verified_not_sent(), attempt_in_doubt(), attempt_awaiting()])
+def test_the_first_certain_outcome_stands(later: PaymentEvent) -> None:
+    assert state_after(*DECLINED, later) == state_after(*DECLINED)
+
+
+def test_but_a_success_overrules_it() -> None:
+    assert the_attempt(*DECLINED, verified_success()).outcome == success()
+
+
+@pytest.mark.parametrize("later", [NO_FUNDS, paid_by(1)])
+def test_the_first_success_of_a_payment_stands(later: PaymentEvent) -> None:
+    state = the_state(*PAID_BY_THE_SECOND, later)
+    assert isinstance(state, Settled)
+    assert state.result == payment_succeeded(2, "beta")
 
 
 # What an answer proves

@@ -1,6 +1,16 @@
 """The twins have the shape of the ports: mypy checks the assignments, and the test that they are made."""
 
-from commands.ports import Clock, EventLog, Gateway, Gateways, Histories, Reservations, VerificationQueue
+from commands.ports import (
+    Alarms,
+    Clock,
+    EventLog,
+    Gateway,
+    Gateways,
+    Histories,
+    Reservations,
+    VerificationQueue,
+)
+from infra.memory.alarms import MemoryAlarms
 from infra.memory.clock import MemoryClock
 from infra.memory.gateways import Ledger, MemoryGateway, MemoryGateways, seeded_outcome
 from infra.memory.log import MemoryHistories, MemoryLog
@@ -19,6 +29,7 @@ def test_the_twins_are_what_the_handler_asks_for() -> None:
     memory_reservations = MemoryReservations(memory_clock)
     reservations: Reservations = memory_reservations
     queue: VerificationQueue = MemoryVerificationQueue(memory_reservations)
+    alarms: Alarms = MemoryAlarms(memory_log)
     gateway: Gateway = MemoryGateway(ledger, memory_clock)
     gateways: Gateways = MemoryGateways({GatewayId("alpha"): MemoryGateway(ledger, memory_clock)})
-    assert all((clock, log, histories, reservations, queue, gateway, gateways))
+    assert all((clock, log, histories, reservations, queue, alarms, gateway, gateways))

@@ -8,11 +8,13 @@ from typing import get_args
 import pytest
 from hypothesis import given as for_any
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from projections.payments import evolve
 from schemas.base import Event
 from schemas.envelope import Recorded, Window
 from schemas.payment import (
+    AttemptStarted,
     ChargeCompensated,
     ExperimentAssigned,
     LateSuccessDetected,
@@ -22,6 +24,7 @@ from schemas.payment import (
     ReviewSettled,
     VerificationPerformed,
 )
+from schemas.verification import Verdict
 from schemas.views import PaymentHistory
 from tests.projections.story import (
     ALPHA,
@@ -178,6 +181,75 @@ def test_a_person_decides_what_verification_could_not() -> None:
 
     history = given(requested(), started(), in_doubt(), review, verdict, failed())
     assert (history.attempts[0].status, history.payment.status) == ("NOT_SENT", "FAILURE")
+
+
+def looked(verdict: Verdict, check: int = 1, next_after_s: int | None = None) -> VerificationPerformed:
+    next_at = None if next_after_s is None else BEGIN + timedelta(seconds=next_after_s)
+    return VerificationPerformed(attempt_id=FIRST, check=check, verdict=verdict, next_check_at=next_at)
+
+
+def scheduled() -> AttemptStarted:
+    first_at, final_at = BEGIN + timedelta(seconds=90), BEGIN + timedelta(days=3)
+    return replace(started(), first_check_at=first_at, final_check_at=final_at)
+
+
+def test_an_attempt_shows_when_it_is_looked_at() -> None:
+    (attempt,) = given(requested(), scheduled()).attempts
+    assert (attempt.next_check_at, attempt.final_check_at) == (
+        BEGIN + timedelta(seconds=90),
+        BEGIN + timedelta(days=3),
+    )
+
+
+def test_an_attempt_of_before_there_were_schedules_is_due_since_its_start() -> None:
+    (attempt,) = given(requested(), started()).attempts
+    assert (attempt.next_check_at, attempt.final_check_at) == (attempt.started_at, None)
+
+
+def test_every_look_is_counted_and_says_when_the_next_one_is() -> None:
+    history = given(
+        requested(), scheduled(), in_doubt(), looked("unreachable", 1, 600), looked("unreachable", 2)
+    )
+    assert (history.attempts[0].checks, history.attempts[0].next_check_at) == (2, None)
+
+
+def test_a_verdict_without_its_outcome_proves_nothing_and_is_due_at_once() -> None:
+    (attempt,) = given(requested(), scheduled(), in_doubt(), looked("declined", 1, 600)).attempts
+    assert (attempt.status, attempt.next_check_at) == ("IN_DOUBT", BEGIN + timedelta(milliseconds=30))
+
+
+@pytest.mark.parametrize("outcome", [declined(), not_sent()])
+def test_what_has_failed_is_looked_at_once_more(outcome: Event) -> None:
+    (attempt,) = given(requested(), scheduled(), outcome).attempts
+    assert attempt.next_check_at == attempt.final_check_at == BEGIN + timedelta(days=3)
+
+
+def test_what_has_succeeded_is_not_looked_at_again() -> None:
+    assert given(requested(), scheduled(), succeeded(), paid()).attempts[0].next_check_at is None
+
+
+def test_a_success_names_the_attempt_that_paid() -> None:
+    assert given(requested(), started(), succeeded(), paid()).payment.paid_by == FIRST
+    assert given(requested(), started(), in_doubt(), LATE).payment.paid_by is None
+
+
+@pytest.mark.parametrize(("kept", "late"), [(True, "keep"), (False, "give_back")])
+def test_a_late_success_shows_what_is_to_become_of_it(kept: bool, late: str) -> None:
+    detected = replace(LATE, kept=kept)
+    (attempt,) = given(requested(), scheduled(), declined(), failed(), detected).attempts
+    assert (attempt.status, attempt.late) == ("SUCCEEDED", late)
+    assert (attempt.next_check_at is None) == kept
+
+
+def test_an_attempt_is_in_review_until_it_is_certain() -> None:
+    review = (requested(), scheduled(), in_doubt(), ReviewRequested(unsettled=(FIRST,)))
+    assert (given(*review).attempts[0].in_review, given(*review).attempts[0].next_check_at) == (True, None)
+    assert not given(*review, succeeded(verified=True)).attempts[0].in_review
+
+
+def test_what_is_certain_is_not_put_before_a_person() -> None:
+    (attempt,) = given(requested(), scheduled(), declined(), ReviewRequested(unsettled=(FIRST,))).attempts
+    assert (attempt.in_review, attempt.next_check_at) == (False, BEGIN + timedelta(days=3))
 
 
 def test_the_owner_changes_with_the_epoch() -> None:

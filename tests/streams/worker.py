@@ -10,6 +10,9 @@ from urllib.error import HTTPError, URLError
 
 from infra.local import ROOT
 
+READY_WITHIN_S = 60
+"""A group takes seconds to form; a machine that does much else takes many."""
+
 
 class Worker:
     def __init__(self, module: Sequence[str], environment: Mapping[str, str], address: str) -> None:
@@ -35,7 +38,7 @@ class Worker:
             self._process.wait()
 
     async def becomes(self, status: int) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(READY_WITHIN_S):
             while True:
                 if await asyncio.to_thread(self._readiness) == status:
                     return

@@ -29,6 +29,23 @@ class InFlight:
             self._charges[profile.gateway] -= 1
 
 
+class LookUps:
+    """How many each gateway is answering; `most` is how many it ever was at once."""
+
+    def __init__(self) -> None:
+        self._now: Counter[str] = Counter()
+        self.most: Counter[str] = Counter()
+
+    @contextmanager
+    def one_more(self, gateway: str) -> Iterator[None]:
+        self._now[gateway] += 1
+        self.most[gateway] = max(self.most[gateway], self._now[gateway])
+        try:
+            yield
+        finally:
+            self._now[gateway] -= 1
+
+
 def refuse_at_once(fault: FaultKind | None) -> None:
     if fault == "rate_limited_429":
         raise Refused(429, "too_many_requests", "the gateway limits its callers")

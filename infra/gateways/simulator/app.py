@@ -1,5 +1,6 @@
 """The simulator as an ASGI application, and as a server: one process, several gateways, named in the path."""
 
+import asyncio
 import socket
 from collections.abc import Iterable
 from typing import Any, Protocol
@@ -7,7 +8,7 @@ from typing import Any, Protocol
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from infra.gateways.simulator.answering import InFlight
+from infra.gateways.simulator.answering import InFlight, LookUps
 from infra.gateways.simulator.charges import Charges
 from infra.gateways.simulator.control import Control
 from infra.gateways.simulator.faults import TRANSPORT
@@ -43,7 +44,8 @@ class Simulator:
             "razorpay": self.razorpay,
             "stripe": self.stripe,
         }
-        self._control = Control(self.profiles, self.ledger, forget=self.forget)
+        self._look_ups = LookUps()
+        self._control = Control(self.profiles, self.ledger, self._look_ups, forget=self.forget)
         signed: dict[Wire, Signed] = {
             "razorpay": RazorpayNotifications(self.razorpay.book),
             "stripe": stripe_notification,
@@ -61,6 +63,7 @@ class Simulator:
         self.ledger.clear()
         self.razorpay.book.clear()
         self.stripe.clear()
+        self._look_ups.most.clear()
 
     async def close(self) -> None:
         await self._webhooks.close()
@@ -73,7 +76,13 @@ class Simulator:
         profile = self.profiles.get(first)
         if profile is None:
             raise Refused(404, "unknown_gateway", f"there is no gateway {first}")
-        await self._wires[profile.wire].serve(profile, rest, scope, receive, send)
+        serve = self._wires[profile.wire].serve
+        if scope["method"] != "GET":
+            await serve(profile, rest, scope, receive, send)
+            return
+        with self._look_ups.one_more(profile.gateway):
+            await asyncio.sleep(profile.lookup_ms / 1000)
+            await serve(profile, rest, scope, receive, send)
 
 
 class BreakableProtocol(HttpToolsProtocol):

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from infra.gateways.simulator.answering import LookUps
 from infra.gateways.simulator.charges import charge_answer
 from infra.gateways.simulator.ledger import Charge, Ledger
 from infra.gateways.simulator.outcome import latent
@@ -48,9 +49,12 @@ Q = TypeVar("Q", LedgerQuery, LatentQuery)
 class Control:
     """`forget` empties the books of every wire."""
 
-    def __init__(self, profiles: dict[str, Profile], ledger: Ledger, forget: Callable[[], None]) -> None:
+    def __init__(
+        self, profiles: dict[str, Profile], ledger: Ledger, look_ups: LookUps, forget: Callable[[], None]
+    ) -> None:
         self.profiles = profiles
         self.ledger = ledger
+        self._look_ups = look_ups
         self._forget = forget
 
     async def serve(self, path: list[str], scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,7 +73,7 @@ class Control:
             case ("GET", "ledger"):
                 content = self._page(_query(scope, LedgerQuery))
             case ("GET", "ledger", "summary"):
-                content = self.ledger.summary()
+                content = self.ledger.summary() | {"most_look_ups_at_once": self._look_ups.most}
             case ("DELETE", "ledger"):
                 self._forget()
                 content = {"status": "cleared"}

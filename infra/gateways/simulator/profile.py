@@ -80,6 +80,7 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     A pending charge (the customer must act) settles after `pending_resolves_ms`, or never.
     Of the declines, `late_capture_rate` turn into `late_status` after `late_capture_after_ms`.
+    A charge is found `lookup_lag_ms` after it was made; an answer to a look-up takes `lookup_ms`.
     `credentials` are what a caller must show, such as `key:secret`; without them anybody may call.
     """
 
@@ -98,6 +99,7 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     late_status: Literal["captured", "authorized"] = "captured"
     faults: tuple[Fault, ...] = ()
     lookup_lag_ms: Milliseconds = 0
+    lookup_ms: Milliseconds = 0
     capacity: Annotated[int, Meta(ge=0)] | None = None
     webhooks: Webhooks | None = None
 

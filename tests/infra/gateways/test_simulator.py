@@ -213,7 +213,17 @@ async def test_the_summary_names_payments_that_hold_more_than_one_charge(client:
         [ATTEMPT, f"att_{PAYMENT}_2_1"],
     )
     gateways = {"alpha": {"captured": 1, "refunded": 1}, "beta": {"captured": 2}}
-    assert summary == {"references": 4, "requests": 4, "charges": 4, "burned": 1, "gateways": gateways}
+    counts = {"references": 4, "requests": 4, "charges": 4, "burned": 1}
+    assert summary == counts | {"gateways": gateways, "most_look_ups_at_once": {}}
+
+
+async def test_the_summary_tells_how_many_look_ups_each_gateway_had_at_once(client: Client) -> None:
+    await client.behave(lookup_ms=100)
+    await client.behave("beta", lookup_ms=100)
+    look_ups = [client.ask("GET", f"/alpha/charges/{ATTEMPT}") for _ in range(5)]
+    await asyncio.gather(*look_ups, client.ask("GET", f"/beta/charges/{ATTEMPT}"))
+    _, summary = await client.ask("GET", "/control/ledger/summary")
+    assert summary["most_look_ups_at_once"] == {"alpha": 5, "beta": 1}
 
 
 async def test_the_ledger_is_read_in_pages_and_can_be_cleared(client: Client) -> None:

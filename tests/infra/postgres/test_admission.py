@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -126,3 +127,17 @@ async def test_a_connection_is_refused_until_admission_is_open_and_when_it_leads
         await elsewhere.fetch("SELECT 1")
     await elsewhere.close()
     await gate.admission.stop()
+
+
+async def test_one_that_may_forget_what_it_has_committed_is_not_believed(stack: Stack) -> None:
+    url = urlsplit(stack.env["DATABASE_URL"])
+    forgetful = str(url._replace(query="options=-csynchronous_commit%3Doff").geturl())
+    await migrate(stack.env["DATABASE_URL"])
+    database = await Database.connect(forgetful)
+    gate = Gate(database, Adoptions())
+    gate.admission.start()
+
+    assert not await gate.opens_within(0.3)
+    assert "may forget" in gate.admission.detail
+    await gate.admission.stop()
+    await database.close()

@@ -182,6 +182,23 @@ async def test_an_attempt_without_its_request_is_owned_under_its_own_id(url: str
     assert [row[:6] for row in await rows(database)] == [("", payment, "", payment, 2, LATER.valid_until_ms)]
 
 
+async def test_what_is_due_names_the_row_that_its_payment_has_now(url: str, database: Database) -> None:
+    lost, kept = payments([[(1, started())], [(1, requested()), (1, started())]])
+    await database.fetch(
+        """
+        INSERT INTO verifications (payment_id, merchant_id, key_hash, gateway, due_at_ms)
+        VALUES ($1, 'merchant', 'key 1', 'alpha', 7), ($2, 'merchant', 'key 2', 'alpha', 8)
+        """,
+        new_payment_id(1),
+        new_payment_id(2),
+    )
+    await rebuild(url, lost, kept)
+    due = await database.fetch(
+        "SELECT merchant_id, key_hash, due_at_ms FROM verifications ORDER BY payment_id"
+    )
+    assert [tuple(row) for row in due] == [("", new_payment_id(1), 7), ("merchant", "key 2", 8)]
+
+
 async def test_a_take_over_of_what_was_never_attempted_nor_requested_owns_nothing(
     url: str, database: Database
 ) -> None:
