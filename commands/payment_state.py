@@ -47,9 +47,9 @@ class Attempt(Value, frozen=True, kw_only=True):
     next_check_at: datetime | None = None
     in_review: bool = False
     late: LateSuccessDetected | None = None
-    checks_before_late: int = 0
-    """So many of its checks were none of giving it back."""
     compensated_by: ChargeCompensated | None = None
+    refused_returns: int = 0
+    """How often its money could not be given back."""
 
     @property
     def is_settled(self) -> bool:
@@ -138,7 +138,7 @@ def evolve(state: PaymentState, event: PaymentEvent) -> PaymentState:
                 opened = _with(opened, attempt_id, in_review=True, next_check_at=None)
             return opened
         case LateSuccessDetected():
-            return _came_late(_took_money(state, event), event)
+            return _with(_took_money(state, event), event.attempt_id, late=event)
         case ChargeCompensated():
             known = _took_money(state, event)
             return _with(known, event.attempt_id, compensated_by=event, next_check_at=None)
@@ -186,13 +186,6 @@ def _took_money(
     return _with_outcome(state, event.attempt_id, Succeeded(gateway_reference=event.gateway_reference))
 
 
-def _came_late(state: Open | Settled, event: LateSuccessDetected) -> Open | Settled:
-    known = find(state, event.attempt_id)
-    if known is None:
-        return state
-    return _with(state, event.attempt_id, late=event, checks_before_late=known.checks)
-
-
 def _checked(state: PaymentState, event: VerificationPerformed) -> PaymentState:
     """A verdict whose outcome did not arrive proves nothing: the attempt is due again at once."""
     opened = _opened(state)
@@ -204,6 +197,7 @@ def _checked(state: PaymentState, event: VerificationPerformed) -> PaymentState:
         opened,
         event.attempt_id,
         checks=max(known.checks, event.check),
+        refused_returns=known.refused_returns + known.must_be_given_back,
         next_check_at=known.started.started_at if is_lost else event.next_check_at,
     )
 

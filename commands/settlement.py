@@ -138,8 +138,7 @@ def give_back(command: RecordGivingBack, state: Open | Settled) -> list[PaymentE
                 by=command.answer.by,
             )
         ]
-    tries = attempt.checks - attempt.checks_before_late
-    wait_s = min(GIVE_BACK_FIRST_S * 2 ** min(tries, 20), GIVE_BACK_LAST_S)
+    wait_s = min(GIVE_BACK_FIRST_S * 2 ** min(attempt.refused_returns, 20), GIVE_BACK_LAST_S)
     return [
         VerificationPerformed(
             attempt_id=command.attempt_id,

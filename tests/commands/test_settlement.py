@@ -506,13 +506,6 @@ def test_giving_back_is_tried_again_at_longer_and_longer_intervals_of_an_hour_at
     assert waits[-1] == GIVE_BACK_LAST_S
 
 
-def test_giving_back_that_fails_is_tried_again_soon_however_long_it_took_to_know_of_it() -> None:
-    history = (*PAID_BY_THE_SECOND, verified_success(), performed("succeeded", check=8), late())
-    (failed,) = decided(giving_back(UNREACHABLE), *history)
-    assert isinstance(failed, VerificationPerformed)
-    assert (failed.check, failed.next_check_at) == (9, after(100 + GIVE_BACK_FIRST_S))
-
-
 def test_giving_back_is_never_given_up() -> None:
     history = (*TO_GIVE_BACK, performed("unreachable", check=10_000, next_at=after(3_600)))
     (failed,) = decided(giving_back(UNREACHABLE), *history)

@@ -65,9 +65,9 @@ def test_half_a_key_stops_the_start(name: str) -> None:
     ("environment", "believed"),
     [
         ({}, [RAZORPAY_WEBHOOK_SECRET]),
-        ({"RAZORPAY_WEBHOOK_SECRETS": "new,old"}, ["new", "old"]),
+        ({"RAZORPAY_WEBHOOK_SECRETS": "the new one,the old one"}, ["the new one", "the old one"]),
         (KEYS, []),
-        (KEYS | {"RAZORPAY_WEBHOOK_SECRETS": "new"}, ["new"]),
+        (KEYS | {"RAZORPAY_WEBHOOK_SECRETS": "the new one"}, ["the new one"]),
     ],
 )
 def test_the_simulator_s_secret_is_believed_only_where_razorpay_is_simulated(
@@ -77,7 +77,7 @@ def test_the_simulator_s_secret_is_believed_only_where_razorpay_is_simulated(
     reader = notification_reader(razorpay(settings), settings)
     assert reader is not None
     body = b'{"event": "order.paid", "payload": {}}'
-    for secret in (RAZORPAY_WEBHOOK_SECRET, "new", "old", ""):
+    for secret in (RAZORPAY_WEBHOOK_SECRET, "the new one", "the old one", ""):
         headers = {"X-Razorpay-Signature": hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
         if secret in believed:
             assert isinstance(reader.read(headers, body, NOW), IgnoredNotification)
