@@ -20,17 +20,21 @@ class CheckLimits:
         self._spent: dict[GatewayId, tuple[float, float]] = {}
 
     def free(self, gateways: Iterable[GatewayConfiguration]) -> dict[GatewayId, int]:
+        """Those of a gateway that is not configured are NO_GATEWAY's: nobody is asked for its payments."""
         slots = {gateway.id: self._of(gateway) for gateway in gateways}
         return slots | {NO_GATEWAY: max(0, WITHOUT_GATEWAY_AT_ONCE - self._busy[NO_GATEWAY])}
 
     def take(self, gateway: GatewayId) -> None:
-        self._busy[gateway] += 1
+        self._busy[self._booked(gateway)] += 1
         if gateway in self._spent:
             allowance, at_ms = self._spent[gateway]
             self._spent[gateway] = (allowance - 1, at_ms)
 
     def give_up(self, gateway: GatewayId) -> None:
-        self._busy[gateway] -= 1
+        self._busy[self._booked(gateway)] -= 1
+
+    def _booked(self, gateway: GatewayId) -> GatewayId:
+        return gateway if gateway in self._spent else NO_GATEWAY
 
     def _of(self, gateway: GatewayConfiguration) -> int:
         """A token bucket that holds a second's worth."""

@@ -9,16 +9,13 @@ from datetime import datetime, timedelta
 from projections.payments import evolve
 from schemas.envelope import Recorded
 from schemas.payment import PaymentEvent, VerificationPerformed
-from schemas.verification import NO_GATEWAY, Check, VerificationWork
+from schemas.verification import CLOSE_AFTER, NO_GATEWAY, Check, VerificationWork
 from schemas.views import AttemptVerification, AttemptView, PaymentHistory, VerificationView
-
-CLOSED_AFTER = timedelta(minutes=15)
-"""A request that never got an attempt may be started afresh by its key for so long."""
 
 _SETTLED = ("SUCCEEDED", "DECLINED", "NOT_SENT")
 
 
-def work(history: PaymentHistory, closed_after: timedelta = CLOSED_AFTER) -> VerificationWork:
+def work(history: PaymentHistory, closed_after: timedelta = CLOSE_AFTER) -> VerificationWork:
     """The earliest thing to be done; `due_at` is None where nothing is."""
     payment = history.payment
     due = [
