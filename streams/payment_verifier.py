@@ -20,6 +20,7 @@ from infra.kafka.log import KafkaLog
 from infra.kafka.partition import partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
+from infra.kafka.shared_reads import SharedReads
 from infra.postgres.admission import Admission
 from infra.postgres.backlog import backlog
 from infra.postgres.database import Database
@@ -94,7 +95,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         verifier = PaymentVerifier(
             clock=clock,
             log=KafkaLog(publisher),
-            histories=LogHistories(views, reader, partition_for),
+            histories=LogHistories(views, SharedReads(reader), partition_for),
             gateways=gateways,
             facts=gateways,
             queue=queue,

@@ -40,19 +40,15 @@ class VerificationMetrics(Collector):
             await asyncio.sleep(COUNT_EVERY_S)
 
     def collect(self) -> Iterable[Metric]:
-        yield _counter(
-            "payments_gateway_verification_claims", "Payments taken over, by what became of it.", self._claims
-        )
-        yield _counter(
-            "payments_gateway_verification_messages", "Messages used up without a take-over.", self._messages
-        )
+        yield _counter("verification_claims", "Payments taken over, by what became of it.", self._claims)
+        yield _counter("verification_messages", "Messages used up without a take-over.", self._messages)
         if self.backlog is not None:
             yield from self._of(self.backlog)
 
     def _of(self, backlog: Backlog) -> Iterable[Metric]:
         due = GaugeMetricFamily(f"{PREFIX}verification_due", "Payments due now.", labels=["gateway"])
         oldest = GaugeMetricFamily(
-            "payments_gateway_verification_due_oldest_seconds",
+            f"{PREFIX}verification_due_oldest_seconds",
             "Since when the first of them is due.",
             labels=["gateway"],
         )
@@ -65,12 +61,8 @@ class VerificationMetrics(Collector):
             "Messages that wait to be used.",
             backlog.unused_messages,
         )
-        yield _gauge(
-            "payments_gateway_unsettled", "Payments without an end, in review or not.", backlog.unsettled
-        )
-        yield _gauge(
-            "payments_gateway_in_review", "Payments that a person has to decide about.", backlog.in_review
-        )
+        yield _gauge("unsettled", "Payments without an end, in review or not.", backlog.unsettled)
+        yield _gauge("in_review", "Payments that a person has to decide about.", backlog.in_review)
         yield _gauge("unsettled_oldest_seconds", "Its age; 0 for none.", self._age_s(backlog))
 
     def _age_s(self, backlog: Backlog) -> float:
