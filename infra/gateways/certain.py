@@ -21,13 +21,13 @@ class Gateway(Protocol):
 
     async def charge(self, charge: Charge, may_send: Callable[[], bool]) -> Outcome: ...
 
-    async def look_up(self, reference: AttemptId) -> LookUp: ...
+    async def look_up(self, reference: AttemptId, known: str | None = None) -> LookUp: ...
 
     async def burn(self, reference: Reference) -> Burning: ...
 
-    async def capture(self, reference: AttemptId) -> Capture: ...
+    async def capture(self, reference: AttemptId, known: str | None = None) -> Capture: ...
 
-    async def give_back(self, reference: AttemptId) -> GivingBack: ...
+    async def give_back(self, reference: AttemptId, known: str | None = None) -> GivingBack: ...
 
 
 class CertainGateway:
@@ -50,17 +50,17 @@ class CertainGateway:
             GATEWAY_FAULTS.labels(charge.gateway).inc()
         return outcome
 
-    async def look_up(self, reference: AttemptId) -> LookUp:
-        return await _certainly(self._gateway.look_up(reference))
+    async def look_up(self, reference: AttemptId, known: str | None = None) -> LookUp:
+        return await _certainly(self._gateway.look_up(reference, known))
 
     async def burn(self, reference: Reference) -> Burning:
         return await _certainly(self._gateway.burn(reference))
 
-    async def capture(self, reference: AttemptId) -> Capture:
-        return await _certainly(self._gateway.capture(reference))
+    async def capture(self, reference: AttemptId, known: str | None = None) -> Capture:
+        return await _certainly(self._gateway.capture(reference, known))
 
-    async def give_back(self, reference: AttemptId) -> GivingBack:
-        return await _certainly(self._gateway.give_back(reference))
+    async def give_back(self, reference: AttemptId, known: str | None = None) -> GivingBack:
+        return await _certainly(self._gateway.give_back(reference, known))
 
 
 async def _certainly(answer: Awaitable[T]) -> T | Unreachable:
