@@ -1,5 +1,6 @@
 """The last line of every adapter: what goes wrong in our own code after a call began is *in doubt*, not an error."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
@@ -12,8 +13,13 @@ from schemas.outcome import InDoubt, Outcome, is_gateways_fault
 
 log = structlog.get_logger(__name__)
 
-
 T = TypeVar("T")
+
+OPERATION_TIMEOUT_S = 6.0
+"""The most that a look, a burn, a capture or a giving back takes as a whole, however many calls it is made of.
+
+What a lease has to hold for one attempt is twice this, a look and the burn or the capture that follows it, and then its
+appends."""
 
 
 class Gateway(Protocol):
@@ -31,7 +37,7 @@ class Gateway(Protocol):
 
 
 class CertainGateway:
-    """Never raises for a charge, and counts its outcome."""
+    """Never raises for what a gateway or an adapter does, counts what charges come to, and ends all else in time."""
 
     def __init__(self, gateway: Gateway, elapsed_ms: Callable[[], float]) -> None:
         self._gateway = gateway
@@ -65,7 +71,10 @@ class CertainGateway:
 
 async def _certainly(answer: Awaitable[T]) -> T | Unreachable:
     try:
-        return await answer
+        async with asyncio.timeout(OPERATION_TIMEOUT_S):
+            return await answer
+    except TimeoutError:
+        return Unreachable(reason="timeout")
     except Exception:
         log.exception("an adapter failed")
         return Unreachable(reason="interrupted")
