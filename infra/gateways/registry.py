@@ -39,7 +39,8 @@ _LOCAL: tuple[tuple[str, str, Adapter, int, int], ...] = (
 _METHODS: tuple[PaymentMethod, ...] = ("UPI", "CARD", "NETBANKING", "WALLET")
 _STRIPE_METHODS: tuple[PaymentMethod, ...] = ("UPI", "CARD", "WALLET")
 _STRIPE_SEARCH: Mapping[str, Any] = {"lookup_lag_ms": 90_000, "checks_per_second": 10.0}
-"""It is less than a minute behind, says Stripe, on an ordinary day; and it takes 20 calls a second, whoever asks."""
+"""It is less than a minute behind, says Stripe, on an ordinary day; and it takes 20 calls a second, whoever asks: two
+for each payment (a look and a capture or a giving back), of one verifier process. For more processes say less."""
 
 
 class GatewayRegistry:
