@@ -39,21 +39,21 @@ class Asked:
         self._calls.append("charge")
         return await self._gateway.charge(charge, may_send)
 
-    async def look_up(self, reference: AttemptId) -> LookUp:
+    async def look_up(self, reference: AttemptId, known: str | None = None) -> LookUp:
         self._calls.append("look_up")
-        return await self._gateway.look_up(reference)
+        return await self._gateway.look_up(reference, known)
 
     async def burn(self, reference: Reference) -> Burning:
         self._calls.append("burn")
         return await self._gateway.burn(reference)
 
-    async def capture(self, reference: AttemptId) -> Capture:
+    async def capture(self, reference: AttemptId, known: str | None = None) -> Capture:
         self._calls.append("capture")
-        return await self._gateway.capture(reference)
+        return await self._gateway.capture(reference, known)
 
-    async def give_back(self, reference: AttemptId) -> GivingBack:
+    async def give_back(self, reference: AttemptId, known: str | None = None) -> GivingBack:
         self._calls.append("give_back")
-        return await self._gateway.give_back(reference)
+        return await self._gateway.give_back(reference, known)
 
 
 class Verified(System):

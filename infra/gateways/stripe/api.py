@@ -1,5 +1,6 @@
 """Stripe's calls with our key, each of them bounded, and none of them tried twice."""
 
+import re
 from collections.abc import Callable, Mapping
 from urllib.parse import urlencode
 
@@ -25,7 +26,11 @@ CALL_TIMEOUT_MS = 2_000
 """Of each call but the charge, which brings its own."""
 INTENTS = "/v1/payment_intents"
 REFUNDS = "/v1/refunds"
+WITH_CHARGE: Mapping[str, str] = {"expand[0]": "latest_charge"}
 NOTHING: Mapping[str, str] = {}
+
+_INTENT_ID = re.compile(r"pi_[A-Za-z0-9]{1,64}")
+"""What is known may be what a person wrote."""
 
 
 class StripeApi:
@@ -47,15 +52,25 @@ class StripeApi:
         """An intent under our key: asked again with the same fields, Stripe says again what it said first."""
         return await self._post(INTENTS, fields, key, timeout_ms, may_send)
 
-    async def intents(self, reference: AttemptId) -> list[Intent] | Unreachable:
+    async def intents(self, reference: AttemptId, known: str | None) -> list[Intent] | Unreachable:
         """Those of an attempt, as they are now: what a search shows may be a minute old."""
+        if known is None or not _INTENT_ID.fullmatch(known):
+            return await self._searched(reference)
+        answer = await self._get(f"{INTENTS}/{known}", WITH_CHARGE)
+        intent = read(intent_decoder, answer)
+        if intent is not None and intent.attempt_id == reference:
+            return [intent]
+        is_not_it = intent is not None or (isinstance(answer, Answer) and answer.status == 404)
+        return await self._searched(reference) if is_not_it else unreachable(answer)
+
+    async def _searched(self, reference: AttemptId) -> list[Intent] | Unreachable:
         answer = await self._get(f"{INTENTS}/search", search_query(reference))
         page = read(page_decoder, answer)
         if page is None:
             return unreachable(answer)
         intents = []
         for found in page.data:
-            intent = _intent(await self._get(f"{INTENTS}/{found.id}", {"expand[0]": "latest_charge"}))
+            intent = _intent(await self._get(f"{INTENTS}/{found.id}", WITH_CHARGE))
             if isinstance(intent, Unreachable):
                 return intent
             if intent.attempt_id == reference:

@@ -436,6 +436,27 @@ async def test_an_order_that_takes_no_note_is_not_burned(world: World) -> None:
     assert await world.gateway.burn(the_reference(charge)) == Unreachable(reason="status 500")
 
 
+async def test_an_order_of_our_own_burns_nothing_beside_one_that_is_paid(world: World) -> None:
+    charge = a_charge()
+    orders = [
+        {"id": name, "amount": 129_900, "currency": "INR", "receipt": charge.attempt_id}
+        for name in ("order_ours", "order_paid")
+    ]
+    payment = {"id": "pay_1", "amount": 129_900, "currency": "INR", "status": "captured"}
+    world.meddle("GET", "/v1/orders", 200, {"items": orders})
+    world.meddle("GET", "/order_ours/payments", 200, {"items": []})
+    world.meddle("GET", "/order_paid/payments", 200, {"items": [payment]})
+    assert await world.gateway.burn(the_reference(charge)) == InUse()
+
+
+async def test_an_order_of_our_own_burns_nothing_until_others_can_be_seen(world: World) -> None:
+    charge = a_charge()
+    world.meddle("GET", "/v1/orders", 500, {})
+    assert await world.gateway.burn(the_reference(charge)) == Unreachable(reason="status 500")
+    world.stop_meddling()
+    assert await world.gateway.burn(the_reference(charge)) == Burned()
+
+
 async def found(world: World, charge: Charge) -> Found:
     looked_up: LookUp = await world.gateway.look_up(charge.attempt_id)
     assert isinstance(looked_up, Found)

@@ -125,6 +125,33 @@ def test_a_refusal_that_does_not_know_is_in_doubt(reason: str) -> None:
     )
 
 
+@pytest.mark.parametrize("status", [400, 401, 404])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"reason": "NA", "source": "NA"},
+        {"reason": "brand_new", "source": "business"},
+        {"reason": "brand_new", "source": "gateway"},
+        {"source": "customer"},
+    ],
+)
+def test_a_refusal_that_names_a_payment_but_no_reason_that_is_known_is_in_doubt(
+    said: dict[str, Any], status: int
+) -> None:
+    error = {"code": "BAD_REQUEST_ERROR", "metadata": {"payment_id": "pay_1"}} | said
+    assert refused(a_refusal(status, error)) == InDoubt(
+        reason="server_error", gateway_reference="pay_1", http_status=status
+    )
+
+
+def test_a_refusal_that_names_a_payment_and_why_it_failed_is_a_decline() -> None:
+    error = {"reason": "insufficient_funds", "source": "customer", "metadata": {"payment_id": "pay_1"}}
+    outcome = refused(a_refusal(400, error))
+    assert isinstance(outcome, Declined)
+    assert (outcome.decline.code, outcome.gateway_reference) == ("insufficient_funds", "pay_1")
+
+
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
@@ -132,6 +159,7 @@ def test_a_refusal_that_does_not_know_is_in_doubt(reason: str) -> None:
         (a_refusal(400, {"code": "BAD_REQUEST_ERROR", "metadata": []}), "invalid_request"),
         (a_refusal(400, {"reason": "NA", "source": "NA", "step": "NA"}), "invalid_request"),
         (a_refusal(404, {"code": "BAD_REQUEST_ERROR"}), "invalid_request"),
+        (a_refusal(400, {"reason": "brand_new", "source": "business"}), "invalid_request"),
         (a_refusal(400, {"reason": "insufficient_funds", "source": "customer"}), "insufficient_funds"),
         (a_refusal(401, {"code": "BAD_REQUEST_ERROR"}), "configuration_error"),
         (a_refusal(429), "gateway_busy"),
@@ -152,6 +180,8 @@ def test_a_refusal_has_a_code_of_ours(answer: Answer, code: str) -> None:
         (Answer(status=502, body=b""), "server_error"),
         (Answer(status=302, body=b""), "server_error"),
         (a_refusal(504, {"reason": "insufficient_funds"}), "server_error"),
+        (a_refusal(400, {"reason": "brand_new", "source": "gateway"}), "server_error"),
+        (a_refusal(400, {"reason": "payment_failed", "source": "internal"}), "server_error"),
         (a_refusal(429, {"metadata": {"payment_id": "pay_1"}}), "rate_limited"),
     ],
 )

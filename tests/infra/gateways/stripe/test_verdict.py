@@ -160,6 +160,7 @@ def test_a_key_that_stands_for_something_else_was_burned() -> None:
         (refusal(409, "idempotency_error", code="idempotency_key_in_use"), "server_error"),
         (refusal(429, "invalid_request_error", code="lock_timeout"), "rate_limited"),
         (refusal(402, "api_error"), "server_error"),
+        (refusal(402, "card_error", code="brand_new"), "server_error"),
         (refusal(400, "something_new"), "server_error"),
         (refusal(500, "api_error"), "server_error"),
         (Answer(status=502, body=b"<html>"), "server_error"),
@@ -182,7 +183,8 @@ def test_what_proves_nothing_is_in_doubt(said: Answer, reason: str) -> None:
 
 
 def test_only_words_of_stripes_are_written_down() -> None:
-    error = an_error(code="4242424242424242", decline_code="test@example.com")
+    unpaid = an_intent("requires_payment_method")
+    error = an_error(code="4242424242424242", decline_code="test@example.com", payment_intent=unpaid)
     outcome = charged(answer({"error": error}, 402), a_charge())
     assert isinstance(outcome, Declined)
     assert (outcome.decline.gateway_code, outcome.decline.gateway_reason) == (None, None)
