@@ -119,7 +119,7 @@ class RazorpayGateway:
         standing = await self._api.standing(reference)
         if isinstance(standing, Unreachable):
             return standing
-        for payment in standing.having("captured", "authorized"):
+        for payment in standing.having("captured", "authorized", "refunded"):
             problem = await self._api.refund(payment, reference)
             if problem is not None:
                 return problem

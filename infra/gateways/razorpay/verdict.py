@@ -15,10 +15,11 @@ from infra.gateways.razorpay.answers import (
     Order,
     Payment,
     PaymentStatus,
+    Refund,
     decoded,
     problem_decoder,
 )
-from schemas.charge import Found, NotFound
+from schemas.charge import Found, NotFound, Unreachable
 from schemas.outcome import (
     AwaitingCustomer,
     Decline,
@@ -131,6 +132,14 @@ def verdict(orders: Sequence[Order], payments: Sequence[Payment]) -> Found | Not
             burned = NotSent(reason="burned")
             return Found(outcome=burned, amount_minor=order.amount, currency=order.currency)
     return NotFound()
+
+
+def missing_of(payment: Payment, refunds: Sequence[Refund]) -> Unreachable | None:
+    """Why not all of a payment is back; None where it is."""
+    if any(refund.status == "pending" for refund in refunds):
+        return Unreachable(reason="refund_pending")
+    back = sum(refund.amount for refund in refunds if refund.status == "processed")
+    return None if back >= payment.amount else Unreachable(reason="refund_failed")
 
 
 def _awaited(payment: Payment) -> NextAction:

@@ -103,8 +103,8 @@ class StripeGateway:
             case "canceled":
                 return GivenBack(by="void")
             case "succeeded" if intent.is_refunded:
-                return GivenBack(by="refund")
+                return await self._api.refunded(intent)
             case "succeeded":
-                return await self._api.refund(intent.id, reference)
+                return await self._api.refund(intent, reference)
             case status:
                 return Unreachable(reason=status)

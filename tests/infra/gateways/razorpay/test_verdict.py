@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from infra.gateways.http import Answer
-from infra.gateways.razorpay.answers import Created, Order, Payment
-from infra.gateways.razorpay.verdict import next_action, refused, verdict
-from schemas.charge import Found, NotFound
+from infra.gateways.razorpay.answers import Created, Order, Payment, Refund
+from infra.gateways.razorpay.verdict import missing_of, next_action, refused, verdict
+from schemas.charge import Found, NotFound, Unreachable
 from schemas.outcome import AwaitingCustomer, Declined, InDoubt, NextAction, NotSent, Outcome, Succeeded
 
 UNKNOWN = ("deemed_transaction", "payment_pending", "collect_request_pending")
@@ -111,6 +111,29 @@ def test_what_could_hide_a_card_number_is_not_written_down() -> None:
     found = outcome(failed("4111 1111 1111 1111", "issuer_bank"))
     assert isinstance(found, Declined)
     assert found.decline.gateway_reason is None
+
+
+@pytest.mark.parametrize(
+    ("refunds", "missing"),
+    [
+        ([], "refund_failed"),
+        ([("processed", 1000)], None),
+        ([("processed", 400), ("processed", 600)], None),
+        ([("processed", 400)], "refund_failed"),
+        ([("processed", 400), ("pending", 600)], "refund_pending"),
+        ([("failed", 1000)], "refund_failed"),
+        ([("failed", 1000), ("pending", 1000)], "refund_pending"),
+        ([("failed", 1000), ("processed", 1000)], None),
+    ],
+)
+def test_a_payment_is_given_back_once_all_of_it_was_processed(
+    refunds: list[tuple[str, int]], missing: str | None
+) -> None:
+    seen = [
+        msgspec.convert({"payment_id": "pay_1", "status": status, "amount": amount}, Refund)
+        for status, amount in refunds
+    ]
+    assert missing_of(payment("refunded"), seen) == (None if missing is None else Unreachable(reason=missing))
 
 
 # A payment that was refused

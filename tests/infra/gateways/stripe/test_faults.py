@@ -1,5 +1,6 @@
 """Stripe's adapter against a Stripe that fails: it never says more than is true, and finds out what was."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -236,6 +237,17 @@ async def test_a_hold_is_given_back_by_letting_it_go(stripe: Stripe) -> None:
 
     assert await stripe.gateway.give_back(charge.attempt_id) == GivenBack(by="void")
     assert stripe.status(charge) == "voided"
+
+
+async def test_a_refund_is_none_while_it_is_pending(stripe: Stripe) -> None:
+    stripe.behaves(refund_pending_ms=200)
+    charge = a_new_charge()
+    await stripe.charge(charge)
+
+    for _ in range(2):
+        assert await stripe.gateway.give_back(charge.attempt_id) == Unreachable(reason="refund_pending")
+    await asyncio.sleep(0.25)
+    assert await stripe.gateway.give_back(charge.attempt_id) == GivenBack(by="refund")
 
 
 async def test_what_the_customer_pays_while_it_is_given_back_is_refunded(stripe: Stripe) -> None:
