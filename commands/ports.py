@@ -73,11 +73,13 @@ class VerificationQueue(Protocol):
     """What verification has to do. Raises StoreUnavailable."""
 
     async def claim(self, slots: Mapping[GatewayId, int], window_ms: int) -> Sequence[Takeover]:
-        """Take over payments that are due and that nobody owns, the longest due first: at most so many of each gateway.
+        """Take over payments that are due and that nobody owns, at most so many of each gateway: first those that
+        something was told of, then what is urgent, then last looks, to which a share of the slots is left; of each the
+        longest due first.
 
         Due is what the projection says, and what an unused message is about. A claim is one compare-and-set of the
-        ownership row, in the store's clock; no two verifiers get the same payment. A gateway that is not named has as
-        many slots as NO_GATEWAY has.
+        ownership row, in the store's clock; no two verifiers get the same payment. What asks no gateway takes a slot of
+        NO_GATEWAY, and so does what would ask one that is not named.
         """
 
     async def used(self, messages: Sequence[Received]) -> None:

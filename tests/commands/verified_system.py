@@ -116,6 +116,8 @@ class Verified(System):
                 payment_id = PaymentId(record.envelope.aggregate_id)
                 self._views[payment_id] = evolve(self._views.get(payment_id), record)
             self._projected[number] = len(partition)
+            if partition:
+                self.queue.projected(number, partition[-1].stamp_ms)
         for view in self._views.values():
             self.queue.tell(work(view, CLOSE_AFTER), view.attempts)
 
