@@ -17,7 +17,7 @@ from infra.histories import LogHistories
 from infra.kafka.adoptions import KafkaAdoptions
 from infra.kafka.alarms import KafkaAlarms
 from infra.kafka.log import KafkaLog
-from infra.kafka.partition import partition_for
+from infra.kafka.partition import PAYMENT_PARTITIONS, partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.kafka.shared_reads import SharedReads
@@ -68,7 +68,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     clock, worker = SystemClock(), settings.verifier_consumer_name
     app = make_app(settings.kafka_bootstrap_servers, settings.verifier_consumer_group, worker)
     async with AsyncExitStack() as stack:
-        reader = LogReader(settings.kafka_bootstrap_servers)
+        reader = LogReader(settings.kafka_bootstrap_servers, readers=PAYMENT_PARTITIONS)
         stack.push_async_callback(reader.stop)
         publisher = Publisher(settings.kafka_bootstrap_servers, settings.acknowledgement_timeout_ms)
         await publisher.start()

@@ -16,10 +16,8 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 import uvloop
-from msgspec import Struct
 from msgspec.structs import replace
 from rich.console import Console
-from rich.table import Table
 
 from infra.gateways.registry import registry
 from infra.gateways.simulator.profile import Latency, Profile
@@ -36,12 +34,12 @@ from schemas.codec import PAYMENTS_TOPIC, decode
 from schemas.envelope import Position
 from schemas.gateway import GatewayConfiguration
 from schemas.ids import AttemptId
+from tests.bench.backlog_figures import Figures, Phase, show
 from tests.bench.doubtful import AMOUNT_MINOR, CURRENCY, put_on_topic
 from tests.bench.generator import Plan, drive
-from tests.bench.machine import Machine, this_machine
-from tests.bench.pace import GatewayPace, Pace
+from tests.bench.machine import this_machine
+from tests.bench.pace import Pace
 from tests.bench.payments import payment_requests
-from tests.bench.report import Latency as LatencyFigures
 from tests.product import Client, Product
 
 LIMITS = {"narrow": (8, 20.0), "usual": (16, 100.0), "wide": (64, 400.0)}
@@ -53,36 +51,6 @@ ORDINARY_PER_SECOND = 10.0
 SAMPLE_EVERY_S = 1.0
 TAKEN_IN_WITHIN_S = 1_800.0
 READ_AT_ONCE = 20_000
-
-
-class Phase(Struct, frozen=True, kw_only=True):
-    """Some verifiers at work for a while. Memory in MiB; the projection's lag in records."""
-
-    verifiers: int
-    seconds: float
-    gateways: dict[str, GatewayPace]
-    memory_mib: dict[str, tuple[float, float]]
-    """Of each verifier, at the beginning and at the end."""
-    most_lag: int
-    ordinary_ms: LatencyFigures | None
-    ordinary: dict[int, int]
-    """Answers by status."""
-
-
-class Figures(Struct, frozen=True, kw_only=True):
-    machine: Machine
-    payments: int
-    written_per_second: float
-    projected_per_second: float
-    first_settlement_s: float | None
-    """After the verifier was ready."""
-    phases: tuple[Phase, ...]
-    most_look_ups_at_once: dict[str, int]
-    """Of one verifier."""
-    claims: dict[str, int]
-    """Of both verifiers, by what became of each."""
-    ended_twice: int
-    written_twice: int
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,43 +65,8 @@ def run(args: argparse.Namespace) -> int:
     figures = uvloop.run(_measure(args.payments, args.seconds, console))
     args.json.parent.mkdir(parents=True, exist_ok=True)
     args.json.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n")
-    _show(figures, console)
+    show(figures, LIMITS, console)
     return 1 if figures.ended_twice or figures.written_twice else 0
-
-
-def _show(figures: Figures, console: Console) -> None:
-    one, two = figures.phases
-    table = Table("figure", "one verifier", "two", title=f"behind {figures.payments:,} due payments")
-    for name, (at_once, per_second) in LIMITS.items():
-        table.add_row(
-            f"{name}: settled/s (≤ {per_second:g} each)", *(_pace_of(phase, name) for phase in (one, two))
-        )
-        most = figures.most_look_ups_at_once.get(name, 0)
-        table.add_row(f"  look-ups at once (≤ {at_once} each)", f"{most}", "")
-    for phase in (one, two):
-        sizes = (f"{before:.0f} → {after:.0f} MiB" for before, after in phase.memory_mib.values())
-        table.add_row(f"memory, {phase.verifiers} at work", *sizes)
-    table.add_row("read model behind, most records", f"{one.most_lag:,}", f"{two.most_lag:,}")
-    table.add_row("ordinary payments, p50 / p99", *(_ordinary(phase) for phase in (one, two)))
-    table.add_row("ready to first settlement", f"{figures.first_settlement_s} s", "")
-    table.add_row("ended twice / written twice", f"{figures.ended_twice} / {figures.written_twice}", "")
-    console.print(table)
-    console.print(
-        f"records written {figures.written_per_second:,}/s, taken in {figures.projected_per_second:,}/s;"
-        f" claims {figures.claims}"
-    )
-    console.print(figures.machine.sentence(), soft_wrap=True)
-
-
-def _pace_of(phase: Phase, gateway: str) -> str:
-    pace = phase.gateways.get(gateway)
-    return f"{pace.per_second:g}, {pace.most_in_a_second} in any second at most" if pace else "none"
-
-
-def _ordinary(phase: Phase) -> str:
-    latency = phase.ordinary_ms
-    answers = ", ".join(f"{count} × {status}" for status, count in sorted(phase.ordinary.items()))
-    return f"{latency.p50:.0f} / {latency.p99:.0f} ms ({answers})" if latency else "no sample"
 
 
 async def _measure(payments: int, seconds: float, console: Console) -> Figures:
