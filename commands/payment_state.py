@@ -59,6 +59,15 @@ class Attempt(Value, frozen=True, kw_only=True):
         return isinstance(self.outcome, Succeeded | Declined | NotSent)
 
     @property
+    def gateway_reference(self) -> str | None:
+        """The gateway's own name for it, where an answer or a notification told it."""
+        match self.outcome:
+            case Succeeded() | AwaitingCustomer() | Declined() | InDoubt():
+                return self.outcome.gateway_reference
+            case _:
+                return None
+
+    @property
     def must_be_given_back(self) -> bool:
         return self.late is not None and not self.late.kept and self.compensated_by is None
 

@@ -73,11 +73,13 @@ class VerificationQueue(Protocol):
     """What verification has to do. Raises StoreUnavailable."""
 
     async def claim(self, slots: Mapping[GatewayId, int], window_ms: int) -> Sequence[Takeover]:
-        """Take over payments that are due and that nobody owns, the longest due first: at most so many of each gateway.
+        """Take over payments that are due and that nobody owns, at most so many of each gateway: first those that
+        something was told of, then what is urgent, then last looks, to which a share of the slots is left; of each the
+        longest due first.
 
         Due is what the projection says, and what an unused message is about. A claim is one compare-and-set of the
-        ownership row, in the store's clock; no two verifiers get the same payment. A gateway that is not named has as
-        many slots as NO_GATEWAY has.
+        ownership row, in the store's clock; no two verifiers get the same payment. What asks no gateway takes a slot of
+        NO_GATEWAY, and so does what would ask one that is not named.
         """
 
     async def used(self, messages: Sequence[Received]) -> None:
@@ -91,20 +93,24 @@ class Alarms(Protocol):
 
 
 class Gateway(Protocol):
-    """Every operation is bounded by its own timeout and never raises for what a gateway or a network does."""
+    """Every operation is bounded by its own timeout and never raises for what a gateway or a network does.
+
+    `known` is the gateway's own reference, where an earlier answer or notification named it: a shorter way to what
+    stands under ours, and never a reason to tell something else.
+    """
 
     async def charge(self, charge: Charge, may_send: Callable[[], bool]) -> Outcome:
         """`may_send` is asked once more when the connection is there, right before the first byte."""
 
-    async def look_up(self, reference: AttemptId) -> LookUp: ...
+    async def look_up(self, reference: AttemptId, known: str | None = None) -> LookUp: ...
 
     async def burn(self, reference: Reference) -> Burning:
         """Make the reference unusable, if nothing lives under it yet, so that a paused sender cannot charge by it."""
 
-    async def capture(self, reference: AttemptId) -> Capture:
+    async def capture(self, reference: AttemptId, known: str | None = None) -> Capture:
         """Take the money that was only authorised; also when it was taken before."""
 
-    async def give_back(self, reference: AttemptId) -> GivingBack:
+    async def give_back(self, reference: AttemptId, known: str | None = None) -> GivingBack:
         """Void or refund whatever was charged under the reference, once, however often it is asked for."""
 
 

@@ -69,13 +69,7 @@ def heeds_hint(attempt: Attempt, at: datetime) -> bool:
 
 def _is_known_there(attempt: Attempt) -> bool:
     """The gateway has named it once: that it is not found now is a lie or a lag."""
-    match attempt.outcome:
-        case AwaitingCustomer():
-            return True
-        case InDoubt(gateway_reference=reference):
-            return reference is not None
-        case _:
-            return False
+    return attempt.gateway_reference is not None
 
 
 def needs_capture(attempt: Attempt, looked: LookUp, state: Open | Settled) -> bool:

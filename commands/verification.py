@@ -148,14 +148,15 @@ class Verification:
     async def _look(self, attempt: Attempt) -> None:
         attempt_id = attempt.started.attempt_id
         gateway = self._gateway(attempt)
-        looked: LookUp = await gateway.look_up(attempt_id) if gateway else UNKNOWN_GATEWAY
+        known = attempt.gateway_reference
+        looked: LookUp = await gateway.look_up(attempt_id, known) if gateway else UNKNOWN_GATEWAY
         burning: Burning | None = None
         if gateway and self._may_burn(attempt, looked):
             self._require_time()
             burning = await gateway.burn(reference_of(attempt))
         elif gateway and needs_capture(attempt, looked, self._state):
             self._require_time()
-            captured = await gateway.capture(attempt_id)
+            captured = await gateway.capture(attempt_id, known)
             looked = looked if isinstance(captured, Captured) else captured
         verdict, outcome = verdict_of(attempt, looked, burning)
         await self._record(attempt, verdict, outcome, "look_up")
@@ -164,15 +165,15 @@ class Verification:
         gateway = self._gateway(attempt)
         if gateway is not None:
             self._require_time()
-            await gateway.capture(attempt.started.attempt_id)
+            await gateway.capture(attempt.started.attempt_id, attempt.gateway_reference)
 
     async def _give_back(self, attempt: Attempt) -> None:
         self._require_time()
         gateway = self._gateway(attempt)
-        answer = await gateway.give_back(attempt.started.attempt_id) if gateway else UNKNOWN_GATEWAY
-        await self._decide(
-            RecordGivingBack(attempt_id=attempt.started.attempt_id, answer=answer, at=self._clock.now())
-        )
+        attempt_id = attempt.started.attempt_id
+        known = attempt.gateway_reference
+        answer = await gateway.give_back(attempt_id, known) if gateway else UNKNOWN_GATEWAY
+        await self._decide(RecordGivingBack(attempt_id=attempt_id, answer=answer, at=self._clock.now()))
 
     async def _record(
         self, attempt: Attempt, verdict: Verdict, outcome: Outcome | None, source: Source

@@ -263,6 +263,7 @@ def _started(history: PaymentHistory, event: AttemptStarted) -> PaymentHistory:
     if known is not None:
         attempt = replace(
             known,
+            gateway=event.gateway,
             reason=event.reason,
             timeout_ms=event.timeout_ms,
             started_at=event.started_at,

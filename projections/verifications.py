@@ -5,32 +5,54 @@ Any subset of a decision's events may be on the log, so whatever is half done is
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from projections.payments import evolve
 from schemas.envelope import Recorded
+from schemas.ids import GatewayId
 from schemas.payment import PaymentEvent, VerificationPerformed
 from schemas.verification import CLOSE_AFTER, NO_GATEWAY, Check, VerificationWork
 from schemas.views import AttemptVerification, AttemptView, PaymentHistory, VerificationView
 
 _SETTLED = ("SUCCEEDED", "DECLINED", "NOT_SENT")
+_FAILED = ("DECLINED", "NOT_SENT")
+
+
+class Thing(NamedTuple):
+    """Something to be done for a payment; things sort by their time."""
+
+    at: datetime
+    gateway: GatewayId
+    urgent: bool = True
 
 
 def work(history: PaymentHistory, closed_after: timedelta = CLOSE_AFTER) -> VerificationWork:
-    """The earliest thing to be done; `due_at` is None where nothing is."""
-    payment = history.payment
-    due = [
-        (at, attempt.gateway) for attempt in history.attempts if (at := _due(history, attempt)) is not None
-    ]
-    if (at := _half_done(history, closed_after)) is not None:
-        due.append((at, NO_GATEWAY))
-    due_at, gateway = min(due, default=(None, NO_GATEWAY))
+    """The earliest thing to be done; `due_at` is None where nothing is.
+
+    A last look that comes before something urgent is as urgent, and counts to its gateway: the payment is due once, and
+    must not wait among last looks, or for their gateway, while the urgent thing becomes due.
+    """
+    payment, things = history.payment, _things(history, closed_after)
+    urgent = [thing for thing in things if thing.urgent]
     return VerificationWork(
         payment_id=payment.payment_id,
         merchant_id=payment.order.merchant_id if payment.order else "",
         key_hash=(payment.key_hash or "") if payment.order else payment.payment_id,
-        gateway=gateway,
-        due_at=due_at,
+        gateway=min(urgent or things).gateway if things else NO_GATEWAY,
+        due_at=min(things).at if things else None,
+        urgent=bool(urgent),
     )
+
+
+def _things(history: PaymentHistory, closed_after: timedelta) -> list[Thing]:
+    things = [
+        Thing(at, attempt.gateway, urgent=attempt.status not in _FAILED)
+        for attempt in history.attempts
+        if (at := _due(history, attempt)) is not None
+    ]
+    if (at := _half_done(history, closed_after)) is not None:
+        things.append(Thing(at, NO_GATEWAY))
+    return things
 
 
 def _due(history: PaymentHistory, attempt: AttemptView) -> datetime | None:

@@ -73,6 +73,9 @@ class VerificationWork(Value, frozen=True, kw_only=True):
     key_hash: str
     gateway: GatewayId
     due_at: datetime | None
+    urgent: bool
+    """Somebody waits for it, or for their money. Not so the last looks at what has failed, of which a storm of declines
+    brings thousands at once."""
 
 
 class Received(Value, frozen=True, kw_only=True):
@@ -114,5 +117,6 @@ class Takeover(Value, frozen=True, kw_only=True):
 
     payment_id: PaymentId
     gateway: GatewayId
+    """Whose slot it takes."""
     claim: Claimed
     messages: tuple[Received, ...] = ()

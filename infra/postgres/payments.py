@@ -180,7 +180,7 @@ def _owner_row(row: PaymentView) -> tuple[object, ...]:
 
 
 def _work_row(due: VerificationWork) -> tuple[object, ...]:
-    return (due.payment_id, due.merchant_id, due.key_hash, due.gateway, due.due_at)
+    return (due.payment_id, due.merchant_id, due.key_hash, due.gateway, due.due_at, due.urgent)
 
 
 def _error_row(letter: DeadLetter) -> tuple[object, ...]:

@@ -116,11 +116,11 @@ WHERE known.payment_id = excluded.payment_id
 
 -- name: plan_verifications
 -- What is due, and when: also of a payment that the queue has put off meanwhile. Its ownership row is found as above.
-INSERT INTO verifications (payment_id, merchant_id, key_hash, gateway, due_at_ms)
+INSERT INTO verifications (payment_id, merchant_id, key_hash, gateway, due_at_ms, urgent)
 SELECT payment_id, coalesce(own.merchant_id, new.merchant_id), coalesce(own.key_hash, new.key_hash), gateway,
-    (extract(epoch FROM due_at) * 1000)::bigint
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
-    AS new (payment_id, merchant_id, key_hash, gateway, due_at)
+    (extract(epoch FROM due_at) * 1000)::bigint, urgent
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::bool[])
+    AS new (payment_id, merchant_id, key_hash, gateway, due_at, urgent)
 LEFT JOIN LATERAL (
     SELECT r.merchant_id, r.key_hash FROM reservations AS r
     WHERE new.merchant_id = '' AND r.payment_id = new.payment_id
@@ -128,7 +128,7 @@ LEFT JOIN LATERAL (
 ) AS own ON true
 ON CONFLICT (payment_id) DO UPDATE SET
     merchant_id = excluded.merchant_id, key_hash = excluded.key_hash, gateway = excluded.gateway,
-    due_at_ms = excluded.due_at_ms
+    due_at_ms = excluded.due_at_ms, urgent = excluded.urgent
 
 -- name: drop_verifications
 DELETE FROM verifications WHERE payment_id = ANY ($1::text[])

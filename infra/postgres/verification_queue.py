@@ -13,19 +13,23 @@ import msgspec
 import structlog
 
 from infra.clock import SystemClock
+from infra.last_looks import LastLooks
 from infra.postgres import queries
 from infra.postgres.database import Database
+from infra.postgres.payments import PROJECTION
+from schemas.codec import PAYMENTS_TOPIC
 from schemas.envelope import Window
 from schemas.ids import GatewayId
 from schemas.reservation import Claimed
 from schemas.verification import Received, Takeover
 
 LOOKED_AT_BEYOND = 64
-"""So many more due payments of a gateway than it has slots are looked at, because somebody may own the first ones."""
+"""So many more due payments of a gateway, of either kind, than it has slots are looked at, because somebody may own the
+first ones."""
 SORTED_OUT_AT_ONCE = 1_000
 """Messages that a claim looks at first; most tell of an ordinary success that the log knows, and are used up."""
 UNKNOWN_FOR_MS = 24 * 3_600_000
-"""A message about a payment that the read model does not know waits for it so long."""
+"""A message about a payment that the read model does not know waits for it so long, by what the read model has read."""
 
 log = structlog.get_logger(__name__)
 
@@ -41,8 +45,10 @@ class PostgresVerificationQueue:
         self._database = database
         self._clock = clock
         self._guard_ms = guard_ms
+        self._last_looks = LastLooks()
         self.sorted_out: Counter[str] = Counter()
-        """Messages since the process began: `old` ones told nothing new, `unknown` ones were given up."""
+        """Messages since the process began: `old` ones told nothing new, `unknown` ones were given up, and `foreign`
+        ones came from another gateway than their attempt's."""
 
     async def claim(self, slots: Mapping[GatewayId, int], window_ms: int) -> Sequence[Takeover]:
         await self._sort_out()
@@ -55,6 +61,7 @@ class PostgresVerificationQueue:
             window_ms,
             LOOKED_AT_BEYOND,
             claim_ids,
+            list(self._last_looks.share(slots).values()),
         )
         return [_takeover(row) for row in rows]
 
@@ -68,15 +75,19 @@ class PostgresVerificationQueue:
         )
 
     async def _sort_out(self) -> None:
-        rows = await self._by_index(_SQL.sort_out, SORTED_OUT_AT_ONCE, UNKNOWN_FOR_MS, self._guard_ms)
+        rows = await self._by_index(
+            _SQL.sort_out, SORTED_OUT_AT_ONCE, UNKNOWN_FOR_MS, self._guard_ms, *PROJECTION, PAYMENTS_TOPIC
+        )
         verdicts = Counter(row["verdict"] for row in rows)
         self.sorted_out.update(
-            {verdict: verdicts[verdict] for verdict in ("old", "unknown") if verdicts[verdict]}
+            {verdict: verdicts[verdict] for verdict in ("old", "unknown", "foreign") if verdicts[verdict]}
         )
         if verdicts["unknown"]:
             log.warning(
                 "messages about payments that nobody knows were given up", how_many=verdicts["unknown"]
             )
+        if verdicts["foreign"]:
+            log.warning("gateways told of other gateways' attempts", how_many=verdicts["foreign"])
 
     async def _by_index(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         async with self._database.transaction() as connection:

@@ -1,6 +1,7 @@
 """The verifier over the twins: it takes over, looks, writes what is certain, and is silent when in doubt itself."""
 
 import asyncio
+from typing import NoReturn
 
 import pytest
 from msgspec.structs import replace
@@ -10,14 +11,14 @@ from commands.payment import decide
 from commands.payment_state import Open, Settled
 from commands.settlement import UNANSWERED_MAX
 from commands.verification import ACT_WITHIN_MS, Verification
-from commands.verifier import LEASE_MS
+from commands.verifier import BEHIND_PAUSE_MS, LEASE_MS
 from commands.writer import PaymentWriter
 from infra.memory.clock import MemoryClock
 from infra.memory.fate import UNTROUBLED, Fate
 from infra.memory.gateways import CallFate, Later
-from schemas.envelope import Window
-from schemas.errors import AppendAmbiguous, Refused, StoreUnavailable
-from schemas.ids import GatewayId, attempt_id, payment_of
+from schemas.envelope import Position, Window
+from schemas.errors import AppendAmbiguous, ReadTooFarBehind, Refused, StoreUnavailable
+from schemas.ids import GatewayId, PaymentId, attempt_id, payment_of
 from schemas.outcome import NotSent
 from schemas.payment import PaymentFailed, PaymentSucceeded, TakeOverPayment
 from schemas.reliability import (
@@ -609,3 +610,46 @@ async def test_the_same_key_is_told_the_payment_as_it_stands_while_a_verifier_ow
     assert isinstance(settled, Settled)
     assert isinstance(settled.result, PaymentSucceeded)
     assert system.contacts == 1
+
+
+# What nobody expected
+
+
+class Trips:
+    """A history that cannot be folded, for a reason that has no name."""
+
+    async def at_head(self, payment_id: PaymentId) -> NoReturn:
+        raise ZeroDivisionError
+
+    async def through(self, payment_id: PaymentId, position: Position) -> NoReturn:
+        raise ZeroDivisionError
+
+
+@in_virtual_time
+async def test_what_nobody_expected_ends_the_process_at_its_next_turn() -> None:
+    system = await left_in_doubt()
+    system.verifier = system.a_verifier(histories=Trips())
+    await system.turn()
+    assert system.verifier.counted == {"failed": 1}
+    with pytest.raises(ZeroDivisionError):
+        await system.verifier.turn()
+
+
+class FarBehind:
+    async def at_head(self, payment_id: PaymentId) -> NoReturn:
+        raise ReadTooFarBehind("the projection is 9000 records behind")
+
+    async def through(self, payment_id: PaymentId, position: Position) -> NoReturn:
+        raise ReadTooFarBehind("the projection is 9000 records behind")
+
+
+@in_virtual_time
+async def test_nothing_is_taken_over_while_it_could_not_be_folded() -> None:
+    system = await left_in_doubt()
+    system.verifier = system.a_verifier(histories=FarBehind())
+    await system.turn()
+    assert system.verifier.counted == {"projection_behind": 1}
+    with pytest.raises(ReadTooFarBehind):
+        await system.verifier.turn()
+    await asyncio.sleep(BEHIND_PAUSE_MS / 1000)
+    assert await system.verifier.turn() == 0

@@ -39,6 +39,7 @@ from schemas.payment import (
     LateSuccessDetected,
     PaymentEvent,
     PaymentRequested,
+    ReviewRequested,
 )
 from schemas.reservation import Reservation, Reserved
 from schemas.verification import NO_GATEWAY, Received, StoredMessage, Takeover
@@ -62,6 +63,7 @@ from tests.projections.story import (
 GUARD_MS = 1_000
 WINDOW_MS = 60_000
 AN_HOUR_MS = 3_600_000
+HORIZON_MS = 72 * AN_HOUR_MS
 TOPIC = "gateway.notifications.v1"
 
 _clock = SystemClock()
@@ -103,6 +105,7 @@ class MemoryStore:
             self._histories[payment_id] = history
             self.reservations.heal(record)
             self.queue.tell(work(history), history.attempts)
+            self.queue.projected(record.position.partition, record.stamp_ms)
 
     async def receive(self, *messages: StoredMessage) -> None:
         for message in messages:
@@ -193,7 +196,9 @@ class Payment:
     def started(self, gateway: GatewayId = ALPHA, *, due_ms: int) -> AttemptStarted:
         due_at = datetime.fromtimestamp(due_ms / 1000, UTC)
         return replace(
-            started(self.attempt, gateway), first_check_at=due_at, final_check_at=due_at + timedelta(days=3)
+            started(self.attempt, gateway),
+            first_check_at=due_at,
+            final_check_at=due_at + timedelta(milliseconds=HORIZON_MS),
         )
 
 
@@ -208,6 +213,15 @@ async def a_payment(
 
 async def a_payment_in_progress(store: Store, *, due_ago_ms: int = 1_000) -> Payment:
     return await a_payment(store, due_ago_ms=due_ago_ms, ended_ago_ms=-WINDOW_MS)
+
+
+async def a_failed_payment(store: Store, gateway: GatewayId = ALPHA, *, looked_at_ago_ms: int) -> Payment:
+    """Whose last look is due since then."""
+    payment = Payment(store, ended_ms=store.now_ms() - AN_HOUR_MS)
+    first_look_ms = store.now_ms() - looked_at_ago_ms - HORIZON_MS
+    await payment.tell(payment.requested(), payment.started(gateway, due_ms=first_look_ms))
+    await payment.tell(declined(payment.attempt), failed())
+    return payment
 
 
 async def a_settled_payment(store: Store, *, ended_ago_ms: int = AN_HOUR_MS) -> Payment:
@@ -310,6 +324,16 @@ async def test_a_gateway_that_is_configured_no_more_holds_nothing_back(store: St
     assert len(await store.queue.claim({ALPHA: 16, NO_GATEWAY: 2}, WINDOW_MS)) == 2
 
 
+async def test_gateways_that_are_configured_no_more_share_the_slots_of_those_that_ask_nobody(
+    store: Store,
+) -> None:
+    for gateway in (ALPHA, BETA, ALPHA, BETA):
+        await a_payment(store, gateway)
+
+    takeovers = await store.queue.claim({NO_GATEWAY: 3}, WINDOW_MS)
+    assert [takeover.gateway for takeover in takeovers] == [NO_GATEWAY] * 3
+
+
 async def test_work_that_asks_no_gateway_has_slots_of_its_own(store: Store) -> None:
     payment = Payment(store, ended_ms=store.now_ms() - AN_HOUR_MS)
     request = payment.requested()
@@ -319,6 +343,37 @@ async def test_work_that_asks_no_gateway_has_slots_of_its_own(store: Store) -> N
     assert await store.queue.claim({ALPHA: 8}, WINDOW_MS) == []
     (takeover,) = await store.queue.claim({NO_GATEWAY: 1}, WINDOW_MS)
     assert (takeover.payment_id, takeover.gateway, takeover.messages) == (payment.id, NO_GATEWAY, ())
+
+
+async def test_what_is_urgent_comes_before_last_looks(store: Store) -> None:
+    failed = [await a_failed_payment(store, looked_at_ago_ms=ago) for ago in (9_000, 8_000, 7_000)]
+    in_doubt = await a_payment(store, due_ago_ms=10)
+
+    assert await claimed(store, 2) == [in_doubt.id, failed[0].id]
+    assert await claimed(store, 2) == [failed[1].id, failed[2].id]
+
+
+async def test_one_slot_in_eight_is_left_to_last_looks(store: Store) -> None:
+    in_doubt = [await a_payment(store, due_ago_ms=9_000 - number) for number in range(16)]
+    failed = [await a_failed_payment(store, looked_at_ago_ms=ago) for ago in (3_000, 2_000, 1_000)]
+
+    assert await claimed(store, 8) == [*(payment.id for payment in in_doubt[:7]), failed[0].id]
+    assert await claimed(store, 8) == [*(payment.id for payment in in_doubt[7:14]), failed[1].id]
+
+
+async def test_of_single_slots_the_eighth_is_left_to_a_last_look(store: Store) -> None:
+    for _ in range(8):
+        await a_payment(store)
+    failed = await a_failed_payment(store, looked_at_ago_ms=10)
+    found = [await claimed(store, 1) for _ in range(8)]
+
+    assert found[7] == [failed.id]
+
+
+async def test_where_nothing_else_is_due_last_looks_have_every_slot(store: Store) -> None:
+    failed = [await a_failed_payment(store, looked_at_ago_ms=ago) for ago in (3_000, 2_000, 1_000)]
+
+    assert await claimed(store, 3) == [payment.id for payment in failed]
 
 
 async def test_what_has_become_certain_is_due_no_more(store: Store) -> None:
@@ -481,23 +536,75 @@ async def test_both_payments_of_a_key_that_was_admitted_twice_are_verified(store
 
 async def test_a_message_makes_its_payment_due_and_comes_with_it(store: Store) -> None:
     payment = await a_payment(store, due_ago_ms=-AN_HOUR_MS)
-    first = message(store, payment, notified(payment, "succeeded", gateway=BETA))
+    first = message(store, payment, notified(payment, "succeeded"))
     second = message(store, payment, decided(payment))
     await store.receive(second, first)
 
     takeover = await the_takeover(store)
     assert takeover.payment_id == payment.id
-    assert takeover.gateway in (BETA, NO_GATEWAY)
     assert takeover.messages == (first.received, second.received)
 
 
-async def test_a_message_counts_to_the_gateway_that_it_names(store: Store) -> None:
-    payment = await a_payment(store, ALPHA, due_ago_ms=-AN_HOUR_MS)
-    await store.receive(message(store, payment, notified(payment, "succeeded", gateway=BETA)))
+async def test_a_message_comes_before_what_is_due(store: Store) -> None:
+    longer_due = await a_payment(store, due_ago_ms=AN_HOUR_MS)
+    told = await a_payment(store, due_ago_ms=-AN_HOUR_MS)
+    await store.receive(message(store, told, notified(told, "look")))
 
-    assert await store.queue.claim({ALPHA: 8, NO_GATEWAY: 8}, WINDOW_MS) == []
-    (takeover,) = await store.queue.claim({BETA: 8}, WINDOW_MS)
-    assert (takeover.payment_id, takeover.gateway) == (payment.id, BETA)
+    assert await claimed(store, 1) == [told.id]
+    assert await claimed(store, 1) == [longer_due.id]
+
+
+async def test_a_hint_takes_a_slot_of_the_gateway_that_has_to_be_asked(store: Store) -> None:
+    payment = await a_payment(store, ALPHA, due_ago_ms=-AN_HOUR_MS)
+    await store.receive(message(store, payment, notified(payment, "look")))
+
+    assert await store.queue.claim({ALPHA: 0, NO_GATEWAY: 8}, WINDOW_MS) == []
+    (takeover,) = await store.queue.claim({ALPHA: 8, NO_GATEWAY: 8}, WINDOW_MS)
+    assert (takeover.payment_id, takeover.gateway) == (payment.id, ALPHA)
+
+
+@pytest.mark.parametrize("due_ago_ms", [1_000, -AN_HOUR_MS])
+@pytest.mark.parametrize("told", ["succeeded", "declined"])
+async def test_a_proof_takes_a_slot_of_those_that_ask_nobody(
+    store: Store, told: Literal["succeeded", "declined"], due_ago_ms: int
+) -> None:
+    payment = await a_payment(store, ALPHA, due_ago_ms=due_ago_ms)
+    await store.receive(message(store, payment, notified(payment, told)))
+
+    (takeover,) = await store.queue.claim({ALPHA: 0, NO_GATEWAY: 1}, WINDOW_MS)
+    assert (takeover.payment_id, takeover.gateway) == (payment.id, NO_GATEWAY)
+
+
+async def test_a_message_of_a_gateway_that_is_configured_no_more_is_taken_up(store: Store) -> None:
+    payment = await a_payment(store, BETA, due_ago_ms=-AN_HOUR_MS)
+    await payment.tell(ReviewRequested(unsettled=(payment.attempt,)))
+    await store.receive(message(store, payment, notified(payment, "look", gateway=BETA)))
+
+    assert await store.queue.claim({ALPHA: 8}, WINDOW_MS) == []
+    (takeover,) = await store.queue.claim({ALPHA: 8, NO_GATEWAY: 1}, WINDOW_MS)
+    assert (takeover.payment_id, takeover.gateway) == (payment.id, NO_GATEWAY)
+
+
+@pytest.mark.parametrize("told", ["succeeded", "declined", "look"])
+async def test_what_a_gateway_tells_of_another_ones_attempt_is_used_up(
+    store: Store, told: Literal["succeeded", "declined", "look"]
+) -> None:
+    payment = await a_payment(store, ALPHA, due_ago_ms=-AN_HOUR_MS)
+    await store.receive(message(store, payment, notified(payment, told, gateway=BETA)))
+    assert await claimed(store) == []
+    own = message(store, payment, notified(payment, told, gateway=ALPHA))
+    await store.receive(own)
+
+    assert (await the_takeover(store)).messages == (own.received,)
+
+
+async def test_whose_an_attempt_is_cannot_be_told_before_its_start_is_known(store: Store) -> None:
+    payment = Payment(store, ended_ms=store.now_ms() - AN_HOUR_MS)
+    await payment.tell(payment.requested(), in_doubt(payment.attempt))
+    told = message(store, payment, notified(payment, "succeeded", gateway=BETA))
+    await store.receive(told)
+
+    assert (await the_takeover(store)).messages == (told.received,)
 
 
 async def test_what_is_due_comes_with_what_was_told_of_it(store: Store) -> None:
@@ -621,13 +728,26 @@ async def test_a_message_about_a_payment_that_is_not_known_yet_waits_for_it(stor
 
 
 async def test_a_message_about_a_payment_that_never_comes_is_given_up_after_a_day(store: Store) -> None:
+    await a_settled_payment(store)
     payment = Payment(store, ended_ms=store.now_ms() - AN_HOUR_MS)
-    await store.receive(message(store, payment, notified(payment), ago_ms=24 * AN_HOUR_MS))
+    await store.receive(message(store, payment, notified(payment), ago_ms=26 * AN_HOUR_MS))
     assert await claimed(store) == []
     await payment.tell(payment.requested(), payment.started(due_ms=store.now_ms() - 1))
     await asyncio.sleep(1.1)
 
     assert (await the_takeover(store)).messages == ()
+
+
+async def test_a_day_that_the_projection_has_not_read_does_not_count(store: Store) -> None:
+    """A message of before an outage waits until the projection has caught up."""
+    await a_settled_payment(store, ended_ago_ms=25 * AN_HOUR_MS)
+    payment = Payment(store, ended_ms=store.now_ms() - 24 * AN_HOUR_MS)
+    told = message(store, payment, notified(payment), ago_ms=26 * AN_HOUR_MS)
+    await store.receive(told)
+    assert await claimed(store) == []
+    await payment.tell(payment.requested(), payment.started(due_ms=store.now_ms() - 1))
+
+    assert (await claimed_at_last(store)).messages == (told.received,)
 
 
 async def test_a_queue_that_is_away_says_so(store: Store) -> None:

@@ -81,6 +81,9 @@ class Given:
     def then(self, gateway: GatewayId, due_at: datetime) -> None:
         assert (self._work.gateway, self._work.due_at) == (gateway, due_at)
 
+    def then_it_is_urgent(self, urgent: bool) -> None:
+        assert self._work.urgent is urgent
+
     def then_nothing_is_due(self) -> None:
         assert self._work.due_at is None
 
@@ -138,6 +141,41 @@ def test_after_the_last_look_nothing_is_due() -> None:
 
 def test_of_the_attempt_that_paid_nothing_is_due() -> None:
     given(*BEGUN, attempt_succeeded(), payment_succeeded()).then_nothing_is_due()
+
+
+# What is urgent
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        IN_DOUBT,
+        (requested(),),
+        (*BEGUN, attempt_succeeded()),
+        (*DECLINED, verified_success(), late()),
+        (*PAID_BY_THE_SECOND, verified_success()),
+    ],
+    ids=["in doubt", "not attempted", "without its end", "late", "second"],
+)
+def test_what_somebody_waits_for_is_urgent(history: tuple[PaymentEvent, ...]) -> None:
+    given(*history).then_it_is_urgent(True)
+
+
+@pytest.mark.parametrize(
+    "history",
+    [DECLINED, (*BEGUN, attempt_not_sent(), NO_FUNDS), (*DECLINED, performed("declined", is_final=True))],
+    ids=["declined", "not sent", "nothing"],
+)
+def test_a_last_look_is_not_urgent(history: tuple[PaymentEvent, ...]) -> None:
+    given(*history).then_it_is_urgent(False)
+
+
+def test_a_last_look_before_something_urgent_is_as_urgent_and_counts_to_its_gateway() -> None:
+    second = (started(2, "beta"), attempt_in_doubt(2, "beta"))
+    later = performed("unreachable", of=2, next_at=HORIZON + timedelta(hours=1))
+    declined_then_in_doubt = given(*BEGUN, attempt_declined(declined()), *second, later)
+    declined_then_in_doubt.then(BETA, HORIZON)
+    declined_then_in_doubt.then_it_is_urgent(True)
 
 
 # Money that has to go back

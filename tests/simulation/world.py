@@ -249,6 +249,8 @@ class World:
                 self.histories[payment_id] = evolve(self.histories.get(payment_id), record)
                 changed.add(payment_id)
             self._healed[number] = len(partition)
+            if partition:
+                self.queue.projected(number, partition[-1].stamp_ms)
         for payment_id in changed:
             history = self.histories[payment_id]
             self.queue.tell(work(history, CLOSE_AFTER), history.attempts)

@@ -22,16 +22,18 @@ CREATE TABLE verifications (
     merchant_id text COLLATE "C" NOT NULL,
     key_hash    text COLLATE "C" NOT NULL,
     gateway     text COLLATE "C" NOT NULL,
-    due_at_ms   bigint           NOT NULL
+    due_at_ms   bigint           NOT NULL,
+    urgent      bool             NOT NULL
 ) WITH (
     fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
     autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 200000
 );
 
--- A claim reads each gateway's longest due from here, and nothing else of the backlog.
-CREATE INDEX verifications_due ON verifications (gateway, due_at_ms);
+-- A claim reads each gateway's longest due from here, of both kinds, and nothing else of the backlog.
+CREATE INDEX verifications_due ON verifications (gateway, urgent, due_at_ms);
 
--- What gateways and persons have told. `gateway` is empty for a person. A message waits until `due_at_ms`, when it is
+-- What gateways and persons have told. `gateway` is empty for a person; `asks` is the gateway that has to be asked because
+-- of it, empty where it proves what it tells. A message waits until `due_at_ms`, when it is
 -- looked at: it tells nothing new and is used up, or its payment is owned or unknown and it waits on, or it is news,
 -- for which its payment is claimed.
 CREATE TABLE notifications (
@@ -44,6 +46,7 @@ CREATE TABLE notifications (
     gateway    text COLLATE "C" NOT NULL,
     event_id   text COLLATE "C" NOT NULL,
     told       text,
+    asks       text COLLATE "C" GENERATED ALWAYS AS (CASE WHEN told = 'look' THEN gateway ELSE '' END) STORED,
     message    jsonb            NOT NULL,
     due_at_ms  bigint           NOT NULL,
     is_news    bool             NOT NULL DEFAULT false,
@@ -53,7 +56,7 @@ CREATE TABLE notifications (
 ) WITH (fillfactor = 70);
 
 CREATE INDEX notifications_to_look_at ON notifications (due_at_ms) WHERE used_at IS NULL AND NOT is_news;
-CREATE INDEX notifications_news ON notifications (gateway, due_at_ms) WHERE used_at IS NULL AND is_news;
+CREATE INDEX notifications_news ON notifications (asks, due_at_ms) WHERE used_at IS NULL AND is_news;
 CREATE INDEX notifications_unused ON notifications (payment_id) WHERE used_at IS NULL;
 CREATE INDEX notifications_used ON notifications (used_at) WHERE used_at IS NOT NULL;
 
@@ -77,10 +80,10 @@ FROM attempts AS a
 WHERE p.status = 'SUCCESS' AND a.payment_id = p.payment_id AND a.status = 'SUCCEEDED'
     AND a.gateway = p.gateway AND a.gateway_reference = p.gateway_reference;
 
-INSERT INTO verifications (payment_id, merchant_id, key_hash, gateway, due_at_ms)
+INSERT INTO verifications (payment_id, merchant_id, key_hash, gateway, due_at_ms, urgent)
 SELECT DISTINCT ON (p.payment_id) p.payment_id, coalesce(p.merchant_id, ''),
     CASE WHEN p."order" IS NULL THEN p.payment_id ELSE p.key_hash END, coalesce(a.gateway, ''),
-    (extract(epoch FROM p.updated_at) * 1000)::bigint
+    (extract(epoch FROM p.updated_at) * 1000)::bigint, true
 FROM payments AS p
 LEFT JOIN attempts AS a ON a.payment_id = p.payment_id AND a.status IN ('STARTED', 'AWAITING_CUSTOMER', 'IN_DOUBT')
 WHERE p.sequence > 0 AND CASE

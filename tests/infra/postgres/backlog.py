@@ -13,8 +13,8 @@ SELECT 'merchant', $1 || number, 'fingerprint', $1 || number, now_ms() + $2::big
 FROM generate_series(1, $3::int) AS number
 """
 VERIFICATIONS = """
-INSERT INTO verifications (payment_id, merchant_id, key_hash, gateway, due_at_ms)
-SELECT $1 || number, 'merchant', $1 || number, $2, now_ms() - 1000 - number
+INSERT INTO verifications (payment_id, merchant_id, key_hash, gateway, due_at_ms, urgent)
+SELECT $1 || number, 'merchant', $1 || number, $2, now_ms() - 1000 - number, $4
 FROM generate_series(1, $3::int) AS number
 """
 NOTIFICATIONS = """
@@ -32,15 +32,22 @@ async def due_payments(database: Database, gateway: GatewayId, how_many: int) ->
     await _payments(database, gateway, how_many, -AN_HOUR_MS)
 
 
+async def last_looks(database: Database, gateway: GatewayId, how_many: int) -> None:
+    """At payments that nobody owns any more."""
+    await _payments(database, gateway, how_many, -AN_HOUR_MS, urgent=False)
+
+
 async def owned_payments(database: Database, gateway: GatewayId, how_many: int) -> None:
     """That are due, too, and that somebody still owns."""
     await _payments(database, gateway, how_many, AN_HOUR_MS)
 
 
-async def _payments(database: Database, gateway: GatewayId, how_many: int, owned_for_ms: int) -> None:
+async def _payments(
+    database: Database, gateway: GatewayId, how_many: int, owned_for_ms: int, *, urgent: bool = True
+) -> None:
     prefix = f"pay_{next(_numbers)}_"
     await database.fetch(RESERVATIONS, prefix, owned_for_ms, how_many, timeout_s=60)
-    await database.fetch(VERIFICATIONS, prefix, gateway, how_many, timeout_s=60)
+    await database.fetch(VERIFICATIONS, prefix, gateway, how_many, urgent, timeout_s=60)
 
 
 async def told_payments(database: Database, gateway: GatewayId, how_many: int) -> None:

@@ -186,8 +186,8 @@ async def test_what_is_due_names_the_row_that_its_payment_has_now(url: str, data
     lost, kept = payments([[(1, started())], [(1, requested()), (1, started())]])
     await database.fetch(
         """
-        INSERT INTO verifications (payment_id, merchant_id, key_hash, gateway, due_at_ms)
-        VALUES ($1, 'merchant', 'key 1', 'alpha', 7), ($2, 'merchant', 'key 2', 'alpha', 8)
+        INSERT INTO verifications (payment_id, merchant_id, key_hash, gateway, due_at_ms, urgent)
+        VALUES ($1, 'merchant', 'key 1', 'alpha', 7, true), ($2, 'merchant', 'key 2', 'alpha', 8, true)
         """,
         new_payment_id(1),
         new_payment_id(2),

@@ -1,6 +1,7 @@
 """Whether a claim costs the same behind any backlog, and never looks at more of a table than at what it takes."""
 
 import os
+import re
 from collections.abc import AsyncIterator
 from itertools import count
 from urllib.parse import urlsplit
@@ -12,9 +13,11 @@ from infra.local.stack import Stack
 from infra.postgres import queries, verification_queue
 from infra.postgres.database import Database
 from infra.postgres.migrate import migrate
+from infra.postgres.payments import PROJECTION
 from infra.postgres.verification_queue import LOOKED_AT_BEYOND, PostgresVerificationQueue
+from schemas.codec import PAYMENTS_TOPIC
 from schemas.ids import GatewayId
-from tests.infra.postgres.backlog import due_payments, owned_payments, told_payments
+from tests.infra.postgres.backlog import due_payments, last_looks, owned_payments, told_payments
 
 pytestmark = pytest.mark.integration
 
@@ -24,6 +27,9 @@ BACKLOG = 100_000
 FREE = 16
 ALPHA = GatewayId("alpha")
 _databases = count(1)
+PROJECTED_UNTIL_NOW = """
+INSERT INTO watermarks (projection, version, topic, partition, last_stamp_ms) VALUES ($1, $2, $3, 0, now_ms())
+"""
 _sql = queries.load(verification_queue.SQL)
 
 
@@ -44,15 +50,42 @@ async def plan(database: Database, sql: str, *arguments: object) -> list[str]:
     return [row[0] for row in rows]
 
 
+async def plan_of_a_claim(database: Database) -> list[str]:
+    ids = [f"clm_{number}" for number in range(FREE)]
+    arguments = [ALPHA], [FREE], GUARD_MS, WINDOW_MS, LOOKED_AT_BEYOND, ids, [FREE // 8]
+    return await plan(database, _sql.claim, *arguments)
+
+
+def rows_read(lines: list[str], index: str) -> float:
+    """What scans of this index found, in all their loops."""
+    scans = [
+        re.search(r"actual .*rows=([\d.]+) loops=(\d+)", line) for line in lines if f"using {index}" in line
+    ]
+    return sum(float(scan[1]) * int(scan[2]) for scan in scans if scan)
+
+
 async def test_a_claim_reads_no_table_from_end_to_end_behind_a_hundred_thousand(database: Database) -> None:
     await due_payments(database, ALPHA, BACKLOG)
     await database.fetch("ANALYZE verifications", timeout_s=30)
-    ids = [f"clm_{number}" for number in range(FREE)]
-    lines = await plan(database, _sql.claim, [ALPHA], [FREE], GUARD_MS, WINDOW_MS, LOOKED_AT_BEYOND, ids)
+    lines = await plan_of_a_claim(database)
 
     assert [line for line in lines if "Seq Scan" in line] == []
-    (scan,) = [line for line in lines if "verifications_due" in line and "never executed" not in line]
-    assert f"rows={FREE + LOOKED_AT_BEYOND} loops=1" in scan
+    assert rows_read(lines, "verifications_due") == FREE + LOOKED_AT_BEYOND
+
+
+async def test_what_is_urgent_is_found_behind_a_hundred_thousand_last_looks(database: Database) -> None:
+    await last_looks(database, ALPHA, BACKLOG)
+    await due_payments(database, ALPHA, 1)
+    await database.fetch("ANALYZE verifications", timeout_s=30)
+    lines = await plan_of_a_claim(database)
+
+    assert [line for line in lines if "Seq Scan" in line] == []
+    assert rows_read(lines, "verifications_due") <= 2 * (FREE + LOOKED_AT_BEYOND)
+    queue = PostgresVerificationQueue(database, SystemClock(), GUARD_MS)
+    (takeover,) = await queue.claim({ALPHA: 1}, WINDOW_MS)
+    ((left,),) = await database.fetch("SELECT due_at_ms - now_ms() FROM verifications WHERE urgent")
+    assert takeover.claim.window.valid_until_ms > 0
+    assert left > 0
 
 
 async def test_sorting_out_reads_no_table_from_end_to_end_behind_a_hundred_thousand(
@@ -60,7 +93,7 @@ async def test_sorting_out_reads_no_table_from_end_to_end_behind_a_hundred_thous
 ) -> None:
     await told_payments(database, ALPHA, BACKLOG)
     await database.fetch("ANALYZE notifications", timeout_s=30)
-    lines = await plan(database, _sql.sort_out, 100, 1_000, GUARD_MS)
+    lines = await plan(database, _sql.sort_out, 100, 1_000, GUARD_MS, *PROJECTION, PAYMENTS_TOPIC)
 
     assert [line for line in lines if "Seq Scan" in line] == []
     (scan,) = [line for line in lines if "notifications_to_look_at" in line]
@@ -92,6 +125,7 @@ async def test_what_has_no_ownership_row_is_put_off_as_well(database: Database) 
 
 async def test_what_was_sorted_out_is_counted(database: Database) -> None:
     await told_payments(database, ALPHA, 30)
+    await database.fetch(PROJECTED_UNTIL_NOW, *PROJECTION, PAYMENTS_TOPIC)
     queue = PostgresVerificationQueue(database, SystemClock(), GUARD_MS)
     await queue.claim({ALPHA: FREE}, WINDOW_MS)
 
