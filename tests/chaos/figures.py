@@ -6,7 +6,7 @@ from statistics import quantiles
 from typing import Any
 
 from commands.ownership import valid
-from infra.gateways.simulator.outcome import charge_fault, delivery, lookup_fails
+from infra.gateways.simulator.outcome import charge_fault, delivery
 from infra.gateways.simulator.profile import Profile
 from infra.gateways.simulator.webhooks import EVENTS
 from schemas.payment import (
@@ -48,6 +48,7 @@ def figures(aftermath: Aftermath, profiles: Iterable[Profile], disasters: Disast
         "unknown outcomes": _sorted(Counter(why for history in histories for why in _unknown(history))),
         **_settling(histories),
         "take-overs": _sorted(Counter(what for history in histories for what in _taken_over(history))),
+        "checks": _sorted(Counter(verdict for history in histories for verdict in _verdicts(history))),
         "reviews": _sorted(Counter(why for history in histories for why in _reviews(history))),
         "late successes": _sorted(Counter(what for history in histories for what in _late(history))),
     }
@@ -78,7 +79,6 @@ def _faults(
             struck[charge_fault(profile, reference) or "none"] += 1
             if fault := charge_fault(profile, reference, at="order"):
                 struck[f"order: {fault}"] += 1
-            struck["lookup_500"] += lookup_fails(profile, reference)
     for charge in ledger:
         statuses = charge["statuses"]
         struck["late capture"] += "declined" in statuses and bool({"captured", "authorized"} & {*statuses})
@@ -159,6 +159,10 @@ def _taken_over(history: Sequence[Record]) -> Iterator[str]:
     for record in history:
         if isinstance(record.event, PaymentTakenOver):
             yield record.event.by if written[record.envelope.epoch] > 1 else f"{record.event.by}, in vain"
+
+
+def _verdicts(history: Sequence[Record]) -> Iterator[str]:
+    return (r.event.verdict for r in history if isinstance(r.event, VerificationPerformed))
 
 
 def _reviews(history: Sequence[Record]) -> Iterator[str]:

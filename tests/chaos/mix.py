@@ -81,7 +81,6 @@ def profiles(seed: int, webhook_urls: Mapping[str, str] | None = None) -> tuple[
 def _troubled(profile: Profile, chance: Random, urls: Mapping[str, str]) -> Profile:
     faults = [Fault(kind=kind, probability=chance.uniform(0.003, 0.03)) for kind in KINDS]
     chance.shuffle(faults)
-    faults.append(Fault(kind="lookup_500", probability=chance.uniform(0.005, 0.02)))
     if profile.wire == "razorpay":
         faults += [Fault(kind=kind, probability=chance.uniform(0, 0.01), at="order") for kind in KINDS]
     return replace(

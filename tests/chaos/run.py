@@ -22,6 +22,7 @@ from tests.chaos.figures import Figures, figures
 from tests.chaos.recovery import everybody_is_answered, everything_runs, heal_gateways, nothing_is_left
 from tests.chaos.reviewer import Reviewer
 from tests.chaos.shoppers import Shoppers
+from tests.chaos.spells import come_and_go
 from tests.checker.checker import Violation
 from tests.product import Client, Product, plain
 
@@ -86,9 +87,10 @@ async def _suffer(chaos: Chaos, product: Product, say: Say) -> Result:
         async with _meanwhile(disasters.supervise(), reviewer.work()):
             say(f"{chaos.seconds:.0f} s of load and disasters")
             planned = forecast(chaos.seed, chaos.seconds, list(_children(product)))
-            async with asyncio.TaskGroup() as both:
-                both.create_task(shoppers.shop(chaos.per_second, chaos.seconds))
-                both.create_task(disasters.happen(planned))
+            async with asyncio.TaskGroup() as at_once:
+                at_once.create_task(shoppers.shop(chaos.per_second, chaos.seconds))
+                at_once.create_task(disasters.happen(planned))
+                spells = at_once.create_task(come_and_go(client, profiles, chaos.seed, chaos.seconds))
             say("making everything whole")
             await heal_gateways(client, profiles)
             await everything_runs(_children(product).values())
@@ -102,7 +104,11 @@ async def _suffer(chaos: Chaos, product: Product, say: Say) -> Result:
     return Result(
         chaos=chaos,
         figures=figures(aftermath, profiles, disasters)
-        | {"settled by hand": dict(reviewer.said), "stayed away": shoppers.stayed_away},
+        | {
+            "settled by hand": dict(reviewer.said),
+            "spells of silence": spells.result(),
+            "stayed away": shoppers.stayed_away,
+        },
         violations=tuple(Checker(aftermath).violations()),
         aftermath=aftermath,
     )
