@@ -145,4 +145,5 @@ def _detail(text: str) -> str:
     if not text.startswith("Expected "):
         return "is not one of the values it may have"
     expected = text.removeprefix("Expected ").replace("`", "")
-    return "must be " + expected.replace("matching regex", "matching")
+    kind, has_form, _ = expected.partition(" matching regex")
+    return f"must be {kind} of the documented form" if has_form else f"must be {kind}"

@@ -120,15 +120,15 @@ class ReviewRoutes:
         self, payment_id: PaymentId, attempt_id: AttemptId, wait_s: float
     ) -> PaymentHistory | None:
         """The payment as it is then; None if that cannot be seen within the wait."""
-        for _ in range(round(wait_s / POLL_S)):
-            await asyncio.sleep(POLL_S)
-            try:
-                history = await self._read(payment_id, wait_s=0)
-            except Unavailable:  # it is decided all the same
-                return None
-            if _is_settled(history, attempt_id):
-                return history
-        return None
+        try:
+            async with asyncio.timeout(wait_s):
+                while True:
+                    await asyncio.sleep(POLL_S)
+                    history = await self._read(payment_id, wait_s=0)
+                    if _is_settled(history, attempt_id):
+                        return history
+        except (TimeoutError, Unavailable):  # it is decided all the same
+            return None
 
     async def _read(self, payment_id: PaymentId, wait_s: float) -> PaymentHistory:
         history = (await self._reader.read(payment_id, None, wait_s)).history

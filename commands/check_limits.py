@@ -1,6 +1,6 @@
 """How much verification may ask of each gateway: limited at once, and in the second."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 
 from commands.ports import Clock
@@ -17,25 +17,29 @@ class CheckLimits:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._busy: Counter[GatewayId] = Counter()
-        self._spent: dict[GatewayId, tuple[float, float]] = {}
+        self._begun: dict[GatewayId, deque[float]] = {}
 
     def free(self, gateways: Iterable[GatewayConfiguration]) -> dict[GatewayId, int]:
+        """Those of a gateway that is not configured are NO_GATEWAY's: nobody is asked for its payments."""
         slots = {gateway.id: self._of(gateway) for gateway in gateways}
         return slots | {NO_GATEWAY: max(0, WITHOUT_GATEWAY_AT_ONCE - self._busy[NO_GATEWAY])}
 
     def take(self, gateway: GatewayId) -> None:
-        self._busy[gateway] += 1
-        if gateway in self._spent:
-            allowance, at_ms = self._spent[gateway]
-            self._spent[gateway] = (allowance - 1, at_ms)
+        self._busy[self._booked(gateway)] += 1
+        if gateway in self._begun:
+            self._begun[gateway].append(self._clock.elapsed_ms())
 
     def give_up(self, gateway: GatewayId) -> None:
-        self._busy[gateway] -= 1
+        self._busy[self._booked(gateway)] -= 1
+
+    def _booked(self, gateway: GatewayId) -> GatewayId:
+        return gateway if gateway in self._begun else NO_GATEWAY
 
     def _of(self, gateway: GatewayConfiguration) -> int:
-        """A token bucket that holds a second's worth."""
-        now_ms, most = self._clock.elapsed_ms(), max(1.0, gateway.checks_per_second)
-        allowance, at_ms = self._spent.get(gateway.id, (most, now_ms))
-        allowance = min(most, allowance + (now_ms - at_ms) / 1000 * gateway.checks_per_second)
-        self._spent[gateway.id] = (allowance, now_ms)
-        return max(0, min(gateway.max_concurrent_checks - self._busy[gateway.id], int(allowance)))
+        """Never more than a second's worth in any second: a token bucket would let twice as many through at first."""
+        most = max(1, int(gateway.checks_per_second))
+        over_ms = self._clock.elapsed_ms() - most / gateway.checks_per_second * 1000
+        begun = self._begun.setdefault(gateway.id, deque())
+        while begun and begun[0] <= over_ms:
+            begun.popleft()
+        return max(0, min(gateway.max_concurrent_checks - self._busy[gateway.id], most - len(begun)))

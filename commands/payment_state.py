@@ -36,6 +36,7 @@ from schemas.payment import (
 WriterKind = Literal["payment_service", "payment_verifier"]
 
 
+CERTAIN = ("succeeded", "declined", "not_sent")
 DECLINED_IN_REVIEW = Decline(code="declined_in_review", blame="caller", retryable=False)
 
 
@@ -48,12 +49,23 @@ class Attempt(Value, frozen=True, kw_only=True):
     in_review: bool = False
     late: LateSuccessDetected | None = None
     compensated_by: ChargeCompensated | None = None
+    unanswered: int = 0
+    """How often in a row the gateway told nothing."""
     refused_returns: int = 0
     """How often its money could not be given back."""
 
     @property
     def is_settled(self) -> bool:
         return isinstance(self.outcome, Succeeded | Declined | NotSent)
+
+    @property
+    def gateway_reference(self) -> str | None:
+        """The gateway's own name for it, where an answer or a notification told it."""
+        match self.outcome:
+            case Succeeded() | AwaitingCustomer() | Declined() | InDoubt():
+                return self.outcome.gateway_reference
+            case _:
+                return None
 
     @property
     def must_be_given_back(self) -> bool:
@@ -157,7 +169,7 @@ def reviewed(event: ReviewSettled) -> Outcome:
         case "declined":
             return Declined(decline=DECLINED_IN_REVIEW, gateway_reference=event.gateway_reference)
         case "not_sent":
-            return NotSent(reason="burned")
+            return NotSent(reason="reviewed")
 
 
 def _opened(state: PaymentState) -> Open | Settled:
@@ -192,11 +204,14 @@ def _checked(state: PaymentState, event: VerificationPerformed) -> PaymentState:
     known = find(opened, event.attempt_id)
     if known is None:
         return opened
-    is_lost = not known.is_settled and event.verdict in ("succeeded", "declined", "not_sent")
+    is_lost = not known.is_settled and event.verdict in CERTAIN
+    is_lost |= known.is_settled and event.verdict == "mismatched" and known.late is None
+    tells_nothing = event.verdict == "unreachable" or (known.is_settled and event.verdict not in CERTAIN)
     return _with(
         opened,
         event.attempt_id,
         checks=max(known.checks, event.check),
+        unanswered=known.unanswered + 1 if tells_nothing else 0,
         refused_returns=known.refused_returns + known.must_be_given_back,
         next_check_at=known.started.started_at if is_lost else event.next_check_at,
     )

@@ -93,20 +93,24 @@ class Alarms(Protocol):
 
 
 class Gateway(Protocol):
-    """Every operation is bounded by its own timeout and never raises for what a gateway or a network does."""
+    """Every operation is bounded by its own timeout and never raises for what a gateway or a network does.
+
+    `known` is the gateway's own reference, where an earlier answer or notification named it: a shorter way to what
+    stands under ours, and never a reason to tell something else.
+    """
 
     async def charge(self, charge: Charge, may_send: Callable[[], bool]) -> Outcome:
         """`may_send` is asked once more when the connection is there, right before the first byte."""
 
-    async def look_up(self, reference: AttemptId) -> LookUp: ...
+    async def look_up(self, reference: AttemptId, known: str | None = None) -> LookUp: ...
 
     async def burn(self, reference: Reference) -> Burning:
         """Make the reference unusable, if nothing lives under it yet, so that a paused sender cannot charge by it."""
 
-    async def capture(self, reference: AttemptId) -> Capture:
+    async def capture(self, reference: AttemptId, known: str | None = None) -> Capture:
         """Take the money that was only authorised; also when it was taken before."""
 
-    async def give_back(self, reference: AttemptId) -> GivingBack:
+    async def give_back(self, reference: AttemptId, known: str | None = None) -> GivingBack:
         """Void or refund whatever was charged under the reference, once, however often it is asked for."""
 
 

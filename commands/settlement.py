@@ -7,9 +7,9 @@ any other is late and given back, and it has failed only when every attempt cert
 from datetime import datetime, timedelta
 
 from commands.payment_state import Attempt, Open, PaymentState, Settled, evolve, find, reviewed
-from schemas.charge import Burned, Burning, Found, GivenBack, InUse, LookUp, NotFound, Unreachable
+from schemas.charge import GivenBack
 from schemas.errors import Refusal, Refused
-from schemas.outcome import AwaitingCustomer, Declined, InDoubt, NotSent, Outcome, Succeeded
+from schemas.outcome import Declined, NotSent, Outcome, Succeeded
 from schemas.payment import (
     AttemptDeclined,
     AttemptNotSent,
@@ -29,65 +29,15 @@ from schemas.payment import (
     SettleReview,
     VerificationPerformed,
 )
-from schemas.verification import Schedule, Verdict
+from schemas.verification import Schedule
 
-FINAL_RETRY = timedelta(minutes=1)
-FINAL_GIVEN_UP_AFTER = timedelta(days=1)
-"""A gateway that does not answer at the end of its horizon is asked again, less and less often, for so long."""
+UNANSWERED_RETRY = timedelta(minutes=1)
+UNANSWERED_MAX = 10
+"""1, 2, 4 … 512 minutes: so often, over 17 hours, a gateway that does not answer is asked where nothing else is due."""
+CLOCK_SLACK = timedelta(seconds=1)
+"""The queue has judged by the store's clock that something is due; ours may be behind it."""
 GIVE_BACK_FIRST_S = 5
 GIVE_BACK_LAST_S = 3_600
-
-
-def verdict_of(attempt: Attempt, looked: LookUp, burning: Burning | None) -> tuple[Verdict, Outcome | None]:
-    """What the gateway's answer proves; the outcome is None where it proves nothing."""
-    started = attempt.started
-    match looked:
-        case NotFound() if attempt.is_settled:
-            return "not_sent", attempt.outcome  # the last look at what had failed: nothing has come of it
-        case Unreachable():
-            return "unreachable", None
-        case Found(outcome=Succeeded() | AwaitingCustomer()) if _is_another(started, looked):
-            # Of a failed attempt even that is certain: it is money that has to go back.
-            return "mismatched", looked.outcome if _is_late(attempt, looked) else None
-        case Found(outcome=Succeeded() as succeeded):
-            return "succeeded", succeeded
-        case Found(outcome=Declined() as declined):
-            return "declined", declined
-        case Found(outcome=NotSent() as not_sent):
-            return "not_sent", not_sent
-        case Found(outcome=AwaitingCustomer() | InDoubt()):
-            return "still_pending", None
-    match burning:
-        case Burned():
-            return "not_sent", NotSent(reason="burned")
-        case InUse():
-            return "still_pending", None
-        case Unreachable():
-            return "unreachable", None
-        case _:
-            return "not_found_yet", None
-
-
-def _is_another(started: AttemptStarted, found: Found) -> bool:
-    return (found.amount_minor, found.currency) != (started.amount_minor, started.currency)
-
-
-def _is_late(attempt: Attempt, found: Found) -> bool:
-    return attempt.is_settled and isinstance(found.outcome, Succeeded)
-
-
-def may_burn(attempt: Attempt, looked: LookUp, lookup_lag_ms: int, at: datetime) -> bool:
-    """Whether *not found* is to be believed: the call has ended, and the gateway has had its own time to know of it."""
-    lag = timedelta(milliseconds=attempt.started.timeout_ms + lookup_lag_ms)
-    is_believed = isinstance(looked, NotFound) and at >= attempt.started.started_at + lag
-    return is_believed and not attempt.is_settled
-
-
-def needs_capture(attempt: Attempt, looked: LookUp, state: Open | Settled) -> bool:
-    """Whether money that is only authorised is to be taken: not another amount, nor what would be given back."""
-    if not isinstance(looked, Found) or _is_another(attempt.started, looked):
-        return False
-    return looked.needs_capture and (isinstance(state, Open) or _keeps(attempt, state))
 
 
 def verify(command: RecordVerification, state: Open | Settled) -> list[PaymentEvent]:
@@ -95,8 +45,9 @@ def verify(command: RecordVerification, state: Open | Settled) -> list[PaymentEv
     if attempt is None or isinstance(attempt.outcome, Succeeded):
         return []
     if command.outcome is not None:
-        may_keep = command.verdict != "mismatched"
-        return _with_end(_certain(command, attempt, command.outcome), state, may_keep=may_keep)
+        if command.verdict == "mismatched":
+            return _another_amount(command, attempt, command.outcome)
+        return _with_end(_certain(command, attempt, command.outcome), state)
     return _uncertain(command, attempt)
 
 
@@ -157,7 +108,7 @@ def close(command: CloseUnattempted, state: Open) -> list[PaymentEvent]:
     return [PaymentFailed(failure=Failure(code="not_attempted", blame="gateway", customer_may_retry=True))]
 
 
-def settle(state: PaymentState, *, may_keep: bool = True) -> list[PaymentEvent]:
+def settle(state: PaymentState) -> list[PaymentEvent]:
     """The end that the payment's attempts have earned, as far as it is not on the log yet."""
     match state:
         case Open(attempts=attempts) if any(_may_pay(one) for one in attempts):
@@ -167,25 +118,25 @@ def settle(state: PaymentState, *, may_keep: bool = True) -> list[PaymentEvent]:
             return [PaymentFailed(failure=failure(attempts))]
         case Settled(attempts=attempts):
             successes = [one for one in attempts if _is_success(one)]
-            return [event for one in successes for event in _after_the_end(one, state, may_keep)]
+            return [event for one in successes for event in _after_the_end(one, state)]
         case _:
             return []
 
 
-def _after_the_end(attempt: Attempt, state: Settled, may_keep: bool) -> list[PaymentEvent]:
+def _after_the_end(attempt: Attempt, state: Settled) -> list[PaymentEvent]:
     match state.result:
         case PaymentSucceeded(attempt_id=paid_by):
             is_news = attempt.started.attempt_id != paid_by and attempt.late is None
             return [_late(attempt, kept=False)] if is_news else []
         case PaymentFailed():
-            keeps = may_keep and _keeps(attempt, state)
-            detected = [_late(attempt, kept=keeps)] if attempt.late is None else []
-            is_kept = attempt.late.kept if attempt.late is not None else keeps
+            is_wanted = keeps(attempt, state)
+            detected = [_late(attempt, kept=is_wanted)] if attempt.late is None else []
+            is_kept = attempt.late.kept if attempt.late is not None else is_wanted
             return [*detected, _paid_by(attempt)] if is_kept else [*detected]
     raise AssertionError(state.result)
 
 
-def _keeps(attempt: Attempt, state: Open | Settled) -> bool:
+def keeps(attempt: Attempt, state: Open | Settled) -> bool:
     """A merchant may keep a single late success: the only one there is."""
     others = [one for one in state.attempts if one.started.attempt_id != attempt.started.attempt_id]
     wishes = state.routed is not None and state.routed.policy.keep_late_success
@@ -226,6 +177,29 @@ def _certain(command: RecordVerification, attempt: Attempt, outcome: Outcome) ->
     return [performed] if is_known else [_outcome_event(command, attempt.started, outcome), performed]
 
 
+def _another_amount(command: RecordVerification, attempt: Attempt, outcome: Outcome) -> list[PaymentEvent]:
+    """A failed attempt has taken another amount than it was to: it pays nothing, whatever the payment is, and goes
+    back.
+
+    Its success is told by nothing else, so that no part of this decision can be taken for a payment.
+    """
+    assert isinstance(outcome, Succeeded)
+    return [
+        LateSuccessDetected(
+            attempt_id=command.attempt_id,
+            gateway=attempt.started.gateway,
+            gateway_reference=outcome.gateway_reference,
+            kept=False,
+        ),
+        VerificationPerformed(
+            attempt_id=command.attempt_id,
+            check=attempt.checks + 1,
+            verdict="mismatched",
+            source=command.source,
+        ),
+    ]
+
+
 def _uncertain(command: RecordVerification, attempt: Attempt) -> list[PaymentEvent]:
     next_at = _next_look(command, attempt)
     performed = VerificationPerformed(
@@ -242,15 +216,28 @@ def _uncertain(command: RecordVerification, attempt: Attempt) -> list[PaymentEve
 
 
 def _next_look(command: RecordVerification, attempt: Attempt) -> datetime | None:
+    """By the schedule; beyond it, and at the end of the horizon, a gateway that does not answer is asked again, each
+    time after twice as long, a number of times that does not depend on for how long we were away ourselves."""
     if attempt.in_review:
         return None
+    final_at = attempt.started.final_check_at
+    if attempt.is_settled and final_at is not None and command.at < final_at:
+        return final_at
     if not attempt.is_settled:
-        return next_check_at(attempt.started.started_at, command.schedule, command.at)
-    begun = attempt.started.final_check_at or command.at
-    if command.at < begun:
-        return begun
-    waited = max(FINAL_RETRY, command.at - begun)
-    return command.at + waited if waited < FINAL_GIVEN_UP_AFTER else None
+        next_at = next_check_at(attempt.started.started_at, command.schedule, _moment(command, attempt))
+        if next_at is not None or command.verdict != "unreachable":
+            return next_at
+    if attempt.unanswered >= UNANSWERED_MAX:
+        return None
+    wait: timedelta = UNANSWERED_RETRY * 2**attempt.unanswered
+    return command.at + wait
+
+
+def _moment(command: RecordVerification, attempt: Attempt) -> datetime:
+    """The moment of the schedule that this check stands for: our clock may be a little behind the queue's."""
+    due_at = attempt.next_check_at
+    is_early = due_at is not None and command.at < due_at <= command.at + CLOCK_SLACK
+    return due_at if is_early and due_at is not None else command.at
 
 
 def next_check_at(started_at: datetime, schedule: Schedule, at: datetime) -> datetime | None:
@@ -288,12 +275,10 @@ def _outcome_event(command: RecordVerification, started: AttemptStarted, outcome
             raise AssertionError(outcome)
 
 
-def _with_end(
-    events: list[PaymentEvent], state: PaymentState, *, may_keep: bool = True
-) -> list[PaymentEvent]:
+def _with_end(events: list[PaymentEvent], state: PaymentState) -> list[PaymentEvent]:
     for event in events:
         state = evolve(state, event)
-    return [*events, *settle(state, may_keep=may_keep)]
+    return [*events, *settle(state)]
 
 
 def _is_success(attempt: Attempt) -> bool:

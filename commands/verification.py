@@ -6,7 +6,8 @@ from datetime import timedelta
 from commands.payment import decide
 from commands.payment_state import Attempt, Open, Settled, find
 from commands.ports import Alarms, Clock, Gateway, Gateways, RoutingFacts
-from commands.settlement import may_burn, needs_capture, verdict_of
+from commands.settlement import CLOCK_SLACK
+from commands.verdicts import heeds_hint, may_burn, needs_capture, verdict_of
 from commands.verification_alarms import alarms
 from commands.writer import PaymentWriter
 from schemas.charge import Burning, Captured, LookUp, Reference, Unreachable
@@ -25,10 +26,8 @@ from schemas.payment import (
 )
 from schemas.verification import Schedule, Source, Verdict
 
-ACT_WITHIN_MS = 2_500
-"""No call with an effect is begun with less of the lease left than one may take."""
-CLOCK_SLACK = timedelta(seconds=1)
-"""The queue has judged by the store's clock that something is due; ours may be behind it."""
+ACT_WITHIN_MS = 6_500
+"""No call with an effect is begun with less of the lease left than one may take (infra/gateways/certain.py)."""
 
 
 class Verification:
@@ -52,8 +51,8 @@ class Verification:
     async def settle(self, messages: Sequence[NotificationMessage]) -> None:
         """Raises Unavailable; what is left of the work is then found by the next claim.
 
-        Where there was nothing to do the lease is left to end by itself: a projection that thinks otherwise must not
-        have the payment taken over again and again.
+        Where nothing was told and there was nothing to do the lease is left to end by itself: a projection that thinks
+        otherwise must not have the payment taken over again and again.
         """
         found = len(self._writer.history)
         await self._decide(SettlePayment())
@@ -66,7 +65,7 @@ class Verification:
             if attempt.must_be_given_back and self._is_due(attempt):
                 await self._give_back(attempt)
         await self._decide(CloseUnattempted(after=self._close_after, at=self._clock.now() + CLOCK_SLACK))
-        if len(self._writer.history) > found:
+        if messages or len(self._writer.history) > found:
             await self._decide(HandOverPayment())
 
     @property
@@ -107,17 +106,28 @@ class Verification:
                 await self._notified(attempt, message)
 
     async def _notified(self, attempt: Attempt, message: GatewayNotified) -> None:
-        """What it proves is used; what it only hints at is a reason to ask."""
+        """What it proves is used; what it only hints at is a reason to ask. Another gateway's is neither: its secret
+        says nothing of this attempt."""
         outcome = proven_by(message)
         said, ours = (message.amount_minor, message.currency), attempt.started
+        if message.gateway != ours.gateway:
+            return
         if outcome is None or said != (ours.amount_minor, ours.currency):
-            if not isinstance(attempt.outcome, Succeeded):
+            if heeds_hint(attempt, self._clock.now()):
                 self._to_ask.add(message.attempt_id)
             return
         verdict: Verdict = "succeeded" if isinstance(outcome, Succeeded) else "declined"
         await self._record(attempt, verdict, outcome, "notification")
 
     async def _reviewed(self, attempt: Attempt, message: ReviewDecided) -> None:
+        """A person's word, after one more look: what the gateway proves by now is worth more than a *no*, and money
+        that was only authorised goes back by itself unless a *yes* takes it."""
+        if not attempt.in_review:
+            return
+        if message.verdict == "succeeded":
+            await self._take(attempt)
+        else:
+            await self._look(attempt)
         try:
             await self._decide(
                 SettleReview(
@@ -138,25 +148,32 @@ class Verification:
     async def _look(self, attempt: Attempt) -> None:
         attempt_id = attempt.started.attempt_id
         gateway = self._gateway(attempt)
-        looked: LookUp = await gateway.look_up(attempt_id) if gateway else UNKNOWN_GATEWAY
+        known = attempt.gateway_reference
+        looked: LookUp = await gateway.look_up(attempt_id, known) if gateway else UNKNOWN_GATEWAY
         burning: Burning | None = None
         if gateway and self._may_burn(attempt, looked):
             self._require_time()
             burning = await gateway.burn(reference_of(attempt))
         elif gateway and needs_capture(attempt, looked, self._state):
             self._require_time()
-            captured = await gateway.capture(attempt_id)
+            captured = await gateway.capture(attempt_id, known)
             looked = looked if isinstance(captured, Captured) else captured
         verdict, outcome = verdict_of(attempt, looked, burning)
         await self._record(attempt, verdict, outcome, "look_up")
 
+    async def _take(self, attempt: Attempt) -> None:
+        gateway = self._gateway(attempt)
+        if gateway is not None:
+            self._require_time()
+            await gateway.capture(attempt.started.attempt_id, attempt.gateway_reference)
+
     async def _give_back(self, attempt: Attempt) -> None:
         self._require_time()
         gateway = self._gateway(attempt)
-        answer = await gateway.give_back(attempt.started.attempt_id) if gateway else UNKNOWN_GATEWAY
-        await self._decide(
-            RecordGivingBack(attempt_id=attempt.started.attempt_id, answer=answer, at=self._clock.now())
-        )
+        attempt_id = attempt.started.attempt_id
+        known = attempt.gateway_reference
+        answer = await gateway.give_back(attempt_id, known) if gateway else UNKNOWN_GATEWAY
+        await self._decide(RecordGivingBack(attempt_id=attempt_id, answer=answer, at=self._clock.now()))
 
     async def _record(
         self, attempt: Attempt, verdict: Verdict, outcome: Outcome | None, source: Source

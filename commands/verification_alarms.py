@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from commands.payment_state import Open, Settled, find
+from commands.payment_state import CERTAIN, Open, Settled, find
 from schemas.ids import PaymentId
 from schemas.payment import (
     AttemptDeclined,
@@ -12,6 +12,7 @@ from schemas.payment import (
     LateSuccessDetected,
     PaymentEvent,
     ReviewRequested,
+    VerificationPerformed,
 )
 from schemas.reliability import (
     DuplicateChargeCompensated,
@@ -20,6 +21,9 @@ from schemas.reliability import (
     VerificationOverdue,
     VerificationOverdueEnded,
 )
+
+REFUSALS_BEFORE_ALARM = 12
+"""A charge that could not be given back so often, within some six hours, is a person's business; it is tried on."""
 
 
 def alarms(
@@ -41,9 +45,20 @@ def alarms(
                 )
             case ReviewRequested(unsettled=unsettled):
                 yield VerificationOverdue(payment_id=payment_id, unsettled=unsettled)
+            case VerificationPerformed() if _is_given_up(event, state):
+                yield VerificationOverdue(payment_id=payment_id, unsettled=(event.attempt_id,))
             case AttemptSucceeded() | AttemptDeclined() | AttemptNotSent():
                 attempt = find(state, event.attempt_id)
                 if attempt is not None and attempt.in_review:
                     yield VerificationOverdueEnded(payment_id=payment_id, attempt_id=event.attempt_id)
             case _:
                 pass
+
+
+def _is_given_up(event: VerificationPerformed, state: Open | Settled) -> bool:
+    """The last look at a failed attempt told nothing, or money has been refused for hours: both may be a charge that
+    nobody gives back."""
+    attempt = find(state, event.attempt_id)
+    is_blind = event.is_final and event.verdict not in CERTAIN
+    is_stuck = attempt is not None and attempt.must_be_given_back
+    return is_blind or (is_stuck and attempt is not None and attempt.refused_returns == REFUSALS_BEFORE_ALARM)

@@ -15,14 +15,15 @@ from commands.payment_state import Open
 from commands.ports import Alarms, Clock, EventLog, Gateways, Histories, RoutingFacts, VerificationQueue
 from commands.verification import Verification
 from commands.writer import PaymentWriter
-from schemas.errors import Unavailable
+from schemas.errors import AppendAmbiguous, ReadTooFarBehind, Unavailable
 from schemas.payment import TakeOverPayment
-from schemas.verification import Takeover
+from schemas.verification import CLOSE_AFTER, Takeover
 
-CLOSE_AFTER = timedelta(minutes=15)
-"""A request that never got an attempt may be started afresh by its key for so long."""
-LEASE_MS = 20_000
-"""What one payment takes at the worst: a look, a burning and a giving back of two seconds each, and their appends."""
+LEASE_MS = 30_000
+"""What one payment takes, a look, a burning and a giving back of six seconds each at the worst, and their appends. A
+second look or a second return within one lease may be cut off: the next claim goes on with it."""
+BEHIND_PAUSE_MS = 10_000
+"""A claim whose payment cannot be folded would only add records to the log: none is made for so long."""
 
 
 class PaymentVerifier:
@@ -50,6 +51,8 @@ class PaymentVerifier:
         self._close_after = close_after
         self._limits = CheckLimits(clock)
         self._running: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+        self._paused_until_ms = 0.0
         self.counted: Counter[str] = Counter()
 
     @property
@@ -57,8 +60,15 @@ class PaymentVerifier:
         return len(self._running)
 
     async def turn(self) -> int:
-        """Claim as much as there is room for, and begin with it; returns how much that is. Raises StoreUnavailable."""
+        """Claim as much as there is room for, and begin with it; returns how much that is.
+
+        Raises Unavailable, and what nobody expected of an earlier payment: the process is then to be started again.
+        """
         since_ms = self._clock.elapsed_ms()
+        if self._failure is not None:
+            raise self._failure
+        if since_ms < self._paused_until_ms:
+            raise ReadTooFarBehind("the projection is too far behind to fold a payment on top of it")
         slots = self._limits.free(self._facts.gateways())
         if not any(slots.values()):
             return 0
@@ -67,7 +77,7 @@ class PaymentVerifier:
             self._limits.take(takeover.gateway)
             task = asyncio.create_task(self._work(takeover, since_ms))
             self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            task.add_done_callback(self._ended)
         return len(takeovers)
 
     async def drain(self, timeout_s: float) -> int:
@@ -76,11 +86,22 @@ class PaymentVerifier:
             await asyncio.wait(self._running, timeout=timeout_s)
         return len(self._running)
 
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.counted["failed"] += 1
+            self._failure = error
+
     async def _work(self, takeover: Takeover, since_ms: float) -> None:
         try:
             await self._verify(takeover, since_ms)
-        except Unavailable as error:
-            self.counted[type(error).__name__] += 1
+        except ReadTooFarBehind:
+            self.counted["projection_behind"] += 1
+            self._paused_until_ms = self._clock.elapsed_ms() + BEHIND_PAUSE_MS
+        except AppendAmbiguous:
+            self.counted["ambiguous"] += 1
+        except Unavailable:
+            self.counted["part_away"] += 1
         finally:
             self._limits.give_up(takeover.gateway)
 
@@ -97,7 +118,7 @@ class PaymentVerifier:
         position = writer.history[-1].position
         history = tuple(await self._histories.through(takeover.payment_id, position))
         if not is_owned_by(history, claim.epoch, claim.claim_id):
-            self.counted["lost to another owner"] += 1
+            self.counted["lost_to_another"] += 1
             return
         writer.resume(history)
         verification = Verification(

@@ -36,12 +36,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     gateways_file: str | None = None
-    """A JSON list of gateway configurations; without it, the four gateways of the local simulator."""
+    """A JSON list of gateway configurations; without it, the four gateways of the local simulator, which production
+    refuses. Whoever wants the adapter `simulator` there names it in the file."""
     simulator_url: str = "http://127.0.0.1:18080"
     gateway_timeout_ms: Annotated[int, Meta(ge=50, le=20_000)] = 2500
     razorpay_base_url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$")] = "https://api.razorpay.com"
     razorpay_key_id: str | None = None
-    """Without it `razorpay` is the simulator's, through the same adapter."""
+    """Without it `razorpay` is the simulator's, through the same adapter; production refuses that."""
     razorpay_key_secret: str | None = None
     razorpay_email: Annotated[str, Meta(pattern=r"^[^\s@]+@[^\s@]+$")] = "payments@example.com"
     """Razorpay insists on a customer's address and number, which we are not told: these stand for all of them."""
@@ -52,7 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A list, comma-separated: while a secret is rotated both are valid."""
     stripe_base_url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$")] = "https://api.stripe.com"
     stripe_secret_key: Annotated[str, Meta(pattern=r"^[rs]k_[A-Za-z0-9_]+$(?!\n)")] | None = None
-    """Without it `stripe` is the simulator's, through the same adapter."""
+    """Without it `stripe` is the simulator's, through the same adapter; production refuses that."""
     stripe_return_url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$")] = "https://payments.example/return"
     """Where Stripe sends a customer who has come back from a bank's or a wallet's page."""
     stripe_webhook_secrets: tuple[Secret, ...] = ()

@@ -321,6 +321,7 @@ def _checked(history: PaymentHistory, event: VerificationPerformed, envelope: En
     if known is None:
         return history
     is_lost = known.status not in _TERMINAL and event.verdict in ("succeeded", "declined", "not_sent")
+    is_lost |= known.status in _TERMINAL and event.verdict == "mismatched" and known.late is None
     attempt = replace(
         known,
         checks=max(known.checks, event.check),

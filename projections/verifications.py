@@ -11,11 +11,8 @@ from projections.payments import evolve
 from schemas.envelope import Recorded
 from schemas.ids import GatewayId
 from schemas.payment import PaymentEvent, VerificationPerformed
-from schemas.verification import NO_GATEWAY, Check, VerificationWork
+from schemas.verification import CLOSE_AFTER, NO_GATEWAY, Check, VerificationWork
 from schemas.views import AttemptVerification, AttemptView, PaymentHistory, VerificationView
-
-CLOSED_AFTER = timedelta(minutes=15)
-"""A request that never got an attempt may be started afresh by its key for so long."""
 
 _SETTLED = ("SUCCEEDED", "DECLINED", "NOT_SENT")
 _FAILED = ("DECLINED", "NOT_SENT")
@@ -29,7 +26,7 @@ class Thing(NamedTuple):
     urgent: bool = True
 
 
-def work(history: PaymentHistory, closed_after: timedelta = CLOSED_AFTER) -> VerificationWork:
+def work(history: PaymentHistory, closed_after: timedelta = CLOSE_AFTER) -> VerificationWork:
     """The earliest thing to be done; `due_at` is None where nothing is.
 
     A last look that comes before something urgent is as urgent, and counts to its gateway: the payment is due once, and

@@ -37,4 +37,6 @@ class GatewayConfiguration(Body, frozen=True, kw_only=True):
     max_concurrent_checks: Annotated[int, Meta(ge=1, le=1_000)] = 16
     """Payments of this gateway that one verifier works on at once."""
     checks_per_second: Annotated[float, Meta(gt=0, le=10_000)] = 50.0
-    """How often one verifier asks this gateway."""
+    """Payments of this gateway that one verifier process begins to work on in a second. It is no rate of HTTP calls: a
+    look takes two or three of them, and burning, capturing or giving back up to as many as six more. What a provider
+    allows in a second must hold this, times the calls, times the verifier processes."""

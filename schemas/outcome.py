@@ -11,9 +11,9 @@ from schemas.base import Value
 Blame = Literal["customer", "risk", "caller", "issuer", "gateway"]
 """Whose doing a decline is."""
 
-NotSentReason = Literal["dns", "tls", "connect", "too_busy", "window_closed", "burned"]
+NotSentReason = Literal["dns", "tls", "connect", "too_busy", "window_closed", "burned", "reviewed"]
 """`too_busy`: our own limit of calls at once. `window_closed`: our ownership had run out. Neither is the gateway's
-fault."""
+fault. `burned`: the reference was made unusable before it was used. `reviewed`: a person says so."""
 
 DoubtReason = Literal[
     "read_timeout",

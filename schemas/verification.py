@@ -1,6 +1,6 @@
 """How what is in doubt becomes certain: when a gateway is asked again, and what verification knows of a payment."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from schemas.base import Value
@@ -53,6 +53,9 @@ class Check(Value, frozen=True, kw_only=True):
     next_check_at: datetime | None
     is_final: bool
 
+
+CLOSE_AFTER = timedelta(minutes=15)
+"""A request that never got an attempt may be started afresh by its key for so long."""
 
 NO_GATEWAY = GatewayId("")
 """Of work that asks no gateway."""

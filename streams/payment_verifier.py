@@ -17,9 +17,10 @@ from infra.histories import LogHistories
 from infra.kafka.adoptions import KafkaAdoptions
 from infra.kafka.alarms import KafkaAlarms
 from infra.kafka.log import KafkaLog
-from infra.kafka.partition import partition_for
+from infra.kafka.partition import PAYMENT_PARTITIONS, partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
+from infra.kafka.shared_reads import SharedReads
 from infra.postgres.admission import Admission
 from infra.postgres.backlog import backlog
 from infra.postgres.database import Database
@@ -67,7 +68,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     clock, worker = SystemClock(), settings.verifier_consumer_name
     app = make_app(settings.kafka_bootstrap_servers, settings.verifier_consumer_group, worker)
     async with AsyncExitStack() as stack:
-        reader = LogReader(settings.kafka_bootstrap_servers)
+        reader = LogReader(settings.kafka_bootstrap_servers, readers=PAYMENT_PARTITIONS)
         stack.push_async_callback(reader.stop)
         publisher = Publisher(settings.kafka_bootstrap_servers, settings.acknowledgement_timeout_ms)
         await publisher.start()
@@ -94,7 +95,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         verifier = PaymentVerifier(
             clock=clock,
             log=KafkaLog(publisher),
-            histories=LogHistories(views, reader, partition_for),
+            histories=LogHistories(views, SharedReads(reader), partition_for),
             gateways=gateways,
             facts=gateways,
             queue=queue,

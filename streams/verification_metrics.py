@@ -12,6 +12,7 @@ from schemas.ids import minted_at
 from schemas.verification import Backlog
 
 COUNT_EVERY_S = 15.0
+PREFIX = "payments_gateway_"
 
 
 class VerificationMetrics(Collector):
@@ -45,20 +46,24 @@ class VerificationMetrics(Collector):
             yield from self._of(self.backlog)
 
     def _of(self, backlog: Backlog) -> Iterable[Metric]:
-        due = GaugeMetricFamily("verification_due", "Payments due now.", labels=["gateway"])
+        due = GaugeMetricFamily(f"{PREFIX}verification_due", "Payments due now.", labels=["gateway"])
         oldest = GaugeMetricFamily(
-            "verification_due_oldest_seconds", "Since when the first of them is due.", labels=["gateway"]
+            f"{PREFIX}verification_due_oldest_seconds",
+            "Since when the first of them is due.",
+            labels=["gateway"],
         )
         for gateway, of_it in backlog.due.items():
             due.add_metric([gateway], of_it.payments)
             oldest.add_metric([gateway], of_it.oldest_ms / 1000)
         yield from (due, oldest)
         yield _gauge(
-            "verification_messages_unused", "Messages that wait to be used.", backlog.unused_messages
+            "verification_messages_unused",
+            "Messages that wait to be used.",
+            backlog.unused_messages,
         )
-        yield _gauge("payments_unsettled", "Payments without an end, in review or not.", backlog.unsettled)
-        yield _gauge("payments_in_review", "Payments that a person has to decide about.", backlog.in_review)
-        yield _gauge("payments_unsettled_oldest_seconds", "Its age; 0 for none.", self._age_s(backlog))
+        yield _gauge("unsettled", "Payments without an end, in review or not.", backlog.unsettled)
+        yield _gauge("in_review", "Payments that a person has to decide about.", backlog.in_review)
+        yield _gauge("unsettled_oldest_seconds", "Its age; 0 for none.", self._age_s(backlog))
 
     def _age_s(self, backlog: Backlog) -> float:
         if backlog.oldest_unsettled is None:
@@ -67,11 +72,11 @@ class VerificationMetrics(Collector):
 
 
 def _counter(name: str, what: str, counts: Mapping[str, int]) -> CounterMetricFamily:
-    family = CounterMetricFamily(name, what, labels=["result"])
+    family = CounterMetricFamily(PREFIX + name, what, labels=["result"])
     for result, count in counts.items():
         family.add_metric([result], count)
     return family
 
 
 def _gauge(name: str, what: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, what, value=value)
+    return GaugeMetricFamily(PREFIX + name, what, value=value)

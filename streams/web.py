@@ -22,7 +22,8 @@ async def serve(
         return web.json_response({"status": "not ready", "reason": reason}, status=503)
 
     async def metrics(request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        body = generate_latest(registry) + generate_latest()  # the worker's own, and what the adapters count
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app = web.Application()
     app.add_routes(

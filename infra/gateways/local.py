@@ -1,4 +1,5 @@
-"""The keys of the gateways simulated on this machine: both sides read them here, and they open nothing else."""
+"""The keys of the gateways simulated on this machine: both sides read them here, and `keys.py` sees to it that
+they open nothing else."""
 
 RAZORPAY_KEY_ID = "rzp_test_simulated"
 RAZORPAY_KEY_SECRET = "simulated-key-secret"

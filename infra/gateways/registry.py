@@ -9,12 +9,11 @@ import msgspec
 from infra.clock import SystemClock
 from infra.gateways.certain import CertainGateway, Gateway
 from infra.gateways.http import GatewayHttp
-from infra.gateways.local import (
-    RAZORPAY_KEY_ID,
-    RAZORPAY_KEY_SECRET,
-    RAZORPAY_WEBHOOK_SECRET,
-    STRIPE_SECRET_KEY,
-    STRIPE_WEBHOOK_SECRET,
+from infra.gateways.keys import (
+    razorpay_key,
+    razorpay_webhook_secrets,
+    stripe_key,
+    stripe_webhook_secrets,
 )
 from infra.gateways.notifications import NotificationReader
 from infra.gateways.razorpay.adapter import RazorpayGateway
@@ -40,7 +39,8 @@ _LOCAL: tuple[tuple[str, str, Adapter, int, int], ...] = (
 _METHODS: tuple[PaymentMethod, ...] = ("UPI", "CARD", "NETBANKING", "WALLET")
 _STRIPE_METHODS: tuple[PaymentMethod, ...] = ("UPI", "CARD", "WALLET")
 _STRIPE_SEARCH: Mapping[str, Any] = {"lookup_lag_ms": 90_000, "checks_per_second": 10.0}
-"""It is less than a minute behind, says Stripe, on an ordinary day; and it takes 20 calls a second, whoever asks."""
+"""It is less than a minute behind, says Stripe, on an ordinary day; and it takes 20 calls a second, whoever asks: two
+for each payment (a look and a capture or a giving back), of one verifier process. For more processes say less."""
 
 
 class GatewayRegistry:
@@ -113,16 +113,17 @@ def _adapter(
         case "simulator":
             return SimulatedGateway(http)
         case "razorpay":
-            return RazorpayGateway(http, _razorpay_account(settings), elapsed_ms)
+            return RazorpayGateway(http, _razorpay_account(configuration, settings), elapsed_ms)
         case "stripe":
-            key = settings.stripe_secret_key or STRIPE_SECRET_KEY
+            key = stripe_key(configuration, settings)
             return StripeGateway(http, secret_key=key, return_url=settings.stripe_return_url)
 
 
-def _razorpay_account(settings: Settings) -> Account:
+def _razorpay_account(configuration: GatewayConfiguration, settings: Settings) -> Account:
+    key_id, key_secret = razorpay_key(configuration, settings)
     return Account(
-        key_id=settings.razorpay_key_id or RAZORPAY_KEY_ID,
-        key_secret=settings.razorpay_key_secret or RAZORPAY_KEY_SECRET,
+        key_id=key_id,
+        key_secret=key_secret,
         email=settings.razorpay_email,
         contact=settings.razorpay_contact,
         takes_upi_collect=settings.razorpay_upi_collect,
@@ -146,12 +147,10 @@ def notification_reader(configuration: GatewayConfiguration, settings: Settings)
     """None for a gateway that tells nothing. Without a secret a real one is never believed."""
     match configuration.adapter:
         case "razorpay":
-            simulated = () if settings.razorpay_key_id else (RAZORPAY_WEBHOOK_SECRET,)
-            secrets = settings.razorpay_webhook_secrets or simulated
+            secrets = razorpay_webhook_secrets(configuration, settings)
             return RazorpayNotifications(configuration.id, secrets)
         case "stripe":
-            simulated = () if settings.stripe_secret_key else (STRIPE_WEBHOOK_SECRET,)
-            return StripeNotifications(configuration.id, settings.stripe_webhook_secrets or simulated)
+            return StripeNotifications(configuration.id, stripe_webhook_secrets(configuration, settings))
         case "simulator":
             return None
 
@@ -173,6 +172,8 @@ def _from_file(settings: Settings) -> tuple[GatewayConfiguration, ...]:
 
 
 def _simulated(settings: Settings) -> tuple[GatewayConfiguration, ...]:
+    if settings.app_env == "production":
+        raise BadSetting("GATEWAYS_FILE: is needed in production, where no gateway is simulated unawares")
     return tuple(
         GatewayConfiguration(
             id=GatewayId(id_),

@@ -111,7 +111,7 @@ class SimulatedGateway:
         )
         return _outcome(answer, charge) if isinstance(answer, Answer) else answer
 
-    async def look_up(self, reference: AttemptId) -> LookUp:
+    async def look_up(self, reference: AttemptId, known: str | None = None) -> LookUp:
         answer = await self._http.call("GET", f"/charges/{reference}", timeout_ms=LOOK_UP_TIMEOUT_MS)
         if not isinstance(answer, Answer):
             return Unreachable(reason=answer.reason)
@@ -134,7 +134,7 @@ class SimulatedGateway:
             case status:
                 return Unreachable(reason=f"status {status}")
 
-    async def capture(self, reference: AttemptId) -> Capture:
+    async def capture(self, reference: AttemptId, known: str | None = None) -> Capture:
         """On this wire a charge is captured at once, or never."""
         found = await self.look_up(reference)
         if isinstance(found, Unreachable):
@@ -142,7 +142,7 @@ class SimulatedGateway:
         is_captured = isinstance(found, Found) and isinstance(found.outcome, Succeeded)
         return Captured() if is_captured else Unreachable(reason="not captured")
 
-    async def give_back(self, reference: AttemptId) -> GivingBack:
+    async def give_back(self, reference: AttemptId, known: str | None = None) -> GivingBack:
         answer = await self._post(reference, "give-back")
         if not isinstance(answer, Answer):
             return Unreachable(reason=answer.reason)

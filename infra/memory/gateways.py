@@ -240,16 +240,16 @@ class MemoryGateway:
             return InDoubt(reason="read_timeout")
         return InDoubt(reason=fate.broken) if fate.broken is not None else outcome
 
-    async def look_up(self, reference: AttemptId) -> LookUp:
+    async def look_up(self, reference: AttemptId, known: str | None = None) -> LookUp:
         return await self._ask(lambda: self._ledger.look_up(reference))
 
     async def burn(self, reference: Reference) -> Burning:
         return await self._ask(lambda: self._ledger.burn(reference.attempt_id))
 
-    async def capture(self, reference: AttemptId) -> Capture:
+    async def capture(self, reference: AttemptId, known: str | None = None) -> Capture:
         return await self._ask(lambda: self._ledger.capture(reference))
 
-    async def give_back(self, reference: AttemptId) -> GivingBack:
+    async def give_back(self, reference: AttemptId, known: str | None = None) -> GivingBack:
         return await self._ask(lambda: self._ledger.give_back(reference))
 
     async def _ask(self, effect: Callable[[], T]) -> T | Unreachable:

@@ -47,8 +47,8 @@ class PostgresVerificationQueue:
         self._guard_ms = guard_ms
         self._last_looks = LastLooks()
         self.sorted_out: Counter[str] = Counter()
-        """Messages since the process began: `old` ones told nothing new, `unknown` ones were given up, and `foreign` ones
-        came from another gateway than their attempt's."""
+        """Messages since the process began: `old` ones told nothing new, `unknown` ones were given up, and `foreign`
+        ones came from another gateway than their attempt's."""
 
     async def claim(self, slots: Mapping[GatewayId, int], window_ms: int) -> Sequence[Takeover]:
         await self._sort_out()

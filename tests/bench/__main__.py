@@ -10,6 +10,7 @@ SUBCOMMANDS = {
     "recovery": "kill the worker, the API, Kafka and Postgres under load, and time the way back",
     "claims": "time a verifier's claims behind short and long backlogs",
     "settle": "time how soon payments in doubt are settled: told, polled, after a kill, and given back",
+    "backlog": "let one verifier, then two, work behind a hundred thousand due payments",
     "load": "post payments to a running service, in a closed loop or at a fixed rate",
 }
 

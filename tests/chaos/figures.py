@@ -47,6 +47,7 @@ def figures(aftermath: Aftermath, profiles: Iterable[Profile], disasters: Disast
         "ended by themselves": _sorted(disasters.ended),
         "unknown outcomes": _sorted(Counter(why for history in histories for why in _unknown(history))),
         **_settling(histories),
+        "take-overs": _sorted(Counter(what for history in histories for what in _taken_over(history))),
         "reviews": _sorted(Counter(why for history in histories for why in _reviews(history))),
         "late successes": _sorted(Counter(what for history in histories for what in _late(history))),
     }
@@ -150,6 +151,14 @@ def _settling(histories: Iterable[Sequence[Record]]) -> dict[str, dict[str, floa
 def _found_by(history: Sequence[Record], end: Record) -> str:
     checks = (r.event for r in history if r.position < end.position)
     return next((c.source for c in reversed([*checks]) if isinstance(c, VerificationPerformed)), "nobody")
+
+
+def _taken_over(history: Sequence[Record]) -> Iterator[str]:
+    """In vain where its owner wrote nothing else: it lost the race, found nothing to do, or died or gave up at once."""
+    written = Counter(record.envelope.epoch for record in history)
+    for record in history:
+        if isinstance(record.event, PaymentTakenOver):
+            yield record.event.by if written[record.envelope.epoch] > 1 else f"{record.event.by}, in vain"
 
 
 def _reviews(history: Sequence[Record]) -> Iterator[str]:

@@ -98,11 +98,11 @@ def _troubled(profile: Profile, chance: Random, urls: Mapping[str, str]) -> Prof
 
 
 def _webhooks(profile: Profile, chance: Random, url: str | None) -> Webhooks | None:
-    secret = RAZORPAY_WEBHOOK_SECRET if profile.wire == "razorpay" else STRIPE_WEBHOOK_SECRET
-    rates = [chance.uniform(0.05, 0.3) for _ in range(3)]
+    """Its rates are drawn in any case, so that a seed is the same gateways wherever they tell."""
+    lost, doubled, reordered = (chance.uniform(0.05, 0.3) for _ in range(3))
     if url is None:
         return None
-    lost, doubled, reordered = rates
+    secret = RAZORPAY_WEBHOOK_SECRET if profile.wire == "razorpay" else STRIPE_WEBHOOK_SECRET
     return Webhooks(
         url=url, secrets=(secret,), lost=lost, doubled=doubled, reordered=reordered, reordered_by_ms=3_000
     )

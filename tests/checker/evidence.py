@@ -6,12 +6,12 @@ All times are milliseconds since the epoch.
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from projections.verifications import CLOSED_AFTER
 from schemas.base import Value
 from schemas.envelope import Recorded
 from schemas.ids import AttemptId, GatewayId, PaymentId
 from schemas.payment import PaymentEvent
 from schemas.reliability import ReliabilityEvent
+from schemas.verification import CLOSE_AFTER
 from schemas.views import PaymentHistory
 
 Record = Recorded[PaymentEvent]
@@ -73,7 +73,7 @@ class Evidence(Value, frozen=True, kw_only=True):
     told: Sequence[Told]
     alarms: Sequence[ReliabilityEvent]
     notes: Sequence[Note] = ()
-    close_after: timedelta = CLOSED_AFTER
+    close_after: timedelta = CLOSE_AFTER
     clocks_differ_by_ms: int = 0
     refusals_leave_no_trace: bool = False
     """A gateway may decline what it was asked for without any charge in its ledger."""

@@ -45,6 +45,20 @@ async def test_no_more_than_so_many_in_a_second_however_quickly_they_end() -> No
 
 
 @in_virtual_time
+async def test_no_second_has_more_than_its_worth_not_even_the_first_after_a_rest() -> None:
+    clock = MemoryClock()
+    limits, gateways = CheckLimits(clock), [limited(per_second=5)]
+    begun: list[float] = []
+    for pause_s in (0.0, 0.9, *[0.05] * 40, 7.0, *[0.05] * 40):
+        await asyncio.sleep(pause_s)
+        for _ in range(limits.free(gateways)[ALPHA]):
+            limits.take(ALPHA)
+            limits.give_up(ALPHA)
+            begun.append(clock.elapsed_ms())
+    assert max(sum(at <= one < at + 999 for one in begun) for at in begun) == 5
+
+
+@in_virtual_time
 async def test_what_was_not_used_is_saved_for_a_second_and_not_longer() -> None:
     limits, gateways = CheckLimits(MemoryClock()), [limited(per_second=5)]
     assert limits.free(gateways)[ALPHA] == 5
@@ -79,4 +93,14 @@ async def test_work_that_asks_no_gateway_is_limited_too() -> None:
         limits.take(NO_GATEWAY)
     assert limits.free([]) == {NO_GATEWAY: 0}
     limits.give_up(NO_GATEWAY)
+    assert limits.free([]) == {NO_GATEWAY: 1}
+
+
+@in_virtual_time
+async def test_a_gateway_that_is_configured_no_more_has_a_share_of_what_asks_nobody() -> None:
+    limits = CheckLimits(MemoryClock())
+    for _ in range(WITHOUT_GATEWAY_AT_ONCE):
+        limits.take(GatewayId("gone"))
+    assert limits.free([]) == {NO_GATEWAY: 0}
+    limits.give_up(GatewayId("gone"))
     assert limits.free([]) == {NO_GATEWAY: 1}

@@ -3,6 +3,7 @@
 import pytest
 
 from commands.payment_state import Open, Settled
+from commands.settlement import UNANSWERED_MAX
 from commands.verification_alarms import alarms
 from schemas.ids import GatewayId
 from schemas.payment import PaymentCommand, PaymentEvent
@@ -14,6 +15,7 @@ from schemas.reliability import (
     VerificationOverdueEnded,
 )
 from tests.builders import (
+    HORIZON_S,
     PAYMENT,
     SCHEDULE,
     attempt,
@@ -82,7 +84,14 @@ def test_giving_back_that_failed_is_no_news() -> None:
 
 
 def test_a_payment_that_needs_a_person_is_heard_of() -> None:
-    assert heard(seen("unreachable", after_s=SCHEDULE.after_s[-1]), *IN_DOUBT) == [OVERDUE]
+    assert heard(seen("still_pending", after_s=SCHEDULE.after_s[-1]), *IN_DOUBT) == [OVERDUE]
+
+
+def test_a_last_look_that_told_nothing_is_heard_of() -> None:
+    """What had failed may have charged after all, and nobody looks again."""
+    silences = [performed("unreachable", check=check) for check in range(1, UNANSWERED_MAX + 1)]
+    assert heard(seen("unreachable", after_s=HORIZON_S), *DECLINED, *silences) == [OVERDUE]
+    assert heard(seen("unreachable", after_s=HORIZON_S), *DECLINED) == []
 
 
 @pytest.mark.parametrize(

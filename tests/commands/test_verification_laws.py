@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from commands.payment import decide
 from commands.payment_state import Open, PaymentState, Settled
-from commands.settlement import verdict_of
+from commands.verdicts import verdict_of
 from schemas.charge import Found, GivenBack, LookUp, NotFound
 from schemas.outcome import Declined, Outcome, Succeeded
 from schemas.payment import (

@@ -1,6 +1,7 @@
 """The verifier over the twins: it takes over, looks, writes what is certain, and is silent when in doubt itself."""
 
 import asyncio
+from typing import NoReturn
 
 import pytest
 from msgspec.structs import replace
@@ -8,15 +9,16 @@ from msgspec.structs import replace
 from commands.ownership import Owner
 from commands.payment import decide
 from commands.payment_state import Open, Settled
+from commands.settlement import UNANSWERED_MAX
 from commands.verification import ACT_WITHIN_MS, Verification
-from commands.verifier import LEASE_MS
+from commands.verifier import BEHIND_PAUSE_MS, LEASE_MS
 from commands.writer import PaymentWriter
 from infra.memory.clock import MemoryClock
 from infra.memory.fate import UNTROUBLED, Fate
 from infra.memory.gateways import CallFate, Later
-from schemas.envelope import Window
-from schemas.errors import AppendAmbiguous, Refused, StoreUnavailable
-from schemas.ids import attempt_id, payment_of
+from schemas.envelope import Position, Window
+from schemas.errors import AppendAmbiguous, ReadTooFarBehind, Refused, StoreUnavailable
+from schemas.ids import GatewayId, PaymentId, attempt_id, payment_of
 from schemas.outcome import NotSent
 from schemas.payment import PaymentFailed, PaymentSucceeded, TakeOverPayment
 from schemas.reliability import (
@@ -141,7 +143,7 @@ async def test_of_two_verifiers_that_hold_one_epoch_the_second_on_the_log_stops(
     system.reservations.is_adopted = True
     assert await fast.turn() == 1
     await asyncio.gather(slow.drain(60), fast.drain(60))
-    assert slow.counted == {"lost to another owner": 1}
+    assert slow.counted == {"lost_to_another": 1}
     assert fast.counted == {"ended": 1}
     assert system.since_the_take_over() == [*PAID, "PaymentTakenOver"]
     assert system.asked == ["look_up"]
@@ -164,7 +166,7 @@ async def test_a_take_over_that_was_not_acknowledged_asks_nobody() -> None:
     await system.turn()
     assert system.asked == []
     assert system.since_the_take_over() == []
-    assert system.verifier.counted == {"AppendAmbiguous": 1}
+    assert system.verifier.counted == {"ambiguous": 1}
 
 
 @in_virtual_time
@@ -215,12 +217,15 @@ async def test_no_more_is_claimed_than_a_gateway_may_be_asked_at_once() -> None:
 @in_virtual_time
 async def test_a_gateway_that_does_not_answer_is_asked_on_the_schedule_until_a_person_is() -> None:
     system = await left_in_doubt()
-    system.answers += [UNREACHABLE] * 3
+    looks = UNANSWERED_MAX + 1
+    system.answers += [UNREACHABLE] * looks
     await system.turn()
     assert system.since_the_take_over() == ["VerificationPerformed", "PaymentHandedOver"]
     await system.turns(seconds=LAST_LOOK_S)
     assert system.asked == ["look_up"] * 3
-    assert system.since_the_take_over(of=3) == [
+    await system.turns(seconds=70_000, every_s=60)
+    assert system.asked == ["look_up"] * looks
+    assert system.since_the_take_over(of=looks) == [
         "VerificationPerformed",
         "ReviewRequested",
         "PaymentHandedOver",
@@ -229,7 +234,7 @@ async def test_a_gateway_that_does_not_answer_is_asked_on_the_schedule_until_a_p
         VerificationOverdue(payment_id=payment_of(system.attempts[0]), unsettled=(system.attempts[0],))
     ]
     await system.turns(seconds=100_000, every_s=10_000)
-    assert system.asked == ["look_up"] * 3
+    assert system.asked == ["look_up"] * looks
 
 
 @in_virtual_time
@@ -314,6 +319,7 @@ async def test_of_a_gateway_that_is_configured_no_more_a_person_is_asked_in_the_
     system = await left_in_doubt()
     system.verifier = system.a_verifier(knows=())
     await system.turns(seconds=LAST_LOOK_S)
+    await system.turns(seconds=70_000, every_s=60)
     assert system.asked == []
     assert isinstance(system.state, Open)
     assert system.state.attempts[0].in_review
@@ -389,13 +395,31 @@ async def test_a_notification_that_proves_a_success_is_used_at_once_and_nobody_i
 
 @in_virtual_time
 async def test_a_notification_that_proves_nothing_is_a_reason_to_ask_now() -> None:
+    """But not before the schedule's first moment, which is a limit of the method; what comes next is heard at once."""
     system = Verified()
     system.calls.append(NO_ANSWER)
     await system.post()
     system.tell(notified(system.attempts[0], "look"))
     await system.turn()
+    assert system.asked == []
+    assert system.since_the_take_over() == ["PaymentHandedOver"]
+    await asyncio.sleep(FIRST_LOOK_S)
+    await system.turn()
     assert system.asked == ["look_up"]
-    assert system.since_the_take_over() == PAID
+    assert system.since_the_take_over(of=2) == PAID
+
+
+@in_virtual_time
+async def test_a_notification_of_another_gateway_is_neither_believed_nor_followed() -> None:
+    """Its secret says nothing of this attempt, however well it is signed."""
+    system = Verified()
+    system.calls.append(NEVER_ARRIVED)
+    await system.post()
+    foreign = replace(notified(system.attempts[0], "succeeded"), gateway=GatewayId("beta"))
+    system.tell(foreign)
+    await system.turn()
+    assert isinstance(system.state, Open)
+    assert system.asked == []
 
 
 @in_virtual_time
@@ -403,7 +427,7 @@ async def test_a_notification_of_another_amount_is_not_believed() -> None:
     system = Verified()
     system.calls.append(NEVER_ARRIVED)
     await system.post()
-    await asyncio.sleep(10)
+    await asyncio.sleep(FIRST_LOOK_S)
     system.tell(notified(system.attempts[0], "succeeded", amount_minor=1))
     await system.turn()
     assert system.asked == ["look_up", "burn"]
@@ -446,14 +470,15 @@ async def test_a_person_is_not_listened_to_before_being_asked() -> None:
     system.tell(decided_by_hand(system.attempts[0], "declined"))
     await system.turn()
     assert isinstance(system.state, Open)
-    assert system.since_the_take_over() == []
+    assert system.since_the_take_over() == ["PaymentHandedOver"]
 
 
 @in_virtual_time
 async def test_a_success_by_hand_without_its_reference_settles_nothing() -> None:
     system = await left_in_doubt()
-    system.answers += [UNREACHABLE] * 3
+    system.answers += [UNREACHABLE] * (UNANSWERED_MAX + 1)
     await system.turns(seconds=LAST_LOOK_S)
+    await system.turns(seconds=70_000, every_s=60)
     system.tell(decided_by_hand(system.attempts[0], "succeeded"))
     await system.turn()
     assert isinstance(system.state, Open)
@@ -585,3 +610,46 @@ async def test_the_same_key_is_told_the_payment_as_it_stands_while_a_verifier_ow
     assert isinstance(settled, Settled)
     assert isinstance(settled.result, PaymentSucceeded)
     assert system.contacts == 1
+
+
+# What nobody expected
+
+
+class Trips:
+    """A history that cannot be folded, for a reason that has no name."""
+
+    async def at_head(self, payment_id: PaymentId) -> NoReturn:
+        raise ZeroDivisionError
+
+    async def through(self, payment_id: PaymentId, position: Position) -> NoReturn:
+        raise ZeroDivisionError
+
+
+@in_virtual_time
+async def test_what_nobody_expected_ends_the_process_at_its_next_turn() -> None:
+    system = await left_in_doubt()
+    system.verifier = system.a_verifier(histories=Trips())
+    await system.turn()
+    assert system.verifier.counted == {"failed": 1}
+    with pytest.raises(ZeroDivisionError):
+        await system.verifier.turn()
+
+
+class FarBehind:
+    async def at_head(self, payment_id: PaymentId) -> NoReturn:
+        raise ReadTooFarBehind("the projection is 9000 records behind")
+
+    async def through(self, payment_id: PaymentId, position: Position) -> NoReturn:
+        raise ReadTooFarBehind("the projection is 9000 records behind")
+
+
+@in_virtual_time
+async def test_nothing_is_taken_over_while_it_could_not_be_folded() -> None:
+    system = await left_in_doubt()
+    system.verifier = system.a_verifier(histories=FarBehind())
+    await system.turn()
+    assert system.verifier.counted == {"projection_behind": 1}
+    with pytest.raises(ReadTooFarBehind):
+        await system.verifier.turn()
+    await asyncio.sleep(BEHIND_PAUSE_MS / 1000)
+    assert await system.verifier.turn() == 0

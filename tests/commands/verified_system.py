@@ -6,12 +6,11 @@ from datetime import timedelta
 
 from commands.ownership import fold
 from commands.payment_state import PaymentState
-from commands.ports import Gateway
+from commands.ports import Gateway, Histories
 from commands.verifier import PaymentVerifier
 from infra.memory.alarms import MemoryAlarms
 from infra.memory.clock import MemoryClock
 from infra.memory.gateways import CallFate, Later, Ledger, MemoryGateway, never_later
-from infra.memory.log import MemoryHistories
 from infra.memory.verification_queue import MemoryVerificationQueue
 from projections.payments import evolve
 from projections.verifications import work
@@ -40,21 +39,21 @@ class Asked:
         self._calls.append("charge")
         return await self._gateway.charge(charge, may_send)
 
-    async def look_up(self, reference: AttemptId) -> LookUp:
+    async def look_up(self, reference: AttemptId, known: str | None = None) -> LookUp:
         self._calls.append("look_up")
-        return await self._gateway.look_up(reference)
+        return await self._gateway.look_up(reference, known)
 
     async def burn(self, reference: Reference) -> Burning:
         self._calls.append("burn")
         return await self._gateway.burn(reference)
 
-    async def capture(self, reference: AttemptId) -> Capture:
+    async def capture(self, reference: AttemptId, known: str | None = None) -> Capture:
         self._calls.append("capture")
-        return await self._gateway.capture(reference)
+        return await self._gateway.capture(reference, known)
 
-    async def give_back(self, reference: AttemptId) -> GivingBack:
+    async def give_back(self, reference: AttemptId, known: str | None = None) -> GivingBack:
         self._calls.append("give_back")
-        return await self._gateway.give_back(reference)
+        return await self._gateway.give_back(reference, known)
 
 
 class Verified(System):
@@ -84,7 +83,7 @@ class Verified(System):
         self.verifier = self.a_verifier()
 
     def a_verifier(
-        self, *, knows: tuple[GatewayId, ...] | None = None, histories: MemoryHistories | None = None
+        self, *, knows: tuple[GatewayId, ...] | None = None, histories: Histories | None = None
     ) -> PaymentVerifier:
         self._verifiers += 1
         return PaymentVerifier(

@@ -343,6 +343,18 @@ async def test_a_charge_is_found_as_it_was_answered(world: World, ending: Ending
     assert (found.amount_minor, found.currency) == (charge.amount_minor, charge.currency)
 
 
+@pytest.mark.parametrize("ending", ["succeeds", "is declined", "awaits the customer"])
+async def test_a_reference_of_the_gateway_leads_to_the_same_charge(world: World, ending: Ending) -> None:
+    world.every_charge(ending)
+    charge = a_charge(world)
+    known = getattr(await charged(world, charge), "gateway_reference", None)
+
+    found = await world.gateway.look_up(charge.attempt_id)
+    assert await world.gateway.look_up(charge.attempt_id, known) == found
+    assert await world.gateway.look_up(charge.attempt_id, "pi_ofNobody") == found
+    assert await world.gateway.look_up(a_charge(world).attempt_id, known) == NotFound()
+
+
 async def test_what_was_never_charged_is_not_found(world: World) -> None:
     assert await world.gateway.look_up(a_charge(world).attempt_id) == NotFound()
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from commands.payment import decide
 from commands.payment_state import Attempt, Open, PaymentState, Settled
 from projections.payments import evolve as project
-from projections.verifications import CLOSED_AFTER, work
+from projections.verifications import work
 from schemas.payment import CloseUnattempted, PaymentEvent, PaymentRequested, SettlePayment
+from schemas.verification import CLOSE_AFTER
 from schemas.views import AttemptView, PaymentHistory
 from tests.builders import AT, HORIZON_S, recorded, requested, routed
 from tests.commands.test_verification_laws import histories
@@ -75,7 +76,7 @@ def has_work(state: PaymentState, at: datetime) -> bool:
     """What a verifier that took the payment over at that moment would find to do."""
     assert isinstance(state, Open | Settled)
     is_half_done = bool(decide(SettlePayment(), state))
-    is_to_be_closed = bool(decide(CloseUnattempted(after=CLOSED_AFTER, at=at), state))
+    is_to_be_closed = bool(decide(CloseUnattempted(after=CLOSE_AFTER, at=at), state))
     return is_half_done or is_to_be_closed or any(is_due(attempt, at) for attempt in state.attempts)
 
 

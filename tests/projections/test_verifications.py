@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 import pytest
 
 from projections.payments import evolve
-from projections.verifications import CLOSED_AFTER, verification_status, work
+from projections.verifications import verification_status, work
 from schemas.envelope import Recorded
 from schemas.ids import GatewayId
 from schemas.payment import PaymentEvent, PaymentHandedOver
-from schemas.verification import NO_GATEWAY, VerificationWork
+from schemas.verification import CLOSE_AFTER, NO_GATEWAY, VerificationWork
 from schemas.views import PaymentHistory
 from tests.builders import (
     AT,
@@ -238,7 +238,7 @@ def test_an_end_that_was_not_told_is_due_at_once_and_asks_no_gateway(
 def test_a_request_without_an_attempt_is_due_when_it_is_to_be_closed(
     history: tuple[PaymentEvent, ...],
 ) -> None:
-    given(*history).then(NO_GATEWAY, AT + CLOSED_AFTER)
+    given(*history).then(NO_GATEWAY, AT + CLOSE_AFTER)
     assert work(shown(*history), timedelta(seconds=7)).due_at == after(7)
 
 

@@ -46,17 +46,17 @@ class PassedOn:
     async def charge(self, charge: Charge, may_send: Callable[[], bool]) -> Outcome:
         return await self._gateway.charge(charge, may_send)
 
-    async def look_up(self, reference: AttemptId) -> LookUp:
-        return await self._gateway.look_up(reference)
+    async def look_up(self, reference: AttemptId, known: str | None = None) -> LookUp:
+        return await self._gateway.look_up(reference, known)
 
     async def burn(self, reference: Reference) -> Burning:
         return await self._gateway.burn(reference)
 
-    async def capture(self, reference: AttemptId) -> Capture:
-        return await self._gateway.capture(reference)
+    async def capture(self, reference: AttemptId, known: str | None = None) -> Capture:
+        return await self._gateway.capture(reference, known)
 
-    async def give_back(self, reference: AttemptId) -> GivingBack:
-        return await self._gateway.give_back(reference)
+    async def give_back(self, reference: AttemptId, known: str | None = None) -> GivingBack:
+        return await self._gateway.give_back(reference, known)
 
 
 class DoubtIsNotSent(PassedOn):
@@ -77,24 +77,24 @@ class BurnsNothing(PassedOn):
 class NotFoundIsNotSent(PassedOn):
     """Believes a gateway at once that it knows nothing, and burns nothing."""
 
-    async def look_up(self, reference: AttemptId) -> LookUp:
-        looked = await self._gateway.look_up(reference)
+    async def look_up(self, reference: AttemptId, known: str | None = None) -> LookUp:
+        looked = await self._gateway.look_up(reference, known)
         return _found(NotSent(reason="burned")) if isinstance(looked, NotFound) else looked
 
 
 class SilenceIsDecline(PassedOn):
     """Takes a payment for failed when its gateway does not answer."""
 
-    async def look_up(self, reference: AttemptId) -> LookUp:
-        looked = await self._gateway.look_up(reference)
+    async def look_up(self, reference: AttemptId, known: str | None = None) -> LookUp:
+        looked = await self._gateway.look_up(reference, known)
         return _found(Declined(decline=ASSUMED)) if isinstance(looked, Unreachable) else looked
 
 
 class PendingIsSuccess(PassedOn):
     """Takes a customer who is still thinking for one who has paid."""
 
-    async def look_up(self, reference: AttemptId) -> LookUp:
-        looked = await self._gateway.look_up(reference)
+    async def look_up(self, reference: AttemptId, known: str | None = None) -> LookUp:
+        looked = await self._gateway.look_up(reference, known)
         is_pending = isinstance(looked, Found) and isinstance(looked.outcome, AwaitingCustomer)
         return _found(Succeeded(gateway_reference="txn_hoped")) if is_pending else looked
 
@@ -102,14 +102,14 @@ class PendingIsSuccess(PassedOn):
 class KeepsTheMoney(PassedOn):
     """Says that a charge was given back, and keeps it."""
 
-    async def give_back(self, reference: AttemptId) -> GivingBack:
+    async def give_back(self, reference: AttemptId, known: str | None = None) -> GivingBack:
         return GivenBack(by="refund")
 
 
 class NeverCaptures(PassedOn):
     """Lets money that was only authorised go back by itself, and calls it paid."""
 
-    async def capture(self, reference: AttemptId) -> Capture:
+    async def capture(self, reference: AttemptId, known: str | None = None) -> Capture:
         return Captured()
 
 

@@ -44,18 +44,18 @@ async def test_the_backlog_is_told_by_gateway_with_its_age() -> None:
     registry = await looked(metrics)
 
     of_alpha = {"gateway": "alpha"}
-    assert registry.get_sample_value("verification_due", of_alpha) == 3
-    assert registry.get_sample_value("verification_due_oldest_seconds", of_alpha) == 1.5
-    assert registry.get_sample_value("payments_unsettled") == 7
-    assert registry.get_sample_value("payments_unsettled_oldest_seconds") == pytest.approx(60)
-    assert registry.get_sample_value("payments_in_review") == 1
-    assert registry.get_sample_value("verification_messages_unused") == 2
-    assert registry.get_sample_value("verification_claims_total", {"result": "ended"}) == 4
-    assert registry.get_sample_value("verification_messages_total", {"result": "old"}) == 9
+    assert registry.get_sample_value("payments_gateway_verification_due", of_alpha) == 3
+    assert registry.get_sample_value("payments_gateway_verification_due_oldest_seconds", of_alpha) == 1.5
+    assert registry.get_sample_value("payments_gateway_unsettled") == 7
+    assert registry.get_sample_value("payments_gateway_unsettled_oldest_seconds") == pytest.approx(60)
+    assert registry.get_sample_value("payments_gateway_in_review") == 1
+    assert registry.get_sample_value("payments_gateway_verification_messages_unused") == 2
+    assert registry.get_sample_value("payments_gateway_verification_claims_total", {"result": "ended"}) == 4
+    assert registry.get_sample_value("payments_gateway_verification_messages_total", {"result": "old"}) == 9
 
 
 async def test_without_the_store_only_what_the_worker_has_done_is_told() -> None:
     registry = await looked(VerificationMetrics(away, Counter(ended=4), Counter(), lambda: BEGIN_MS))
 
-    assert registry.get_sample_value("payments_unsettled") is None
-    assert registry.get_sample_value("verification_claims_total", {"result": "ended"}) == 4
+    assert registry.get_sample_value("payments_gateway_unsettled") is None
+    assert registry.get_sample_value("payments_gateway_verification_claims_total", {"result": "ended"}) == 4

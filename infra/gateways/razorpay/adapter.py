@@ -2,6 +2,7 @@
 
 The order is harmless: only the payment can take money, so all that fails before it *certainly charged nobody*. Razorpay
 takes no idempotency key for either, but a receipt only once: it is how we find what became of an answer that was lost.
+So a payment that is `known` is asked for by its receipt all the same: another may stand beside it.
 A burned reference is an order that says so in its notes: whoever finds its receipt taken sees that. A sender that had
 the order before is stopped by the last look at its window alone, since nothing of Razorpay's closes an order.
 """
@@ -84,28 +85,28 @@ class RazorpayGateway:
             return AwaitingCustomer(gateway_reference=created.razorpay_payment_id, next_action=action)
         return await self._ended_at_once(created, order, patience)
 
-    async def look_up(self, reference: AttemptId) -> LookUp:
+    async def look_up(self, reference: AttemptId, known: str | None = None) -> LookUp:
         standing = await self._api.standing(reference)
         if isinstance(standing, Unreachable):
             return standing
         return verdict(standing.orders, standing.payments)
 
     async def burn(self, reference: Reference) -> Burning:
+        """An account that does not insist on unique receipts gives us an order of our own beside one that is paid."""
         answer = await self._api.call("POST", "/orders", burned_order(reference), QUESTION_TIMEOUT_MS)
-        if _is_for(reference.attempt_id, read(order_decoder, answer)):
-            return Burned()
+        has_order = _is_for(reference.attempt_id, read(order_decoder, answer))
         standing = await self._api.standing(reference.attempt_id)
         if isinstance(standing, Unreachable):
             return standing
         if standing.payments:
             return InUse()
-        if standing.is_burned:
+        if has_order or standing.is_burned:
             return Burned()
         if not standing.orders:
             return unreachable(answer)
         return await self._burn_there(reference.attempt_id, standing.orders)
 
-    async def capture(self, reference: AttemptId) -> Capture:
+    async def capture(self, reference: AttemptId, known: str | None = None) -> Capture:
         standing = await self._api.standing(reference)
         if isinstance(standing, Unreachable):
             return standing
@@ -114,11 +115,11 @@ class RazorpayGateway:
         authorized = standing.having("authorized")
         return await self._api.capture(authorized[0]) if authorized else Unreachable(reason="not authorized")
 
-    async def give_back(self, reference: AttemptId) -> GivingBack:
+    async def give_back(self, reference: AttemptId, known: str | None = None) -> GivingBack:
         standing = await self._api.standing(reference)
         if isinstance(standing, Unreachable):
             return standing
-        for payment in standing.having("captured", "authorized"):
+        for payment in standing.having("captured", "authorized", "refunded"):
             problem = await self._api.refund(payment, reference)
             if problem is not None:
                 return problem

@@ -62,6 +62,7 @@ class Created(Value, frozen=True, kw_only=True):
 
 class Refund(Value, frozen=True, kw_only=True):
     payment_id: Id
+    amount: int
     status: Literal["pending", "processed", "failed"]
 
 
@@ -92,12 +93,17 @@ class Payments(Value, frozen=True, kw_only=True):
     items: tuple[Payment, ...]
 
 
+class Refunds(Value, frozen=True, kw_only=True):
+    items: tuple[Refund, ...]
+
+
 order_decoder = msgspec.json.Decoder(Order)
 orders_decoder = msgspec.json.Decoder(Orders)
 payment_decoder = msgspec.json.Decoder(Payment)
 payments_decoder = msgspec.json.Decoder(Payments)
 created_decoder = msgspec.json.Decoder(Created)
 refund_decoder = msgspec.json.Decoder(Refund)
+refunds_decoder = msgspec.json.Decoder(Refunds)
 problem_decoder = msgspec.json.Decoder(Problem)
 
 

@@ -13,8 +13,10 @@ from infra.gateways.razorpay.answers import (
     payments_decoder,
     read,
     refund_decoder,
+    refunds_decoder,
 )
 from infra.gateways.razorpay.requests import Account
+from infra.gateways.razorpay.verdict import missing_of
 from schemas.base import Value
 from schemas.charge import Capture, Captured, Unreachable
 from schemas.ids import AttemptId
@@ -92,6 +94,9 @@ class RazorpayApi:
         return Captured() if is_captured else unreachable(answer)
 
     async def refund(self, payment: Payment, reference: AttemptId) -> Unreachable | None:
+        """None once it is processed. Asked for again, the same refund is answered, perhaps as it was at first."""
+        if payment.status == "refunded":
+            return await self._refunded(payment)
         if payment.status == "authorized":
             capture = await self.capture(payment)
             if isinstance(capture, Unreachable):
@@ -100,9 +105,17 @@ class RazorpayApi:
         path = f"/payments/{payment.id}/refund"
         answer = await self.call("POST", path, {}, QUESTION_TIMEOUT_MS, headers=once)
         refund = read(refund_decoder, answer)
-        if refund is None or refund.payment_id != payment.id or refund.status == "failed":
+        if refund is None or refund.payment_id != payment.id:
             return unreachable(answer)
-        return None
+        return None if refund.status == "processed" else await self._refunded(payment)
+
+    async def _refunded(self, payment: Payment) -> Unreachable | None:
+        """A payment counts as refunded while its refund is pending, which may still fail."""
+        answer = await self.call(
+            "GET", f"/payments/{payment.id}/refunds?count=100", None, QUESTION_TIMEOUT_MS
+        )
+        found = read(refunds_decoder, answer)
+        return unreachable(answer) if found is None else missing_of(payment, found.items)
 
 
 def unreachable(answer: Reply) -> Unreachable:

@@ -59,7 +59,8 @@ class RazorpayNotifications:
         event_id = _event_id(told.get("x-razorpay-event-id", ""), body)
         payment = event.payload.payment.entity if event.payload.payment else None
         attempt_id = _attempt_id(payment)
-        if payment is None or attempt_id is None or not event.event.startswith("payment."):
+        is_about_it = event.event.startswith("payment.") or event.event == "refund.failed"
+        if payment is None or attempt_id is None or not is_about_it:
             return IgnoredNotification(kind=event.event, event_id=event_id)
         return _proven(
             GatewayNotified(

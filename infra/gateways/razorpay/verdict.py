@@ -6,18 +6,20 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from infra.gateways.classification import Meaning, classification
+from infra.gateways.classification import ANYTHING, Meaning, classification
 from infra.gateways.http import Answer
 from infra.gateways.razorpay.answers import (
     Created,
+    Error,
     Metadata,
     Order,
     Payment,
     PaymentStatus,
+    Refund,
     decoded,
     problem_decoder,
 )
-from schemas.charge import Found, NotFound
+from schemas.charge import Found, NotFound, Unreachable
 from schemas.outcome import (
     AwaitingCustomer,
     Decline,
@@ -31,6 +33,8 @@ from schemas.outcome import (
 
 _Word = Annotated[str, Meta(pattern=r"^[A-Za-z_]{1,64}$(?!\n)")]
 _classify = classification("razorpay")
+_REASONS = frozenset(row.said[0] for row in _classify.rows) - {ANYTHING, "na"}
+"""Those that we have heard of: NA is none."""
 
 MISCONFIGURED = Decline(code="configuration_error", blame="caller", retryable=False)
 REJECTED = Decline(code="invalid_request", blame="caller", retryable=False)
@@ -60,6 +64,8 @@ def refused(answer: Answer) -> Outcome:
         return InDoubt(reason="server_error", gateway_reference=payment_id, http_status=answer.status)
     if problem is None or (error is None and problem.message is None):
         return InDoubt(reason="unreadable_answer", http_status=answer.status)
+    if payment_id is not None and not _is_heard_of(error):
+        return InDoubt(reason="server_error", gateway_reference=payment_id, http_status=answer.status)
     if answer.status in (401, 403):
         return Declined(decline=MISCONFIGURED)
     if error is None or not (error.reason or error.source):
@@ -71,6 +77,11 @@ def refused(answer: Answer) -> Outcome:
         decline=meaning.decline(gateway_code=_word(error.code), gateway_reason=_word(error.reason)),
         gateway_reference=payment_id,
     )
+
+
+def _is_heard_of(error: Error | None) -> bool:
+    """A payment that there is was not refused at the door, so only a reason that is known says what became of it."""
+    return error is not None and (error.reason or "").lower() in _REASONS
 
 
 def meaning_of(reason: str | None, source: str | None, step: str | None) -> Meaning:
@@ -121,6 +132,14 @@ def verdict(orders: Sequence[Order], payments: Sequence[Payment]) -> Found | Not
             burned = NotSent(reason="burned")
             return Found(outcome=burned, amount_minor=order.amount, currency=order.currency)
     return NotFound()
+
+
+def missing_of(payment: Payment, refunds: Sequence[Refund]) -> Unreachable | None:
+    """Why not all of a payment is back; None where it is."""
+    if any(refund.status == "pending" for refund in refunds):
+        return Unreachable(reason="refund_pending")
+    back = sum(refund.amount for refund in refunds if refund.status == "processed")
+    return None if back >= payment.amount else Unreachable(reason="refund_failed")
 
 
 def _awaited(payment: Payment) -> NextAction:

@@ -45,6 +45,8 @@ class Charge(Struct, kw_only=True, gc=False):
     later: Later | None
     statuses: tuple[ChargeStatus, ...]
     """Every one that it has had, in order."""
+    settled_at_ms: int | None = None
+    """When somebody's order ended it."""
 
     def become(self, status: ChargeStatus) -> None:
         self.status = status
@@ -52,6 +54,9 @@ class Charge(Struct, kw_only=True, gc=False):
 
     def age_ms(self) -> int:
         return _now_ms() - self.charged_at_ms
+
+    def is_settled_since(self, ms: int) -> bool:
+        return self.settled_at_ms is not None and _now_ms() - self.settled_at_ms >= ms
 
 
 class Ledger:
@@ -113,7 +118,7 @@ class Ledger:
     def settle(self, charge: Charge, status: ChargeStatus) -> None:
         """By somebody's order, and for good."""
         charge.become(status)
-        charge.later = None
+        charge.later, charge.settled_at_ms = None, _now_ms()
         self.changed(charge)
 
     def find(self, gateway: str, reference: str) -> Charge | None:

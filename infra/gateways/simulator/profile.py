@@ -80,6 +80,7 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     A pending charge (the customer must act) settles after `pending_resolves_ms`, or never.
     Of the declines, `late_capture_rate` turn into `late_status` after `late_capture_after_ms`.
+    A refund is pending for `refund_pending_ms`, on the wires that know of that; the money is the customer's at once.
     A charge is found `lookup_lag_ms` after it was made; an answer to a look-up takes `lookup_ms`.
     `credentials` are what a caller must show, such as `key:secret`; without them anybody may call.
     """
@@ -97,6 +98,7 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     late_capture_rate: Rate = 0.0
     late_capture_after_ms: Milliseconds = 1_000
     late_status: Literal["captured", "authorized"] = "captured"
+    refund_pending_ms: Milliseconds = 0
     faults: tuple[Fault, ...] = ()
     lookup_lag_ms: Milliseconds = 0
     lookup_ms: Milliseconds = 0

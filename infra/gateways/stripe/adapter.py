@@ -1,8 +1,9 @@
 """The adapter for Stripe: an intent per attempt, created and confirmed in one call, under our reference as its key.
 
-Stripe has no way to fetch an intent by the key it was created under. It is searched for by its metadata, and the
-search may be a minute behind: `lookup_lag_ms` of the configuration must say so. Merchants in India have no search;
-theirs is known by notifications only. All else may be asked again: by its key, or because it is so already.
+Stripe has no way to fetch an intent by the key it was created under. One whose id is known is fetched by it; another
+is searched for by its metadata, and the search may be a minute behind: `lookup_lag_ms` of the configuration must say
+so. Merchants in India have no search: an intent of theirs is found once an answer or a notification has named it.
+All else may be asked again: by its key, or because it is so already.
 """
 
 from collections.abc import Callable
@@ -42,8 +43,8 @@ class StripeGateway:
         answer = await self._api.create(fields, charge.attempt_id, charge.timeout_ms, may_send)
         return charged(answer, charge) if isinstance(answer, Answer) else answer
 
-    async def look_up(self, reference: AttemptId) -> LookUp:
-        intents = await self._api.intents(reference)
+    async def look_up(self, reference: AttemptId, known: str | None = None) -> LookUp:
+        intents = await self._api.intents(reference, known)
         return intents if isinstance(intents, Unreachable) else verdict(intents)
 
     async def burn(self, reference: Reference) -> Burning:
@@ -61,8 +62,8 @@ class StripeGateway:
             return cancelled
         return Burned() if cancelled.status == "canceled" else Unreachable(reason=cancelled.status)
 
-    async def capture(self, reference: AttemptId) -> Capture:
-        intents = await self._api.intents(reference)
+    async def capture(self, reference: AttemptId, known: str | None = None) -> Capture:
+        intents = await self._api.intents(reference, known)
         if isinstance(intents, Unreachable):
             return intents
         for intent in intents:
@@ -78,8 +79,8 @@ class StripeGateway:
             return captured
         return Captured() if captured.status == "succeeded" else Unreachable(reason=captured.status)
 
-    async def give_back(self, reference: AttemptId) -> GivingBack:
-        intents = await self._api.intents(reference)
+    async def give_back(self, reference: AttemptId, known: str | None = None) -> GivingBack:
+        intents = await self._api.intents(reference, known)
         if isinstance(intents, Unreachable):
             return intents
         by: Literal["void", "refund"] | None = None
@@ -102,8 +103,8 @@ class StripeGateway:
             case "canceled":
                 return GivenBack(by="void")
             case "succeeded" if intent.is_refunded:
-                return GivenBack(by="refund")
+                return await self._api.refunded(intent)
             case "succeeded":
-                return await self._api.refund(intent.id, reference)
+                return await self._api.refund(intent, reference)
             case status:
                 return Unreachable(reason=status)

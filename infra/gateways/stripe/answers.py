@@ -96,7 +96,12 @@ class Page(Value, frozen=True, kw_only=True):
 
 
 class Refund(Value, frozen=True, kw_only=True):
+    amount: int
     status: Literal["pending", "requires_action", "succeeded", "failed", "canceled"]
+
+
+class Refunds(Value, frozen=True, kw_only=True):
+    data: list[Refund]
 
 
 class Refusal(Value, frozen=True, kw_only=True):
@@ -106,6 +111,7 @@ class Refusal(Value, frozen=True, kw_only=True):
 intent_decoder = msgspec.json.Decoder(Intent)
 page_decoder = msgspec.json.Decoder(Page)
 refund_decoder = msgspec.json.Decoder(Refund)
+refunds_decoder = msgspec.json.Decoder(Refunds)
 _refusal_decoder = msgspec.json.Decoder(Refusal)
 
 

@@ -1,5 +1,6 @@
 """Stripe's calls with our key, each of them bounded, and none of them tried twice."""
 
+import re
 from collections.abc import Callable, Mapping
 from urllib.parse import urlencode
 
@@ -10,9 +11,11 @@ from infra.gateways.stripe.answers import (
     page_decoder,
     read,
     refund_decoder,
+    refunds_decoder,
     refusal,
 )
 from infra.gateways.stripe.requests import refund_form, search_query
+from infra.gateways.stripe.verdict import given_back
 from schemas.charge import GivenBack, GivingBack, Unreachable
 from schemas.ids import AttemptId
 from schemas.outcome import InDoubt, NotSent
@@ -25,7 +28,11 @@ CALL_TIMEOUT_MS = 2_000
 """Of each call but the charge, which brings its own."""
 INTENTS = "/v1/payment_intents"
 REFUNDS = "/v1/refunds"
+WITH_CHARGE: Mapping[str, str] = {"expand[0]": "latest_charge"}
 NOTHING: Mapping[str, str] = {}
+
+_INTENT_ID = re.compile(r"pi_[A-Za-z0-9]{1,64}")
+"""What is known may be what a person wrote."""
 
 
 class StripeApi:
@@ -47,15 +54,25 @@ class StripeApi:
         """An intent under our key: asked again with the same fields, Stripe says again what it said first."""
         return await self._post(INTENTS, fields, key, timeout_ms, may_send)
 
-    async def intents(self, reference: AttemptId) -> list[Intent] | Unreachable:
+    async def intents(self, reference: AttemptId, known: str | None) -> list[Intent] | Unreachable:
         """Those of an attempt, as they are now: what a search shows may be a minute old."""
+        if known is None or not _INTENT_ID.fullmatch(known):
+            return await self._searched(reference)
+        answer = await self._get(f"{INTENTS}/{known}", WITH_CHARGE)
+        intent = read(intent_decoder, answer)
+        if intent is not None and intent.attempt_id == reference:
+            return [intent]
+        is_not_it = intent is not None or (isinstance(answer, Answer) and answer.status == 404)
+        return await self._searched(reference) if is_not_it else unreachable(answer)
+
+    async def _searched(self, reference: AttemptId) -> list[Intent] | Unreachable:
         answer = await self._get(f"{INTENTS}/search", search_query(reference))
         page = read(page_decoder, answer)
         if page is None:
             return unreachable(answer)
         intents = []
         for found in page.data:
-            intent = _intent(await self._get(f"{INTENTS}/{found.id}", {"expand[0]": "latest_charge"}))
+            intent = _intent(await self._get(f"{INTENTS}/{found.id}", WITH_CHARGE))
             if isinstance(intent, Unreachable):
                 return intent
             if intent.attempt_id == reference:
@@ -75,16 +92,21 @@ class StripeApi:
             await self._post(f"{INTENTS}/{intent_id}/capture", NOTHING, key=f"capture-{intent_id}")
         )
 
-    async def refund(self, intent_id: str, reference: AttemptId) -> GivingBack:
-        answer = await self._post(REFUNDS, refund_form(intent_id, reference), key=f"refund-{intent_id}")
+    async def refund(self, intent: Intent, reference: AttemptId) -> GivingBack:
+        """Asked for again by its key, Stripe answers as it did at first: what became of it is in the list."""
+        answer = await self._post(REFUNDS, refund_form(intent.id, reference), key=f"refund-{intent.id}")
         error = refusal(answer)
-        if error is not None and error.code == "charge_already_refunded":
-            return GivenBack(by="refund")
+        is_there_already = error is not None and error.code == "charge_already_refunded"
         refund = read(refund_decoder, answer)
-        if refund is None:
-            return unreachable(answer)
-        is_on_its_way = refund.status in ("pending", "succeeded")
-        return GivenBack(by="refund") if is_on_its_way else Unreachable(reason=f"refund {refund.status}")
+        if refund is not None and refund.status == "succeeded":
+            return GivenBack(by="refund")
+        return await self.refunded(intent) if refund or is_there_already else unreachable(answer)
+
+    async def refunded(self, intent: Intent) -> GivingBack:
+        """A charge counts as refunded while its refund is pending, which may still fail."""
+        answer = await self._get(REFUNDS, {"payment_intent": intent.id, "limit": "100"})
+        found = read(refunds_decoder, answer)
+        return unreachable(answer) if found is None else given_back(intent, found.data)
 
     async def _get(self, path: str, query: Mapping[str, str]) -> Reply:
         return await self._http.call(

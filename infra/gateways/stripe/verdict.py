@@ -9,8 +9,16 @@ from collections.abc import Sequence
 
 from infra.gateways.classification import Meaning, classification
 from infra.gateways.http import Answer
-from infra.gateways.stripe.answers import Intent, IntentStatus, PaymentError, intent_decoder, read, refusal
-from schemas.charge import Charge, Found, LookUp, NotFound
+from infra.gateways.stripe.answers import (
+    Intent,
+    IntentStatus,
+    PaymentError,
+    Refund,
+    intent_decoder,
+    read,
+    refusal,
+)
+from schemas.charge import Charge, Found, GivenBack, GivingBack, LookUp, NotFound, Unreachable
 from schemas.outcome import (
     AwaitingCustomer,
     Decline,
@@ -91,6 +99,14 @@ def outcome_of(intent: Intent) -> Outcome:
             return NotSent(reason="burned")
         case "requires_payment_method" | "requires_confirmation":
             return InDoubt(reason="unreadable_answer", gateway_reference=intent.id)
+
+
+def given_back(intent: Intent, refunds: Sequence[Refund]) -> GivingBack:
+    """Of an intent that succeeded, once all of it is back."""
+    if any(refund.status in ("pending", "requires_action") for refund in refunds):
+        return Unreachable(reason="refund_pending")
+    back = sum(refund.amount for refund in refunds if refund.status == "succeeded")
+    return GivenBack(by="refund") if back >= intent.taken_minor else Unreachable(reason="refund_failed")
 
 
 def _refused(answer: Answer) -> Outcome:

@@ -68,11 +68,26 @@ def test_what_is_not_known_is_no_proof_by_itself(reason: str, source: str | None
     assert not meaning.retryable
 
 
-def test_what_nobody_has_heard_of_is_never_tried_elsewhere() -> None:
+def test_what_nobody_has_heard_of_is_never_tried_elsewhere_and_proves_nothing_by_itself() -> None:
     for said in ({}, {"reason": "brand_new"}, {"source": "NA"}, {"reason": None, "source": None}):
         assert RAZORPAY(**said) == Meaning(
-            code="payment_failed", blame="gateway", retryable=False, certain="yes"
+            code="payment_failed", blame="gateway", retryable=False, certain="once_failed"
         )
+
+
+@pytest.mark.parametrize(
+    "source", ["customer", "customer_psp", "internal", "gateway", "network", "issuer_bank"]
+)
+def test_a_reason_that_nobody_has_heard_of_proves_nothing_whoever_it_comes_from(source: str) -> None:
+    assert RAZORPAY(reason="brand_new", source=source).certain == "once_failed"
+
+
+@pytest.mark.parametrize(
+    ("source", "certain"),
+    [("customer", "yes"), ("issuer_bank", "yes"), ("gateway", "once_failed"), ("internal", "once_failed")],
+)
+def test_a_payment_that_failed_is_believed_of_whoever_would_have_paid(source: str, certain: str) -> None:
+    assert RAZORPAY(reason="payment_failed", source=source).certain == certain
 
 
 def test_the_first_column_weighs_most() -> None:

@@ -159,14 +159,14 @@ def payment_entity(payment: Payment) -> dict[str, Any]:
     }
 
 
-def refund_entity(charge: Charge) -> dict[str, Any]:
+def refund_entity(charge: Charge, pending_ms: int = 0) -> dict[str, Any]:
     return {
         "id": f"rfnd_{charge.id.removeprefix('pay_')}",
         "entity": "refund",
         "amount": charge.request.amount_minor,
         "currency": charge.request.currency,
         "payment_id": charge.id,
-        "status": "processed",
+        "status": "processed" if charge.is_settled_since(pending_ms) else "pending",
     }
 
 

@@ -77,7 +77,11 @@ class RazorpayWire:
             case ("POST", "v1", "payments", payment_id, "refund"):
                 payment = self.book.payment(gateway, payment_id)
                 key = header(scope, "x-refund-idempotency")
-                await answer(send, 200, self._refund(payment, key, await read_body(receive)))
+                await answer(send, 200, self._refund(profile, payment, key, await read_body(receive)))
+            case ("GET", "v1", "payments", payment_id, "refunds"):
+                charge = self.book.payment(gateway, payment_id).charge
+                refunds = [refund_entity(charge, profile.refund_pending_ms)]
+                await answer(send, 200, collection(refunds if charge.status == "refunded" else []))
             case _:
                 raise Rejected("url_not_found", status=404)
 
@@ -151,7 +155,7 @@ class RazorpayWire:
         self._ledger.settle(charge, "captured")
         return payment_entity(payment)
 
-    def _refund(self, payment: Payment, key: str | None, body: bytes) -> dict[str, Any]:
+    def _refund(self, profile: Profile, payment: Payment, key: str | None, body: bytes) -> dict[str, Any]:
         """Of all that was captured, once for each idempotency key, and not twice without one."""
         charge = self._ledger.refreshed(payment.charge)
         known = payment.refunded_under.get(key) if key else None
@@ -163,7 +167,7 @@ class RazorpayWire:
             self._ledger.settle(charge, "refunded")
         if key:
             payment.refunded_under[key] = body
-        return refund_entity(charge)
+        return refund_entity(charge, profile.refund_pending_ms)
 
 
 def _authenticate(profile: Profile, scope: Scope) -> None:

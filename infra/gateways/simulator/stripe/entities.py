@@ -69,14 +69,14 @@ def charge_entity(charge: Charge) -> dict[str, Any]:
     }
 
 
-def refund_entity(charge: Charge) -> dict[str, Any]:
+def refund_entity(charge: Charge, pending_ms: int) -> dict[str, Any]:
     return {
         "id": f"re_{charge.id.removeprefix('pi_')}",
         "object": "refund",
         "amount": charge.request.amount_minor,
         "currency": charge.request.currency.lower(),
         "payment_intent": charge.id,
-        "status": "succeeded",
+        "status": "succeeded" if charge.is_settled_since(pending_ms) else "pending",
     }
 
 

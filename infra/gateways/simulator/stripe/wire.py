@@ -92,8 +92,10 @@ class StripeWire:
             case ("POST", "v1", "refunds"):
                 request = decoded(RefundRequest, body := await read_body(receive))
                 with self._replays.holding(gateway, _key(scope), body) as stored:
-                    content = stored.once(lambda: self._refund(gateway, request))
+                    content = stored.once(lambda: self._refund(profile, request))
                 await answer(send, 200, content)
+            case ("GET", "v1", "refunds"):
+                await answer(send, 200, self._refunds(profile, query.get("payment_intent", "")))
             case _:
                 raise Rejected(404, "invalid_request_error")
 
@@ -174,14 +176,19 @@ class StripeWire:
         self._ledger.settle(charge, "captured")
         return intent_entity(charge)
 
-    def _refund(self, gateway: str, request: RefundRequest) -> dict[str, Any]:
-        charge = self._charge(gateway, request.payment_intent)
+    def _refund(self, profile: Profile, request: RefundRequest) -> dict[str, Any]:
+        charge = self._charge(profile.gateway, request.payment_intent)
         if charge.status == "refunded":
             raise Rejected(400, "invalid_request_error", "charge_already_refunded")
         if charge.status != "captured":
             raise Rejected(400, "invalid_request_error")
         self._ledger.settle(charge, "refunded")
-        return refund_entity(charge)
+        return refund_entity(charge, profile.refund_pending_ms)
+
+    def _refunds(self, profile: Profile, intent_id: str) -> dict[str, Any]:
+        charge = self._charge(profile.gateway, intent_id)
+        refunds = [refund_entity(charge, profile.refund_pending_ms)] if charge.status == "refunded" else []
+        return {"object": "list", "data": refunds, "has_more": False}
 
     def _charge(self, gateway: str, intent_id: str) -> Charge:
         charge = self._charges.get((gateway, intent_id))

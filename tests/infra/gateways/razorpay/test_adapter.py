@@ -186,13 +186,35 @@ async def test_a_refund_in_flight_is_asked_for_again(world: World) -> None:
     assert await world.gateway.give_back(charge.attempt_id) == GivenBack(by="refund")
 
 
-async def test_a_refund_that_failed_is_none(world: World) -> None:
+async def test_a_refund_is_none_while_it_is_pending(world: World) -> None:
+    world.behave(refund_pending_ms=200)
+    charge = a_charge()
+    await world.pay(charge)
+    for _ in range(2):
+        assert await world.gateway.give_back(charge.attempt_id) == Unreachable(reason="refund_pending")
+    await asyncio.sleep(0.25)
+    assert await world.gateway.give_back(charge.attempt_id) == GivenBack(by="refund")
+    assert world.charges() == ["refunded"]
+
+
+@pytest.mark.parametrize("at_first", ["pending", "failed"])
+async def test_a_refund_that_failed_is_none_whatever_it_was_at_first(world: World, at_first: str) -> None:
     charge = a_charge()
     outcome = await world.pay(charge)
     assert isinstance(outcome, Succeeded)
-    failed = {"payment_id": outcome.gateway_reference, "status": "failed"}
-    world.meddle("POST", "/refund", 200, failed)
-    assert isinstance(await world.gateway.give_back(charge.attempt_id), Unreachable)
+    refund = {"payment_id": outcome.gateway_reference, "amount": charge.amount_minor}
+    world.meddle("POST", "/refund", 200, refund | {"status": at_first})
+    world.meddle("GET", "/refunds", 200, {"items": [refund | {"status": "failed"}]})
+    assert await world.gateway.give_back(charge.attempt_id) == Unreachable(reason="refund_failed")
+
+
+async def test_a_refund_that_cannot_be_seen_is_none(world: World) -> None:
+    world.behave(refund_pending_ms=60_000)
+    charge = a_charge()
+    await world.pay(charge)
+    world.meddle("GET", "/refunds", 500, {})
+    for _ in range(2):
+        assert await world.gateway.give_back(charge.attempt_id) == Unreachable(reason="status 500")
 
 
 # Troubles with the order: they charge nobody
@@ -434,6 +456,27 @@ async def test_an_order_that_takes_no_note_is_not_burned(world: World) -> None:
     await world.pay(charge, lambda: next(looks))
     world.meddle("PATCH", "", 500, {})
     assert await world.gateway.burn(the_reference(charge)) == Unreachable(reason="status 500")
+
+
+async def test_an_order_of_our_own_burns_nothing_beside_one_that_is_paid(world: World) -> None:
+    charge = a_charge()
+    orders = [
+        {"id": name, "amount": 129_900, "currency": "INR", "receipt": charge.attempt_id}
+        for name in ("order_ours", "order_paid")
+    ]
+    payment = {"id": "pay_1", "amount": 129_900, "currency": "INR", "status": "captured"}
+    world.meddle("GET", "/v1/orders", 200, {"items": orders})
+    world.meddle("GET", "/order_ours/payments", 200, {"items": []})
+    world.meddle("GET", "/order_paid/payments", 200, {"items": [payment]})
+    assert await world.gateway.burn(the_reference(charge)) == InUse()
+
+
+async def test_an_order_of_our_own_burns_nothing_until_others_can_be_seen(world: World) -> None:
+    charge = a_charge()
+    world.meddle("GET", "/v1/orders", 500, {})
+    assert await world.gateway.burn(the_reference(charge)) == Unreachable(reason="status 500")
+    world.stop_meddling()
+    assert await world.gateway.burn(the_reference(charge)) == Burned()
 
 
 async def found(world: World, charge: Charge) -> Found:

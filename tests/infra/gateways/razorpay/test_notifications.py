@@ -104,6 +104,7 @@ def test_a_failure_with_empty_words_is_a_decline_too() -> None:
         ("payment.failed", "captured", {}),
         ("payment.failed", "failed", {"error_reason": "deemed_transaction"}),
         ("payment.brand_new", "captured", {}),
+        ("refund.failed", "captured", {}),
     ],
 )
 def test_what_proves_nothing_is_a_reason_to_look(kind: str, status: str, fields: dict[str, Any]) -> None:

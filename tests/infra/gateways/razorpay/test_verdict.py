@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from infra.gateways.http import Answer
-from infra.gateways.razorpay.answers import Created, Order, Payment
-from infra.gateways.razorpay.verdict import next_action, refused, verdict
-from schemas.charge import Found, NotFound
+from infra.gateways.razorpay.answers import Created, Order, Payment, Refund
+from infra.gateways.razorpay.verdict import missing_of, next_action, refused, verdict
+from schemas.charge import Found, NotFound, Unreachable
 from schemas.outcome import AwaitingCustomer, Declined, InDoubt, NextAction, NotSent, Outcome, Succeeded
 
 UNKNOWN = ("deemed_transaction", "payment_pending", "collect_request_pending")
@@ -113,6 +113,29 @@ def test_what_could_hide_a_card_number_is_not_written_down() -> None:
     assert found.decline.gateway_reason is None
 
 
+@pytest.mark.parametrize(
+    ("refunds", "missing"),
+    [
+        ([], "refund_failed"),
+        ([("processed", 1000)], None),
+        ([("processed", 400), ("processed", 600)], None),
+        ([("processed", 400)], "refund_failed"),
+        ([("processed", 400), ("pending", 600)], "refund_pending"),
+        ([("failed", 1000)], "refund_failed"),
+        ([("failed", 1000), ("pending", 1000)], "refund_pending"),
+        ([("failed", 1000), ("processed", 1000)], None),
+    ],
+)
+def test_a_payment_is_given_back_once_all_of_it_was_processed(
+    refunds: list[tuple[str, int]], missing: str | None
+) -> None:
+    seen = [
+        msgspec.convert({"payment_id": "pay_1", "status": status, "amount": amount}, Refund)
+        for status, amount in refunds
+    ]
+    assert missing_of(payment("refunded"), seen) == (None if missing is None else Unreachable(reason=missing))
+
+
 # A payment that was refused
 
 
@@ -125,6 +148,33 @@ def test_a_refusal_that_does_not_know_is_in_doubt(reason: str) -> None:
     )
 
 
+@pytest.mark.parametrize("status", [400, 401, 404])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"reason": "NA", "source": "NA"},
+        {"reason": "brand_new", "source": "business"},
+        {"reason": "brand_new", "source": "gateway"},
+        {"source": "customer"},
+    ],
+)
+def test_a_refusal_that_names_a_payment_but_no_reason_that_is_known_is_in_doubt(
+    said: dict[str, Any], status: int
+) -> None:
+    error = {"code": "BAD_REQUEST_ERROR", "metadata": {"payment_id": "pay_1"}} | said
+    assert refused(a_refusal(status, error)) == InDoubt(
+        reason="server_error", gateway_reference="pay_1", http_status=status
+    )
+
+
+def test_a_refusal_that_names_a_payment_and_why_it_failed_is_a_decline() -> None:
+    error = {"reason": "insufficient_funds", "source": "customer", "metadata": {"payment_id": "pay_1"}}
+    outcome = refused(a_refusal(400, error))
+    assert isinstance(outcome, Declined)
+    assert (outcome.decline.code, outcome.gateway_reference) == ("insufficient_funds", "pay_1")
+
+
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
@@ -132,6 +182,7 @@ def test_a_refusal_that_does_not_know_is_in_doubt(reason: str) -> None:
         (a_refusal(400, {"code": "BAD_REQUEST_ERROR", "metadata": []}), "invalid_request"),
         (a_refusal(400, {"reason": "NA", "source": "NA", "step": "NA"}), "invalid_request"),
         (a_refusal(404, {"code": "BAD_REQUEST_ERROR"}), "invalid_request"),
+        (a_refusal(400, {"reason": "brand_new", "source": "business"}), "invalid_request"),
         (a_refusal(400, {"reason": "insufficient_funds", "source": "customer"}), "insufficient_funds"),
         (a_refusal(401, {"code": "BAD_REQUEST_ERROR"}), "configuration_error"),
         (a_refusal(429), "gateway_busy"),
@@ -152,6 +203,8 @@ def test_a_refusal_has_a_code_of_ours(answer: Answer, code: str) -> None:
         (Answer(status=502, body=b""), "server_error"),
         (Answer(status=302, body=b""), "server_error"),
         (a_refusal(504, {"reason": "insufficient_funds"}), "server_error"),
+        (a_refusal(400, {"reason": "brand_new", "source": "gateway"}), "server_error"),
+        (a_refusal(400, {"reason": "payment_failed", "source": "internal"}), "server_error"),
         (a_refusal(429, {"metadata": {"payment_id": "pay_1"}}), "rate_limited"),
     ],
 )

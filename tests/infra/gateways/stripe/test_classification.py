@@ -118,5 +118,5 @@ def test_an_error_has_one_meaning_for_merchants(
 
 
 def test_what_nobody_has_heard_of_proves_nothing_by_itself() -> None:
-    for said in ({}, {"type": "api_error"}, {"type": "brand_new"}):
+    for said in ({}, {"type": "api_error"}, {"type": "card_error"}, {"type": "brand_new"}):
         assert STRIPE(**said).certain == "once_failed"

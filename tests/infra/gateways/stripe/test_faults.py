@@ -1,5 +1,6 @@
 """Stripe's adapter against a Stripe that fails: it never says more than is true, and finds out what was."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -176,6 +177,45 @@ async def test_a_search_that_fails_tells_nothing(stripe: Stripe) -> None:
     assert stripe.status(charge) == "captured"
 
 
+async def test_an_intent_that_is_known_needs_no_search(stripe: Stripe) -> None:
+    """As of a merchant in India, who has none."""
+    charge = a_new_charge()
+    outcome = await stripe.charge(charge)
+    assert isinstance(outcome, Succeeded)
+    stripe.behaves("lookup_500")
+
+    known = outcome.gateway_reference
+    found = await stripe.gateway.look_up(charge.attempt_id, known)
+    assert isinstance(found, Found)
+    assert found.outcome == outcome
+    assert await stripe.gateway.capture(charge.attempt_id, known) == Captured()
+    assert await stripe.gateway.give_back(charge.attempt_id, known) == GivenBack(by="refund")
+    assert stripe.status(charge) == "refunded"
+
+
+async def test_an_intent_of_another_attempt_is_not_believed(stripe: Stripe) -> None:
+    charge, another = a_new_charge(), a_new_charge()
+    outcome, others = await stripe.charge(charge), await stripe.charge(another)
+    assert isinstance(others, Succeeded)
+
+    found = await stripe.gateway.look_up(charge.attempt_id, others.gateway_reference)
+    assert isinstance(found, Found)
+    assert found.outcome == outcome
+    assert await stripe.gateway.give_back(charge.attempt_id, others.gateway_reference) == GivenBack(
+        by="refund"
+    )
+    assert (stripe.status(charge), stripe.status(another)) == ("refunded", "captured")
+
+
+@pytest.mark.parametrize("known", ["pi_unheardOf", "", "pay_4Xyz", "pi_1/cancel", "pi_1?x=1", "../refunds"])
+async def test_what_is_known_wrongly_is_searched_for(stripe: Stripe, known: str) -> None:
+    charge = a_new_charge()
+    outcome = await stripe.charge(charge)
+    found = await stripe.gateway.look_up(charge.attempt_id, known)
+    assert isinstance(found, Found)
+    assert found.outcome == outcome
+
+
 async def test_a_hold_is_found_captured_and_then_refunded(stripe: Stripe) -> None:
     stripe.behaves(success_rate=0.0, late_capture_rate=1.0, late_capture_after_ms=0, late_status="authorized")
     charge = a_new_charge()
@@ -197,6 +237,17 @@ async def test_a_hold_is_given_back_by_letting_it_go(stripe: Stripe) -> None:
 
     assert await stripe.gateway.give_back(charge.attempt_id) == GivenBack(by="void")
     assert stripe.status(charge) == "voided"
+
+
+async def test_a_refund_is_none_while_it_is_pending(stripe: Stripe) -> None:
+    stripe.behaves(refund_pending_ms=200)
+    charge = a_new_charge()
+    await stripe.charge(charge)
+
+    for _ in range(2):
+        assert await stripe.gateway.give_back(charge.attempt_id) == Unreachable(reason="refund_pending")
+    await asyncio.sleep(0.25)
+    assert await stripe.gateway.give_back(charge.attempt_id) == GivenBack(by="refund")
 
 
 async def test_what_the_customer_pays_while_it_is_given_back_is_refunded(stripe: Stripe) -> None:

@@ -17,6 +17,7 @@ from tests.infra.gateways.stripe.intents import ATTEMPT, INTENT_ID, NO_FUNDS, an
 OLD, NEW = "whsec_old", "whsec_new"
 EVENT_ID = "evt_1NG8Du2eZvKYlo2CUI79vXWy"
 AT_S = int(AT.timestamp())
+A_REFUND = {"object": "refund", "id": "re_1", "currency": "inr", "metadata": {"attempt_id": ATTEMPT}}
 
 reader = StripeNotifications(GatewayId("stripe"), [OLD, NEW])
 
@@ -85,6 +86,9 @@ def test_a_failure_is_told_with_its_decline() -> None:
         ("payment_intent.payment_failed", an_intent("succeeded")),
         ("payment_intent.payment_failed", an_intent("requires_payment_method")),
         ("charge.refunded", {"object": "charge", "id": "ch_1", "metadata": {"attempt_id": ATTEMPT}}),
+        ("charge.refund.updated", A_REFUND | {"status": "succeeded"}),
+        ("charge.refund.updated", A_REFUND | {"status": "failed"}),
+        ("refund.failed", A_REFUND | {"status": "failed"}),
     ],
 )
 def test_what_proves_nothing_by_itself_is_a_reason_to_look(kind: str, about: dict[str, Any]) -> None:

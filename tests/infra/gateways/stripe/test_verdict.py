@@ -1,11 +1,12 @@
 from typing import Any
 
+import msgspec
 import pytest
 
 from infra.gateways.http import Answer
-from infra.gateways.stripe.answers import Intent, decoded, intent_decoder
-from infra.gateways.stripe.verdict import charged, outcome_of, verdict
-from schemas.charge import Found, NotFound
+from infra.gateways.stripe.answers import Intent, Refund, decoded, intent_decoder
+from infra.gateways.stripe.verdict import charged, given_back, outcome_of, verdict
+from schemas.charge import Found, GivenBack, GivingBack, NotFound, Unreachable
 from schemas.outcome import (
     AwaitingCustomer,
     Decline,
@@ -160,6 +161,7 @@ def test_a_key_that_stands_for_something_else_was_burned() -> None:
         (refusal(409, "idempotency_error", code="idempotency_key_in_use"), "server_error"),
         (refusal(429, "invalid_request_error", code="lock_timeout"), "rate_limited"),
         (refusal(402, "api_error"), "server_error"),
+        (refusal(402, "card_error", code="brand_new"), "server_error"),
         (refusal(400, "something_new"), "server_error"),
         (refusal(500, "api_error"), "server_error"),
         (Answer(status=502, body=b"<html>"), "server_error"),
@@ -182,7 +184,8 @@ def test_what_proves_nothing_is_in_doubt(said: Answer, reason: str) -> None:
 
 
 def test_only_words_of_stripes_are_written_down() -> None:
-    error = an_error(code="4242424242424242", decline_code="test@example.com")
+    unpaid = an_intent("requires_payment_method")
+    error = an_error(code="4242424242424242", decline_code="test@example.com", payment_intent=unpaid)
     outcome = charged(answer({"error": error}, 402), a_charge())
     assert isinstance(outcome, Declined)
     assert (outcome.decline.gateway_code, outcome.decline.gateway_reason) == (None, None)
@@ -220,6 +223,27 @@ def test_of_several_intents_the_one_with_money_is_told() -> None:
         found = verdict(intents)
         assert isinstance(found, Found)
         assert found.outcome == Succeeded(gateway_reference="pi_paid")
+
+
+@pytest.mark.parametrize(
+    ("refunds", "answer"),
+    [
+        ([("succeeded", 129_900)], GivenBack(by="refund")),
+        ([("succeeded", 100_000), ("succeeded", 29_900)], GivenBack(by="refund")),
+        ([("failed", 129_900), ("succeeded", 129_900)], GivenBack(by="refund")),
+        ([("succeeded", 100_000), ("pending", 29_900)], Unreachable(reason="refund_pending")),
+        ([("requires_action", 129_900)], Unreachable(reason="refund_pending")),
+        ([("succeeded", 100_000)], Unreachable(reason="refund_failed")),
+        ([("failed", 129_900)], Unreachable(reason="refund_failed")),
+        ([("canceled", 129_900)], Unreachable(reason="refund_failed")),
+        ([], Unreachable(reason="refund_failed")),
+    ],
+)
+def test_an_intent_is_given_back_once_all_of_it_is(
+    refunds: list[tuple[str, int]], answer: GivingBack
+) -> None:
+    seen = [msgspec.convert({"status": status, "amount": amount}, Refund) for status, amount in refunds]
+    assert given_back(intent(), seen) == answer
 
 
 def test_what_was_refunded_charges_nobody_any_more() -> None:
