@@ -19,11 +19,11 @@ WITH moment AS MATERIALIZED (
 ),
 looked_at AS MATERIALIZED (
     SELECT topic, partition, "offset", stamp_ms, payment_id, attempt_id, gateway, told
-    FROM notifications, moment
-    WHERE used_at IS NULL AND NOT is_news AND due_at_ms <= moment.now_ms
+    FROM notifications
+    WHERE used_at IS NULL AND NOT is_news AND due_at_ms <= (SELECT now_ms FROM moment)
     ORDER BY due_at_ms
     LIMIT $1
-    FOR UPDATE OF notifications SKIP LOCKED
+    FOR UPDATE SKIP LOCKED
 ),
 judged AS (
     SELECT topic, partition, "offset", now_ms, now_ms - stamp_ms AS age_ms, own.free_at_ms,

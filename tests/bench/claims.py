@@ -20,7 +20,7 @@ from infra.postgres.migrate import migrate
 from infra.postgres.verification_queue import PostgresVerificationQueue
 from schemas.ids import GatewayId
 from tests.bench.machine import this_machine
-from tests.infra.postgres.backlog import due_payments, owned_payments, told_payments
+from tests.infra.postgres.backlog import due_payments, last_looks, owned_payments, told_payments
 
 FREE = 16
 GUARD_MS = 750
@@ -58,6 +58,9 @@ async def _measure(backlog: int, claims: int) -> dict[str, tuple[float, float]]:
             f"{just_enough:,} due, {backlog:,} owned": await _timed(
                 url, "owned", claims, due=just_enough, owned=backlog
             ),
+            f"{just_enough:,} due, {backlog:,} last looks": await _timed(
+                url, "last_looks", claims, due=just_enough, looks=backlog
+            ),
             f"{just_enough:,} due, {backlog:,} unused messages": await _timed(
                 url, "told", claims, due=just_enough, told=backlog
             ),
@@ -67,7 +70,7 @@ async def _measure(backlog: int, claims: int) -> dict[str, tuple[float, float]]:
 
 
 async def _timed(
-    url: str, name: str, claims: int, *, due: int, owned: int = 0, told: int = 0
+    url: str, name: str, claims: int, *, due: int, owned: int = 0, looks: int = 0, told: int = 0
 ) -> tuple[float, float]:
     url = str(urlsplit(url)._replace(path=f"/claims_{name}").geturl())
     await migrate(url)
@@ -75,6 +78,7 @@ async def _timed(
     try:
         await due_payments(database, GATEWAY, due)
         await owned_payments(database, GATEWAY, owned)
+        await last_looks(database, GATEWAY, looks)
         await told_payments(database, GATEWAY, told)
         queue = PostgresVerificationQueue(database, SystemClock(), GUARD_MS)
         took = [await _claim(queue) for _ in range(claims)]
