@@ -49,8 +49,8 @@ class Attempt(Value, frozen=True, kw_only=True):
     in_review: bool = False
     late: LateSuccessDetected | None = None
     compensated_by: ChargeCompensated | None = None
-    unanswered: int = 0
-    """How often in a row the gateway told nothing."""
+    retries: int = 0
+    """How often a gateway that does not answer was asked beyond the schedule."""
     refused_returns: int = 0
     """How often its money could not be given back."""
 
@@ -206,12 +206,11 @@ def _checked(state: PaymentState, event: VerificationPerformed) -> PaymentState:
         return opened
     is_lost = not known.is_settled and event.verdict in CERTAIN
     is_lost |= known.is_settled and event.verdict == "mismatched" and known.late is None
-    tells_nothing = event.verdict == "unreachable" or (known.is_settled and event.verdict not in CERTAIN)
     return _with(
         opened,
         event.attempt_id,
         checks=max(known.checks, event.check),
-        unanswered=known.unanswered + 1 if tells_nothing else 0,
+        retries=event.retry,
         refused_returns=known.refused_returns + known.must_be_given_back,
         next_check_at=known.started.started_at if is_lost else event.next_check_at,
     )

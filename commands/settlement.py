@@ -31,8 +31,8 @@ from schemas.payment import (
 )
 from schemas.verification import Schedule
 
-UNANSWERED_RETRY = timedelta(minutes=1)
-UNANSWERED_MAX = 10
+RETRY_FIRST = timedelta(minutes=1)
+RETRIES_MAX = 10
 """1, 2, 4 … 512 minutes: so often, over 17 hours, a gateway that does not answer is asked where nothing else is due."""
 CLOCK_SLACK = timedelta(seconds=1)
 """The queue has judged by the store's clock that something is due; ours may be behind it."""
@@ -201,7 +201,7 @@ def _another_amount(command: RecordVerification, attempt: Attempt, outcome: Outc
 
 
 def _uncertain(command: RecordVerification, attempt: Attempt) -> list[PaymentEvent]:
-    next_at = _next_look(command, attempt)
+    next_at, retry = _next_look(command, attempt)
     performed = VerificationPerformed(
         attempt_id=command.attempt_id,
         check=attempt.checks + 1,
@@ -209,28 +209,28 @@ def _uncertain(command: RecordVerification, attempt: Attempt) -> list[PaymentEve
         next_check_at=next_at,
         source=command.source,
         is_final=attempt.is_settled and next_at is None,
+        retry=retry,
     )
     is_exhausted = next_at is None and not attempt.is_settled and not attempt.in_review
     review = [ReviewRequested(unsettled=(command.attempt_id,))] if is_exhausted else []
     return [performed, *review]
 
 
-def _next_look(command: RecordVerification, attempt: Attempt) -> datetime | None:
+def _next_look(command: RecordVerification, attempt: Attempt) -> tuple[datetime | None, int]:
     """By the schedule; beyond it, and at the end of the horizon, a gateway that does not answer is asked again, each
     time after twice as long, a number of times that does not depend on for how long we were away ourselves."""
     if attempt.in_review:
-        return None
+        return None, 0
     final_at = attempt.started.final_check_at
     if attempt.is_settled and final_at is not None and command.at < final_at:
-        return final_at
+        return final_at, 0
     if not attempt.is_settled:
         next_at = next_check_at(attempt.started.started_at, command.schedule, _moment(command, attempt))
         if next_at is not None or command.verdict != "unreachable":
-            return next_at
-    if attempt.unanswered >= UNANSWERED_MAX:
-        return None
-    wait: timedelta = UNANSWERED_RETRY * 2**attempt.unanswered
-    return command.at + wait
+            return next_at, 0
+    if attempt.retries >= RETRIES_MAX:
+        return None, 0
+    return command.at + RETRY_FIRST * 2**attempt.retries, attempt.retries + 1
 
 
 def _moment(command: RecordVerification, attempt: Attempt) -> datetime:

@@ -260,6 +260,8 @@ class VerificationPerformed(Event, frozen=True, kw_only=True):
     source: Source = "look_up"
     is_final: bool = False
     """The look at the end of the gateway's horizon, after which nobody looks again."""
+    retry: int = 0
+    """How often a gateway that does not answer is asked beyond the schedule, with the look that comes next."""
 
 
 class ReviewRequested(Event, frozen=True, kw_only=True):

@@ -94,6 +94,7 @@ def performed(
     next_at: datetime | None = None,
     source: Source = "look_up",
     is_final: bool = False,
+    retry: int = 0,
 ) -> VerificationPerformed:
     return VerificationPerformed(
         attempt_id=attempt(of),
@@ -102,6 +103,7 @@ def performed(
         next_check_at=next_at,
         source=source,
         is_final=is_final,
+        retry=retry,
     )
 
 

@@ -10,8 +10,8 @@ from commands.payment_state import DECLINED_IN_REVIEW, Attempt, Open, Settled
 from commands.settlement import (
     GIVE_BACK_FIRST_S,
     GIVE_BACK_LAST_S,
-    UNANSWERED_MAX,
-    UNANSWERED_RETRY,
+    RETRIES_MAX,
+    RETRY_FIRST,
     next_check_at,
 )
 from commands.verdicts import may_burn, needs_capture, verdict_of
@@ -150,11 +150,19 @@ def test_a_gateway_that_does_not_answer_is_asked_beyond_the_schedule_and_then_a_
     """However long we were away ourselves: one look that failed proves nothing."""
     at_s = SCHEDULE.after_s[-1] * 10
     given(*IN_DOUBT).when(seen("unreachable", after_s=at_s)).then(
-        performed("unreachable", next_at=after(at_s + 60))
+        performed("unreachable", next_at=after(at_s + 60), retry=1)
     )
-    silences = [performed("unreachable", check=check) for check in range(1, UNANSWERED_MAX + 1)]
+    silence = performed("unreachable", check=13, retry=RETRIES_MAX)
+    given(*IN_DOUBT, silence).when(seen("unreachable", after_s=at_s)).then(
+        performed("unreachable", check=14), in_review()
+    )
+
+
+def test_looks_that_were_not_answered_within_the_schedule_do_not_count_beyond_it() -> None:
+    silences = [performed("unreachable", check=check) for check in range(1, 9)]
+    at_s = SCHEDULE.after_s[-1]
     given(*IN_DOUBT, *silences).when(seen("unreachable", after_s=at_s)).then(
-        performed("unreachable", check=UNANSWERED_MAX + 1), in_review()
+        performed("unreachable", check=9, next_at=after(at_s + 60), retry=1)
     )
 
 
@@ -373,12 +381,12 @@ def test_a_gateway_that_does_not_answer_at_the_end_is_asked_less_and_less_often(
         waits.append((checked.next_check_at - after(at_s)).total_seconds())
         at_s += waits[-1]
     assert checked.is_final
-    assert waits == [UNANSWERED_RETRY.total_seconds() * 2**number for number in range(UNANSWERED_MAX)]
+    assert waits == [RETRY_FIRST.total_seconds() * 2**number for number in range(RETRIES_MAX)]
 
 
 def test_the_last_look_is_not_given_up_because_we_were_away() -> None:
     given(*DECLINED).when(seen("unreachable", after_s=HORIZON_S * 2)).then(
-        performed("unreachable", next_at=after(HORIZON_S * 2 + 60))
+        performed("unreachable", next_at=after(HORIZON_S * 2 + 60), retry=1)
     )
 
 

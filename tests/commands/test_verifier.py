@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from commands.ownership import Owner
 from commands.payment import decide
 from commands.payment_state import Open, Settled
-from commands.settlement import UNANSWERED_MAX
+from commands.settlement import RETRIES_MAX
 from commands.verification import ACT_WITHIN_MS, Verification
 from commands.verifier import BEHIND_PAUSE_MS, LEASE_MS
 from commands.writer import PaymentWriter
@@ -217,11 +217,11 @@ async def test_no_more_is_claimed_than_a_gateway_may_be_asked_at_once() -> None:
 @in_virtual_time
 async def test_a_gateway_that_does_not_answer_is_asked_on_the_schedule_until_a_person_is() -> None:
     system = await left_in_doubt()
-    looks = UNANSWERED_MAX + 1
+    looks = 3 + RETRIES_MAX
     system.answers += [UNREACHABLE] * looks
     await system.turn()
     assert system.since_the_take_over() == ["VerificationPerformed", "PaymentHandedOver"]
-    await system.turns(seconds=LAST_LOOK_S)
+    await system.turns(seconds=LAST_LOOK_S - FIRST_LOOK_S)
     assert system.asked == ["look_up"] * 3
     await system.turns(seconds=70_000, every_s=60)
     assert system.asked == ["look_up"] * looks
@@ -476,7 +476,7 @@ async def test_a_person_is_not_listened_to_before_being_asked() -> None:
 @in_virtual_time
 async def test_a_success_by_hand_without_its_reference_settles_nothing() -> None:
     system = await left_in_doubt()
-    system.answers += [UNREACHABLE] * (UNANSWERED_MAX + 1)
+    system.answers += [UNREACHABLE] * (3 + RETRIES_MAX)
     await system.turns(seconds=LAST_LOOK_S)
     await system.turns(seconds=70_000, every_s=60)
     system.tell(decided_by_hand(system.attempts[0], "succeeded"))
