@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from commands.ownership import fold, valid
-from commands.payment_state import INITIAL, Open, PaymentState, Settled, evolve
+from commands.payment_state import DECLINED_IN_REVIEW, INITIAL, Open, PaymentState, Settled, evolve
 from projections.payments import evolve as project
 from projections.verifications import work
 from schemas.ids import AttemptId, PaymentId, payment_of
@@ -24,6 +24,7 @@ from schemas.payment import (
     PaymentSucceeded,
     PaymentTakenOver,
     ReviewSettled,
+    VerificationPerformed,
 )
 from schemas.reliability import DuplicateChargeDetected
 from tests.checker.evidence import Charge, Contact, Evidence, Record, Told
@@ -248,7 +249,17 @@ class Checker:
 
 
 def _reviewed(history: Iterable[Record]) -> set[AttemptId]:
-    return {record.event.attempt_id for record in history if isinstance(record.event, ReviewSettled)}
+    """What a person has decided: any of the decision's events may be the one that is on the log."""
+    found: set[AttemptId] = set()
+    for record in history:
+        match record.event:
+            case ReviewSettled(attempt_id=attempt_id):
+                found.add(attempt_id)
+            case VerificationPerformed(attempt_id=attempt_id, source="review"):
+                found.add(attempt_id)
+            case AttemptDeclined(attempt_id=attempt_id, decline=decline) if decline == DECLINED_IN_REVIEW:
+                found.add(attempt_id)
+    return found
 
 
 def _is_paid(state: PaymentState) -> bool:

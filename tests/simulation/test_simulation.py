@@ -132,7 +132,10 @@ DEFECTS: dict[str, tuple[Scenario, str]] = {
     "pending is a success": (Scenario(wrap_gateways=broken(PendingIsSuccess)), "in no ledger"),
     "what is given back is kept": (Scenario(wrap_gateways=broken(KeepsTheMoney)), "charged 2 times"),
     "authorised money is never captured": (Scenario(wrap_gateways=broken(NeverCaptures)), "captured"),
-    "the horizon is too near": (Scenario(horizon_s=5), "charged"),
+    "the horizon is too near": (
+        Scenario(horizon_s=5, clients=30, rates=Rates(calls=0.6, notifications=1.0)),
+        "charged",
+    ),
     "a take-over folds a stale log": (
         Scenario(wrap_histories=StaleThrough),
         "",
