@@ -17,6 +17,9 @@ class Rates(Value, frozen=True, kw_only=True):
     calls: float = 0.35
     questions: float = 0.15
     notifications: float = 0.4
+    lies: float = 0.03
+    """About one attempt, each time that somebody may lie."""
+    deliveries: float = 0.2
     pauses: float = 0.004
     pauses_after_the_last_look: float = 0.0
     stale_reads: bool = True
@@ -97,6 +100,25 @@ class Faults:
                 return [self._chance.uniform(500, 90_000)]
             case _:
                 return [self._chance.uniform(500, 90_000), self._chance.uniform(500, 90_000)]
+
+    def is_lied_about(self) -> bool:
+        return self._chance.random() < self._rates.lies
+
+    def of_a_delivery(self, begin: int, end: int) -> int:
+        """From which offset on a consumer is given what lies between the two."""
+        if self._chance.random() >= self._rates.deliveries:
+            return begin
+        kind = self._chance.choice(("again", "with a hole"))
+        self.counted[f"delivered {kind}"] += 1
+        return self._chance.randint(0, begin) if kind == "again" else self._chance.randint(begin, end - 1)
+
+    def of_a_commit(self) -> str:
+        """Whether it is kept, lost, or kept and nothing is heard of it."""
+        if self._chance.random() >= self._rates.store:
+            return "kept"
+        kind = self._chance.choice(("lost", "answer lost"))
+        self.counted[f"commit {kind}"] += 1
+        return kind
 
     def pause_ms(self) -> float:
         return self._pause("pause", self._rates.pauses)
