@@ -46,6 +46,8 @@ from tests.simulation.verification import AMOUNT_MINOR, Liar, Messages, Reviewer
 
 SETTLED_WITHIN_S = 3_600.0
 """Since the last client left: by then every payment has its end."""
+TROUBLED_FOR_S = 600.0
+"""Of it: each time that a gateway does not answer doubles the wait, and no chance is so bad for ever."""
 DRAINED_WITHIN_S = 60.0
 STRAGGLES_FOR_S = 60.0
 """What is still on its way to the log arrives within it."""
@@ -135,8 +137,9 @@ class World:
 
     async def _until_everything_has_its_end(self) -> None:
         """Or the time is up: the checker tells which it was."""
-        for _ in range(int(SETTLED_WITHIN_S / 5)):
+        for number in range(int(SETTLED_WITHIN_S / 5)):
             await asyncio.sleep(5)
+            self.faults.are_over = number * 5 >= TROUBLED_FOR_S
             if self.messages.taken == len(self.messages.told) and not any(
                 self.is_unfinished(history) for history in self.read_model.histories.values()
             ):
