@@ -19,7 +19,7 @@ from tests.product import Answer, Client, Product, read_topic
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 
-WINDOW_S = "20"
+WINDOW_S = "30"
 """The longest of the product: a verifier's."""
 PAUSE_S = 0.4
 

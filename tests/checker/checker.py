@@ -77,6 +77,7 @@ class Checker:
         for payment, history in self.evidence.records.items():
             self.an_epoch_has_one_writer(history)
             self.an_end_stays(history)
+            self.what_is_paid_was_charged(history)
             self.it_came_to_an_end(PaymentId(payment), history)
             self.a_person_hears_of_what_is_late(history)
             self.what_is_declined_was_declined(history)
@@ -181,6 +182,14 @@ class Checker:
                     ended = event
                 case _:
                     pass
+
+    def what_is_paid_was_charged(self, history: Sequence[Record]) -> None:
+        """Whoever said so: not every gateway that signs is the one that was asked."""
+        state = fold(history)
+        if isinstance(state, Settled) and isinstance(state.result, PaymentSucceeded):
+            charges = self._charges_by_attempt.get(state.result.attempt_id, [])
+            is_charged = any(charge.holds_money for charge in charges)
+            self.require(is_charged, self._who_of(history), "paid by what is in no ledger")
 
     def it_came_to_an_end(self, payment: PaymentId, history: Sequence[Record]) -> None:
         who, state = self._who_of(history), fold(history)

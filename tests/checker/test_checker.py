@@ -128,6 +128,11 @@ def test_one_more_captured_charge_in_the_ledger_is_a_second_charge() -> None:
     assert_objects(twice, "charged 2 times at once")
 
 
+def test_a_payment_that_no_ledger_has_charged_is_not_paid() -> None:
+    assert_objects(evidence(charges=()), "paid by what is in no ledger")
+    assert_objects(evidence(charges=(a_decline(),)), "paid by what is in no ledger")
+
+
 def test_a_second_charge_that_was_given_back_was_there_for_a_while() -> None:
     once = evidence(charges=(a_charge(), given_back(a_charge(2))))
     assert_objects(once, "charged 2 times at once")

@@ -4,20 +4,26 @@ A customer's VPA is in every charge, so who paid twice is seen without trusting 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import reduce
+
+from msgspec.structs import replace
 
 from commands.ownership import fold
 from commands.payment_state import Open, PaymentState, Settled
 from infra.memory.clock import EPOCH
 from infra.memory.gateways import Contact as Call
 from infra.memory.gateways import Entry
+from projections.payments import evolve
+from projections.verifications import work
 from schemas.ids import PaymentId
 from schemas.instrument import Upi
 from schemas.outcome import Declined, Succeeded
 from schemas.payment import PaymentFailed, PaymentSucceeded
 from tests.checker import checker
 from tests.checker.evidence import Charge, Contact, Evidence, Note, Record, Told
-from tests.simulation.world import CLOSE_AFTER, LARGEST_SKEW_MS, Answer, World
+from tests.simulation.scenario import CLOSE_AFTER, LARGEST_SKEW_MS
+from tests.simulation.world import Answer, World
 
 EPOCH_MS = EPOCH.timestamp() * 1000
 
@@ -36,6 +42,8 @@ class Checker(checker.Checker):
                 self.a_contact_is_inside_its_window(contact)
         for answer in self._world.answers:
             self.an_answer_is_what_the_log_says(answer)
+        for payment, history in self.evidence.records.items():
+            self.the_read_model_is_the_fold_of_the_log(PaymentId(payment), history)
         super().examine()
 
     def a_contact_is_inside_its_window(self, contact: Contact) -> None:
@@ -59,6 +67,18 @@ class Checker(checker.Checker):
         self.require(is_same, answer.vpa, "told what the log does not say")
         self.require(_gist(fold(told)) != ((), None), answer.vpa, "acknowledged though nothing was tried")
 
+    def the_read_model_is_the_fold_of_the_log(self, payment: PaymentId, history: Sequence[Record]) -> None:
+        """However often, and in whatever pieces, the projection was given its records; so is what it left to do."""
+        folded = reduce(evolve, history, None)
+        assert folded is not None
+        who, shown = self._who_of(history), self.evidence.histories.get(payment)
+        in_order = tuple(sorted(folded.attempts, key=lambda one: (one.started_at, one.attempt_id)))
+        is_same = shown == replace(folded, attempts=in_order)
+        self.require(is_same, who, "the read model is not the fold of the log")
+        due = self._world.read_model.work.get(payment)
+        is_known = due == (None if work(folded).due_at is None else work(folded))
+        self.require(is_known, who, "the read model does not know what is due")
+
 
 def evidence_of(world: World) -> Evidence:
     records: dict[str, list[Record]] = defaultdict(list)
@@ -69,7 +89,7 @@ def evidence_of(world: World) -> Evidence:
     return Evidence(
         run=f"seed {world.seed}",
         records=records,
-        histories=world.histories,
+        histories=world.read_model.histories,
         charges=[_charge(entry) for ledger in ledgers for entry in ledger.entries.values()],
         contacts=[_contact(call) for ledger in ledgers for call in ledger.contacts],
         told=list(_told(world.answers)),

@@ -14,7 +14,8 @@ CUSTOMER_GAVE_UP = Decline(code="cancelled_by_customer", blame="customer", retry
 
 
 class Courses:
-    """Of one gateway. A tenth of what fails is authorised after all; of what waits, a twentieth waits for ever."""
+    """Of one gateway. A tenth of what fails is authorised after all; of what waits, a twentieth waits for
+    ever. What succeeds so late may be only authorised."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -26,7 +27,11 @@ class Courses:
         chance, when, how = self._draws(reference)
         match self.outcome(reference):
             case AwaitingCustomer() if chance < 0.7:
-                return Later(after_ms=1_000 + when * 60_000, outcome=_succeeded(reference))
+                return Later(
+                    after_ms=1_000 + when * 60_000,
+                    outcome=_succeeded(reference),
+                    is_only_authorised=how < 0.2,
+                )
             case AwaitingCustomer() if chance < 0.95:
                 return Later(after_ms=1_000 + when * 60_000, outcome=Declined(decline=CUSTOMER_GAVE_UP))
             case Declined() if chance < 0.1:

@@ -17,6 +17,9 @@ class Rates(Value, frozen=True, kw_only=True):
     calls: float = 0.35
     questions: float = 0.15
     notifications: float = 0.4
+    lies: float = 0.03
+    """About one attempt, each time that somebody may lie."""
+    deliveries: float = 0.2
     pauses: float = 0.004
     pauses_after_the_last_look: float = 0.0
     stale_reads: bool = True
@@ -25,6 +28,7 @@ class Rates(Value, frozen=True, kw_only=True):
 class Faults:
     def __init__(self, chance: Random, rates: Rates) -> None:
         self.counted: Counter[str] = Counter()
+        self.are_over = False
         self._chance = chance
         self._rates = rates
 
@@ -39,7 +43,7 @@ class Faults:
         return self._fate("read", self._rates.reads, Fate(effect_ms=self._soon(), answer_ms=self._soon()))
 
     def of_a_call(self) -> CallFate:
-        if self._chance.random() >= self._rates.calls:
+        if not self._happens(self._rates.calls):
             return CallFate(effect_ms=self._soon(), answer_ms=self._soon())
         kind = self._chance.choice(
             ("refused", "lost", "answer lost", "late", "broken after", "broken before", "broken, late")
@@ -66,7 +70,7 @@ class Faults:
 
     def of_a_question(self) -> CallFate:
         """A look, a burning, a capture or a giving back."""
-        if self._chance.random() >= self._rates.questions:
+        if not self._happens(self._rates.questions):
             return CallFate(effect_ms=self._soon(), answer_ms=self._soon())
         kind = self._chance.choice(("refused", "lost", "answer lost", "broken after", "late"))
         self.counted[f"question {kind}"] += 1
@@ -84,7 +88,7 @@ class Faults:
 
     def of_a_notification(self) -> list[float]:
         """After how many milliseconds it arrives, each time that it does."""
-        if self._chance.random() >= self._rates.notifications:
+        if not self._happens(self._rates.notifications):
             return [self._soon()]
         kind = self._chance.choice(("lost", "doubled", "late", "doubled and late"))
         self.counted[f"notification {kind}"] += 1
@@ -98,6 +102,25 @@ class Faults:
             case _:
                 return [self._chance.uniform(500, 90_000), self._chance.uniform(500, 90_000)]
 
+    def is_lied_about(self) -> bool:
+        return self._happens(self._rates.lies)
+
+    def of_a_delivery(self, begin: int, end: int) -> int:
+        """From which offset on a consumer is given what lies between the two."""
+        if not self._happens(self._rates.deliveries):
+            return begin
+        kind = self._chance.choice(("again", "with a hole"))
+        self.counted[f"delivered {kind}"] += 1
+        return self._chance.randint(0, begin) if kind == "again" else self._chance.randint(begin, end - 1)
+
+    def of_a_commit(self) -> str:
+        """Whether it is kept, lost, or kept and nothing is heard of it."""
+        if not self._happens(self._rates.store):
+            return "kept"
+        kind = self._chance.choice(("lost", "answer lost"))
+        self.counted[f"commit {kind}"] += 1
+        return kind
+
     def pause_ms(self) -> float:
         return self._pause("pause", self._rates.pauses)
 
@@ -105,13 +128,13 @@ class Faults:
         return self._pause("pause after the last look", self._rates.pauses_after_the_last_look)
 
     def _pause(self, name: str, rate: float) -> float:
-        if self._chance.random() >= rate:
+        if not self._happens(rate):
             return 0
         self.counted[name] += 1
         return self._chance.uniform(*self._chance.choice(((50, 1_000), (3_000, 30_000))))
 
     def _fate(self, name: str, rate: float, untroubled: Fate) -> Fate:
-        if self._chance.random() >= rate:
+        if not self._happens(rate):
             return untroubled
         kind = self._chance.choice(("slow", "lost", "answer lost", "late", "very late"))
         self.counted[f"{name} {kind}"] += 1
@@ -126,6 +149,9 @@ class Faults:
                 return Fate(effect_ms=self._chance.uniform(100, 4_000), answer_ms=self._soon())
             case _:
                 return Fate(effect_ms=self._chance.uniform(4_000, 40_000), answer_ms=None)
+
+    def _happens(self, rate: float) -> bool:
+        return self._chance.random() < rate and not self.are_over
 
     def _soon(self) -> float:
         return self._chance.uniform(0.5, 8)

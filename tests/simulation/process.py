@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, TypeVar, cast
 
+from schemas.errors import PaymentsError
+
 T = TypeVar("T")
 
 _running_in: "ContextVar[Process | None]" = ContextVar("running_in", default=None)
@@ -17,6 +19,8 @@ class Process:
     def __init__(self, pause_ms: Callable[[], float]) -> None:
         self.asleep_ms = 0.0
         """For how long it was paused, all in all: what a clock that stops with the machine does not count."""
+        self.tripped_over: list[BaseException] = []
+        """What its tasks have raised that has no name of ours, whether or not anybody took an interest in it."""
         self._pause_ms = pause_ms
         self._paused_until_ms = 0.0
         self._tasks: list[asyncio.Task[Any]] = []
@@ -50,11 +54,17 @@ class Process:
 
     def adopt(self, task: "asyncio.Task[Any]") -> None:
         self._tasks = [*(known for known in self._tasks if not known.done()), task]
+        task.add_done_callback(self._ended)
 
     def kill(self) -> None:
         """What it has sent is on its way all the same."""
         for task in self._tasks:
             task.cancel()
+
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, PaymentsError):
+            self.tripped_over.append(error)
 
 
 class _Gated:

@@ -1,19 +1,24 @@
 """The second half of the world: gateways that tell of what they did, verifiers, and a person who settles reviews."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from random import Random
 
 from infra.memory.gateways import Entry, Ledger
 from infra.memory.verification_queue import MemoryVerificationQueue
 from schemas.codec import NOTIFICATIONS_TOPIC
 from schemas.envelope import Position
 from schemas.ids import GatewayId, payment_of
-from schemas.notification import NotificationMessage, ReviewDecided
-from schemas.outcome import AwaitingCustomer, Succeeded
+from schemas.notification import GatewayNotified, NotificationMessage, ReviewDecided
+from schemas.outcome import AwaitingCustomer, Decline, Succeeded
 from schemas.verification import Received, StoredMessage
 from schemas.views import AttemptView, PaymentHistory
 from tests.simulation.courses import notification
 from tests.simulation.faults import Faults
+
+AMOUNT_MINOR = 129_900
+"""Of every payment."""
+LIED_ABOUT = Decline(code="lied_about", blame="issuer", retryable=False)
 
 
 class Messages:
@@ -47,6 +52,41 @@ class Messages:
         for message in self.told[self.taken :]:
             queue.receive(message)
         self.taken = len(self.told)
+
+
+class Liar:
+    """Signs well, and is not to be believed: another gateway than the attempt's, or its own about another amount."""
+
+    def __init__(self, messages: Messages, faults: Faults, chance: Random) -> None:
+        self._messages = messages
+        self._faults = faults
+        self._chance = chance
+        self._lies = 0
+
+    def lie(self, histories: Iterable[PaymentHistory], gateways: Sequence[GatewayId]) -> None:
+        for history in histories:
+            for attempt in history.attempts:
+                if self._faults.is_lied_about():
+                    self._tell(attempt, self._chance.choice(gateways))
+
+    def _tell(self, attempt: AttemptView, gateway: GatewayId) -> None:
+        self._lies += 1
+        is_stranger = gateway != attempt.gateway
+        is_success = self._chance.random() < 0.7
+        self._faults.counted[f"lie of {'another gateway' if is_stranger else 'another amount'}"] += 1
+        self._messages.tell(
+            GatewayNotified(
+                gateway=gateway,
+                event_id=f"evt_lie_{self._lies}",
+                kind="payment.changed",
+                attempt_id=attempt.attempt_id,
+                told="succeeded" if is_success else "declined",
+                gateway_reference=f"txn_lie_{self._lies}",
+                decline=None if is_success else LIED_ABOUT,
+                amount_minor=AMOUNT_MINOR if is_stranger else AMOUNT_MINOR + 1,
+                currency="INR",
+            )
+        )
 
 
 class Reviewer:

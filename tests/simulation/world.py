@@ -4,75 +4,53 @@ One seed decides everything, so a failing seed fails again, step by step.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from random import Random
 from typing import Any
 
 from msgspec.structs import replace
 
 from commands.handler import Handled, PaymentHandler
-from commands.ports import Alarms, Clock, EventLog, Gateways, Histories
+from commands.ports import Clock, EventLog, Gateways, Histories
 from commands.verifier import PaymentVerifier
 from infra.memory.alarms import MemoryAlarms
 from infra.memory.clock import MemoryClock
 from infra.memory.gateways import Ledger, MemoryGateway, MemoryGateways
 from infra.memory.log import MemoryHistories, MemoryLog
 from infra.memory.reservations import MemoryReservations
-from infra.memory.verification_queue import MemoryVerificationQueue
-from projections.payments import evolve
 from projections.verifications import work
 from schemas.base import Value
 from schemas.envelope import LONGEST_WINDOW_MS
-from schemas.errors import PaymentsError, StoreUnavailable
-from schemas.gateway import GatewayConfiguration
+from schemas.errors import PaymentsError, Unavailable
 from schemas.http import PaymentBody
-from schemas.ids import GatewayId, PaymentId
-from schemas.instrument import PaymentMethod, Upi
-from schemas.routing import RetryPolicy
-from schemas.verification import Schedule
+from schemas.instrument import Upi
 from schemas.views import PaymentHistory
-from tests.builders import a_body, a_gateway
-from tests.simulation import courses
+from tests.builders import a_body
 from tests.simulation.courses import Courses
-from tests.simulation.faults import Faults, Rates
+from tests.simulation.faults import Faults
 from tests.simulation.process import Process, gated, task_factory
-from tests.simulation.verification import Messages, Reviewer
-
-GATEWAYS = tuple(GatewayId(name) for name in ("alpha", "beta", "gamma"))
-SCHEDULE = Schedule(after_s=(4, 10, 30, 70))
-CLOSE_AFTER = timedelta(seconds=40)
-POLICIES = (
-    RetryPolicy(max_attempts=3, latency_budget_ms=2_000),
-    RetryPolicy(max_attempts=3, latency_budget_ms=2_000, retry_on_timeout=True),
-    RetryPolicy(max_attempts=3, latency_budget_ms=2_000, keep_late_success=True),
+from tests.simulation.projection import Deliveries, ReadModel
+from tests.simulation.scenario import (
+    CLOSE_AFTER,
+    GATEWAY_TIMEOUT_MS,
+    GATEWAYS,
+    HORIZON_S,
+    LARGEST_SKEW_MS,
+    LOOKUP_LAG_MS,
+    POLICIES,
+    Facts,
+    Scenario,
 )
-"""A merchant each."""
-GATEWAY_TIMEOUT_MS = 800
-LARGEST_SKEW_MS = 500
-LOOKUP_LAG_MS = 3_000
-HORIZON_S = 90.0
+from tests.simulation.verification import AMOUNT_MINOR, Liar, Messages, Reviewer
+
 SETTLED_WITHIN_S = 3_600.0
 """Since the last client left: by then every payment has its end."""
-
-
-class Scenario(Value, frozen=True, kw_only=True):
-    """What a run consists of. The wrappers put something broken in the place of an adapter, to see it caught."""
-
-    clients: int = 10
-    processes: int = 3
-    verifiers: int = 2
-    kills: int = 1
-    outages: int = 2
-    rates: Rates = Rates()
-    forgets: bool = False
-    admits_at_once: bool = False
-    wrap_log: Callable[[MemoryLog], EventLog] = lambda log: log
-    horizon_s: int = courses.HORIZON_S
-    wrap_histories: Callable[[MemoryHistories], Histories] = lambda histories: histories
-    wrap_alarms: Callable[[MemoryAlarms], Alarms] = lambda alarms: alarms
-    wrap_gateways: Callable[[Gateways], Gateways] = lambda gateways: gateways
-    wrap_clock: Callable[[MemoryClock, Process], Clock] = lambda clock, _: clock
+TROUBLED_FOR_S = 600.0
+"""Of it: each time that a gateway does not answer doubles the wait, and no chance is so bad for ever."""
+DRAINED_WITHIN_S = 60.0
+STRAGGLES_FOR_S = 60.0
+"""What is still on its way to the log arrives within it."""
 
 
 class Answer(Value, frozen=True, kw_only=True):
@@ -81,29 +59,6 @@ class Answer(Value, frozen=True, kw_only=True):
     vpa: str
     handled: Handled
     at_ms: float
-
-
-class Facts:
-    def __init__(self, horizon_s: int) -> None:
-        self._horizon_s = horizon_s
-
-    def gateways(self) -> tuple[GatewayConfiguration, ...]:
-        return tuple(
-            a_gateway(
-                name,
-                priority=place,
-                timeout_ms=GATEWAY_TIMEOUT_MS,
-                lookup_lag_ms=LOOKUP_LAG_MS,
-                horizon_s=self._horizon_s,
-            )
-            for place, name in enumerate(GATEWAYS)
-        )
-
-    def retry_policy(self, merchant_id: str) -> RetryPolicy:
-        return POLICIES[int(merchant_id[-1])]
-
-    def schedule(self, method: PaymentMethod) -> Schedule:
-        return SCHEDULE
 
 
 class World:
@@ -122,17 +77,25 @@ class World:
             fate=self.faults.of_a_record,
             stamps_may_go_back=self.chance.random() < 0.3,
         )
-        self.reservations = MemoryReservations(
+        self.reservations = scenario.make_reservations(
             self.store_clock, fate=self.faults.of_a_row, guard_ms=2 * LARGEST_SKEW_MS
         )
-        self.queue = MemoryVerificationQueue(self.reservations)
+        self.queue = scenario.make_queue(self.reservations)
         self.alarms = MemoryAlarms(self.log)
         self.messages = Messages(self.faults, self.broker_clock.now_ms)
         self.ledgers = {name: self._ledger(place) for place, name in enumerate(GATEWAYS)}
         self.reviewer = Reviewer(self.messages, self.ledgers)
-        self.histories: dict[PaymentId, PaymentHistory] = {}
-        self._made = 0
-        self._healed = [0] * len(self.log.partitions)
+        self.liar = Liar(self.messages, self.faults, self.chance)
+        self.read_model = ReadModel(
+            self.log,
+            self.reservations,
+            self.queue,
+            self.faults,
+            make_sink=scenario.make_sink,
+            close_after=CLOSE_AFTER,
+        )
+        self._deliveries = Deliveries(self.log, self.read_model, self.faults)
+        self._ever: list[Process] = []
         self._processes = [self._process() for _ in range(scenario.processes)]
         self.verifiers = [self._verifier() for _ in range(scenario.verifiers)]
 
@@ -153,23 +116,32 @@ class World:
             works = (
                 self._project(),
                 self._leaders(),
+                self._lie(),
                 self._review(),
                 *(self._verify(number) for number in range(self.scenario.verifiers)),
                 *self._disasters(),
             )
             tasks = [around.create_task(work) for work in works]
             await asyncio.gather(*(self._client(number) for number in range(self.scenario.clients)))
-            await asyncio.sleep(60)  # what is still on its way arrives
+            await asyncio.sleep(STRAGGLES_FOR_S)
             await self._until_everything_has_its_end()
             for task in tasks:
                 task.cancel()
+        for _, verifier in self.verifiers:
+            await verifier.drain(DRAINED_WITHIN_S)
+        for process in self._ever:
+            for error in process.tripped_over:
+                raise error
+        await asyncio.sleep(STRAGGLES_FOR_S)
+        await patiently(self._deliveries.deliver)
 
     async def _until_everything_has_its_end(self) -> None:
         """Or the time is up: the checker tells which it was."""
-        for _ in range(int(SETTLED_WITHIN_S / 5)):
+        for number in range(int(SETTLED_WITHIN_S / 5)):
             await asyncio.sleep(5)
+            self.faults.are_over = number * 5 >= TROUBLED_FOR_S
             if self.messages.taken == len(self.messages.told) and not any(
-                self.is_unfinished(history) for history in self.histories.values()
+                self.is_unfinished(history) for history in self.read_model.histories.values()
             ):
                 return
 
@@ -216,9 +188,11 @@ class World:
         self.faults.counted["store forgot"] += 1
         self.reservations.forget()
         self.queue.forget()
+        self.read_model.forget()
+        self.messages.taken = 0
         if not self.scenario.admits_at_once:
             await asyncio.sleep((LONGEST_WINDOW_MS + 2 * LARGEST_SKEW_MS) / 1000)
-            self._heal_from_the_beginning()
+            await patiently(self._deliveries.catch_up)
         self.reservations.is_adopted = True
 
     async def _leaders(self) -> None:
@@ -228,33 +202,13 @@ class World:
             self.broker_clock.skew_ms = self._skew_ms()
 
     async def _project(self) -> None:
+        """Projection and intake: from one store, which is away for both or for none."""
         while True:
             await asyncio.sleep(self.chance.choice((0.1, 0.3, 1, 10)))
             if self.reservations.is_available and self.reservations.is_adopted and self.log.is_available:
-                self._heal()
-
-    def _heal_from_the_beginning(self) -> None:
-        self._healed = [0] * len(self.log.partitions)
-        self.histories.clear()
-        self.messages.taken = 0
-        self._heal()
-
-    def _heal(self) -> None:
-        """What projection and intake store, in their transactions."""
-        changed: set[PaymentId] = set()
-        for number, partition in enumerate(self.log.partitions):
-            for record in partition[self._healed[number] :]:
-                self.reservations.heal(record)
-                payment_id = PaymentId(record.envelope.aggregate_id)
-                self.histories[payment_id] = evolve(self.histories.get(payment_id), record)
-                changed.add(payment_id)
-            self._healed[number] = len(partition)
-            if partition:
-                self.queue.projected(number, partition[-1].stamp_ms)
-        for payment_id in changed:
-            history = self.histories[payment_id]
-            self.queue.tell(work(history, CLOSE_AFTER), history.attempts)
-        self.messages.take(self.queue)
+                with suppress(Unavailable):
+                    await self._deliveries.deliver()
+                self.messages.take(self.queue)
 
     # Verification
 
@@ -265,13 +219,19 @@ class World:
             turn = process.start(verifier.turn)
             await asyncio.wait([turn])
             error = None if turn.cancelled() else turn.exception()
-            if error is not None and not isinstance(error, StoreUnavailable):
+            if error is not None and not isinstance(error, Unavailable):
                 raise error
+
+    async def _lie(self) -> None:
+        """For as long as there are clients, so that everything comes to its end."""
+        for _ in range(int(HORIZON_S / 5)):
+            await asyncio.sleep(5)
+            self.liar.lie(self.read_model.histories.values(), GATEWAYS)
 
     async def _review(self) -> None:
         while True:
             await asyncio.sleep(20)
-            self.reviewer.review(self.histories.values())
+            self.reviewer.review(self.read_model.histories.values())
 
     # Clients
 
@@ -279,7 +239,12 @@ class World:
         """One key, asked for again and again until the payment is settled or patience ends."""
         vpa = f"customer{number}@upi"
         merchant_id = f"mrc_{number % len(POLICIES)}"
-        body = a_body(merchant_id=merchant_id, customer_id=f"customer{number}", instrument=Upi(vpa=vpa))
+        body = a_body(
+            amount_minor=AMOUNT_MINOR,
+            merchant_id=merchant_id,
+            customer_id=f"customer{number}",
+            instrument=Upi(vpa=vpa),
+        )
         await asyncio.sleep(self.chance.uniform(0, 20))
         for _ in range(self.chance.randint(2, 12)):
             at_once = self.chance.choice((1, 1, 1, 5))
@@ -317,31 +282,31 @@ class World:
             reservations=gated(process, self.reservations),
             histories=histories,
             gateways=gateways,
-            facts=Facts(self.scenario.horizon_s),
+            facts=Facts(self.scenario),
             max_in_flight=64,
             gateway_timeout_ms=GATEWAY_TIMEOUT_MS,
         )
         return process, handler
 
     def _verifier(self) -> tuple[Process, PaymentVerifier]:
-        process, clock, log, histories, gateways = self._parts()
+        process, clock, log, histories, gateways = self._parts(self.scenario.verifiers_ahead_ms)
         verifier = PaymentVerifier(
             clock=clock,
             log=log,
             histories=histories,
             gateways=gateways,
-            facts=Facts(self.scenario.horizon_s),
+            facts=Facts(self.scenario),
             queue=gated(process, self.queue),
             alarms=gated(process, self.scenario.wrap_alarms(self.alarms)),
             close_after=CLOSE_AFTER,
         )
         return process, verifier
 
-    def _parts(self) -> tuple[Process, Clock, EventLog, Histories, Gateways]:
+    def _parts(self, ahead_ms: int = 0) -> tuple[Process, Clock, EventLog, Histories, Gateways]:
         """What every process has of its own, however many there are."""
-        self._made += 1
         process = Process(self.faults.pause_ms)
-        clock = MemoryClock(skew_ms=self._skew_ms(), seed=self.seed * 1000 + self._made)
+        self._ever.append(process)
+        clock = MemoryClock(skew_ms=self._skew_ms() + ahead_ms, seed=self.seed * 1000 + len(self._ever))
         histories = MemoryHistories(
             self.log,
             self.broker_clock,
@@ -374,3 +339,12 @@ class World:
 
     def _skew_ms(self) -> int:
         return self.chance.randint(-LARGEST_SKEW_MS, LARGEST_SKEW_MS)
+
+
+async def patiently(work: Callable[[], Awaitable[None]]) -> None:
+    """Again and again, until nothing is away."""
+    for _ in range(100):
+        with suppress(Unavailable):
+            return await work()
+        await asyncio.sleep(1)
+    raise AssertionError("something was away for too long")
