@@ -32,8 +32,10 @@ from schemas.payment import (
 from schemas.verification import Schedule
 
 RETRY_FIRST = timedelta(minutes=1)
-RETRIES_MAX = 10
-"""1, 2, 4 … 512 minutes: so often, over 17 hours, a gateway that does not answer is asked where nothing else is due."""
+RETRY_LAST = timedelta(hours=1)
+RETRIES_MAX = 24
+"""1, 2, 4 … 32 minutes and then hourly, over 19 hours: so often a gateway that does not answer is asked where nothing
+else is due."""
 CLOCK_SLACK = timedelta(seconds=1)
 """The queue has judged by the store's clock that something is due; ours may be behind it."""
 GIVE_BACK_FIRST_S = 5
@@ -230,7 +232,8 @@ def _next_look(command: RecordVerification, attempt: Attempt) -> tuple[datetime 
             return next_at, 0
     if attempt.retries >= RETRIES_MAX:
         return None, 0
-    return command.at + RETRY_FIRST * 2**attempt.retries, attempt.retries + 1
+    wait: timedelta = min(RETRY_FIRST * 2**attempt.retries, RETRY_LAST)
+    return command.at + wait, attempt.retries + 1
 
 
 def _moment(command: RecordVerification, attempt: Attempt) -> datetime:

@@ -11,7 +11,7 @@ from commands.settlement import (
     GIVE_BACK_FIRST_S,
     GIVE_BACK_LAST_S,
     RETRIES_MAX,
-    RETRY_FIRST,
+    RETRY_LAST,
     next_check_at,
 )
 from commands.verdicts import may_burn, needs_capture, verdict_of
@@ -381,7 +381,8 @@ def test_a_gateway_that_does_not_answer_at_the_end_is_asked_less_and_less_often(
         waits.append((checked.next_check_at - after(at_s)).total_seconds())
         at_s += waits[-1]
     assert checked.is_final
-    assert waits == [RETRY_FIRST.total_seconds() * 2**number for number in range(RETRIES_MAX)]
+    hour_s = RETRY_LAST.total_seconds()
+    assert waits == [60, 120, 240, 480, 960, 1_920, *[hour_s] * (RETRIES_MAX - 6)]
 
 
 def test_the_last_look_is_not_given_up_because_we_were_away() -> None:
