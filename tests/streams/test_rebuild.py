@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from commands.verifier import LEASE_MS
 from infra.clock import SystemClock
 from infra.kafka.producer import Publisher
 from infra.kafka.topics import make_topics
@@ -100,9 +101,9 @@ async def test_a_log_that_does_not_answer_touches_nothing(operator: Operator) ->
 
 async def test_a_wait_that_is_shorter_than_a_window_of_ours_is_refused(operator: Operator) -> None:
     for budget_ms, seconds in (
-        ("3000", 20),
-        ("14000", 22.5),
-    ):  # a verifier has 20 s, a payment what it is given
+        ("3000", LEASE_MS // 1000),
+        ("24000", 32.5),
+    ):  # a verifier has its lease, a payment what it is given
         words = (*REBUILD, "--longest-window-s", str(seconds - 0.1))
         code, said = await operator.types(*words, RETRY_LATENCY_BUDGET_MS=budget_ms)
         assert (code, f"{seconds} s" in said) == (1, True), said
@@ -119,9 +120,10 @@ async def test_what_a_forgotten_owner_writes_while_the_command_waits_is_in_the_t
     await publisher.start()
     waiting = asyncio.Event()
     rebuilding = asyncio.create_task(
-        rebuild_reservations(settings, 20_000, lambda line: waiting.set() if "waiting" in line else None)
+        rebuild_reservations(settings, LEASE_MS, lambda line: waiting.set() if "waiting" in line else None)
     )
-    await waiting.wait()
+    async with asyncio.timeout(30):
+        await waiting.wait()
     assert forgotten.value is not None
     message = (forgotten.key, forgotten.value, list(forgotten.headers))
     await publisher.publish(PAYMENTS_TOPIC, forgotten.partition, [message])
