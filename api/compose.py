@@ -14,19 +14,18 @@ from commands.handler import PaymentHandler
 from infra.clock import SystemClock
 from infra.gateways.registry import notification_reader, registry
 from infra.histories import LogHistories
-from infra.kafka.adoptions import KafkaAdoptions
 from infra.kafka.lag import GroupOffsets
 from infra.kafka.log import KafkaLog
 from infra.kafka.messages import KafkaMessages
 from infra.kafka.partition import partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
-from infra.postgres.admission import Admission
 from infra.postgres.database import Database
 from infra.postgres.messages import PostgresMessages
 from infra.postgres.payments import PaymentViews
 from infra.postgres.reservations import PostgresReservations
 from infra.postgres.reviews import PostgresReviews
+from infra.resources import admitted
 from infra.settings import Settings
 from projections.reader import PaymentReader
 from schemas.codec import NOTIFICATIONS_TOPIC, PAYMENTS_TOPIC
@@ -47,19 +46,9 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         )
         stack.push_async_callback(database.close)
         views = PaymentViews(database, partition_for)
-        admission = Admission(
-            database,
-            KafkaAdoptions(publisher, reader, clock),
-            lambda: reader.end_offsets(PAYMENTS_TOPIC),
-            views.watermarks,
-            guard_ms=settings.clock_guard_ms,
+        admission, reservations = await stack.enter_async_context(
+            admitted(settings, clock, publisher, reader, database, views, connections=4)
         )
-        stack.push_async_callback(admission.stop)
-        admission.start()
-        reservations = await Database.connect(
-            settings.database_url, min_size=0, max_size=4, on_connect=admission.verify
-        )
-        stack.push_async_callback(reservations.close)
         gateways = registry(settings)
         stack.push_async_callback(gateways.close)
         histories = LogHistories(views, reader, partition_for)

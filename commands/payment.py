@@ -9,6 +9,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from commands import settlement
+from commands.outcome_events import outcome_event
 from commands.payment_state import Absent, Attempt, Open, PaymentState, Settled, unsettled
 from commands.routing.retry import attempt_timeout_ms, may_cascade, next_candidate
 from commands.routing.route import route
@@ -17,12 +18,7 @@ from schemas.errors import Refusal, Refused
 from schemas.ids import attempt_id
 from schemas.outcome import AwaitingCustomer, Declined, InDoubt, NotSent, Outcome, Succeeded
 from schemas.payment import (
-    AttemptAwaitingCustomer,
-    AttemptDeclined,
-    AttemptInDoubt,
-    AttemptNotSent,
     AttemptStarted,
-    AttemptSucceeded,
     CloseUnattempted,
     HandOverPayment,
     PaymentCommand,
@@ -123,7 +119,7 @@ def _record(command: RecordOutcome, state: Open) -> list[PaymentEvent]:
     if attempt is None or attempt.outcome is not None:
         return []
     started = attempt.started
-    recorded = _outcome_event(command, started)
+    recorded = outcome_event(started, command.outcome, command.latency_ms)
     match command.outcome:
         case Succeeded(gateway_reference=reference):
             return [
@@ -206,41 +202,3 @@ def _hand_over(state: Open | Settled) -> list[PaymentEvent]:
     if state.owner is None or (is_over and not any(one.must_be_given_back for one in state.attempts)):
         return []
     return [PaymentHandedOver(unsettled=open_attempts)]
-
-
-def _outcome_event(command: RecordOutcome, started: AttemptStarted) -> PaymentEvent:
-    attempt, gateway, latency = started.attempt_id, started.gateway, command.latency_ms
-    match command.outcome:
-        case Succeeded(gateway_reference=reference):
-            return AttemptSucceeded(
-                attempt_id=attempt, gateway=gateway, gateway_reference=reference, latency_ms=latency
-            )
-        case Declined(decline=decline, gateway_reference=declined_reference):
-            return AttemptDeclined(
-                attempt_id=attempt,
-                gateway=gateway,
-                decline=decline,
-                gateway_reference=declined_reference,
-                latency_ms=latency,
-            )
-        case NotSent(reason=why_not):
-            return AttemptNotSent(attempt_id=attempt, gateway=gateway, reason=why_not, latency_ms=latency)
-        case AwaitingCustomer(gateway_reference=reference, next_action=action):
-            return AttemptAwaitingCustomer(
-                attempt_id=attempt,
-                gateway=gateway,
-                gateway_reference=reference,
-                next_action=action,
-                latency_ms=latency,
-            )
-        case InDoubt(reason=doubt, gateway_reference=doubtful_reference, http_status=status):
-            return AttemptInDoubt(
-                attempt_id=attempt,
-                gateway=gateway,
-                reason=doubt,
-                gateway_reference=doubtful_reference,
-                http_status=status,
-                latency_ms=latency,
-            )
-        case _:
-            assert_never(command.outcome)

@@ -6,15 +6,12 @@ any other is late and given back, and it has failed only when every attempt cert
 
 from datetime import datetime, timedelta
 
+from commands.outcome_events import outcome_event
 from commands.payment_state import Attempt, Open, PaymentState, Settled, evolve, find, reviewed
 from schemas.charge import GivenBack
 from schemas.errors import Refusal, Refused
-from schemas.outcome import Declined, NotSent, Outcome, Succeeded
+from schemas.outcome import Declined, Outcome, Succeeded
 from schemas.payment import (
-    AttemptDeclined,
-    AttemptNotSent,
-    AttemptStarted,
-    AttemptSucceeded,
     ChargeCompensated,
     CloseUnattempted,
     Failure,
@@ -176,7 +173,10 @@ def _certain(command: RecordVerification, attempt: Attempt, outcome: Outcome) ->
         source=command.source,
         is_final=is_final,
     )
-    return [performed] if is_known else [_outcome_event(command, attempt.started, outcome), performed]
+    if is_known:
+        return [performed]
+    latency_ms = max(0, round((command.at - attempt.started.started_at).total_seconds() * 1000))
+    return [outcome_event(attempt.started, outcome, latency_ms, verified=True), performed]
 
 
 def _another_amount(command: RecordVerification, attempt: Attempt, outcome: Outcome) -> list[PaymentEvent]:
@@ -247,35 +247,6 @@ def next_check_at(started_at: datetime, schedule: Schedule, at: datetime) -> dat
     """The first moment of the schedule after `at`; None when the schedule is exhausted."""
     moments = (started_at + timedelta(seconds=after_s) for after_s in schedule.after_s)
     return next((moment for moment in moments if moment > at), None)
-
-
-def _outcome_event(command: RecordVerification, started: AttemptStarted, outcome: Outcome) -> PaymentEvent:
-    latency_ms = max(0, round((command.at - started.started_at).total_seconds() * 1000))
-    attempt, gateway = started.attempt_id, started.gateway
-    match outcome:
-        case Succeeded(gateway_reference=reference):
-            return AttemptSucceeded(
-                attempt_id=attempt,
-                gateway=gateway,
-                gateway_reference=reference,
-                latency_ms=latency_ms,
-                verified=True,
-            )
-        case Declined(decline=decline, gateway_reference=declined_reference):
-            return AttemptDeclined(
-                attempt_id=attempt,
-                gateway=gateway,
-                decline=decline,
-                gateway_reference=declined_reference,
-                latency_ms=latency_ms,
-                verified=True,
-            )
-        case NotSent(reason=reason):
-            return AttemptNotSent(
-                attempt_id=attempt, gateway=gateway, reason=reason, latency_ms=latency_ms, verified=True
-            )
-        case _:
-            raise AssertionError(outcome)
 
 
 def _with_end(events: list[PaymentEvent], state: PaymentState) -> list[PaymentEvent]:

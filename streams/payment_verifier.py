@@ -14,20 +14,18 @@ from commands.verifier import PaymentVerifier
 from infra.clock import SystemClock
 from infra.gateways.registry import registry as gateway_registry
 from infra.histories import LogHistories
-from infra.kafka.adoptions import KafkaAdoptions
 from infra.kafka.alarms import KafkaAlarms
 from infra.kafka.log import KafkaLog
 from infra.kafka.partition import PAYMENT_PARTITIONS, partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.kafka.shared_reads import SharedReads
-from infra.postgres.admission import Admission
 from infra.postgres.backlog import backlog
 from infra.postgres.database import Database
 from infra.postgres.payments import PaymentViews
 from infra.postgres.verification_queue import PostgresVerificationQueue
+from infra.resources import admitted
 from infra.settings import Settings, host_and_port
-from schemas.codec import PAYMENTS_TOPIC
 from schemas.errors import Unavailable
 from streams.agent import first_to_end, patiently
 from streams.app import STOP_WITHIN_S, make_app
@@ -76,19 +74,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         database = await patiently(lambda: Database.connect(settings.database_url, min_size=2, max_size=4))
         stack.push_async_callback(database.close)
         views = PaymentViews(database, partition_for)
-        admission = Admission(
-            database,
-            KafkaAdoptions(publisher, reader, clock),
-            lambda: reader.end_offsets(PAYMENTS_TOPIC),
-            views.watermarks,
-            guard_ms=settings.clock_guard_ms,
+        _, claims = await stack.enter_async_context(
+            admitted(settings, clock, publisher, reader, database, views, connections=2)
         )
-        stack.push_async_callback(admission.stop)
-        admission.start()
-        claims = await Database.connect(
-            settings.database_url, min_size=0, max_size=2, on_connect=admission.verify
-        )
-        stack.push_async_callback(claims.close)
         gateways = gateway_registry(settings)
         stack.push_async_callback(gateways.close)
         queue = PostgresVerificationQueue(claims, clock, settings.clock_guard_ms)
