@@ -1,17 +1,11 @@
 """How much is due, waits for a person or has no end yet, as Postgres counts it."""
 
-import os
-from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
-
 import pytest
 
 from infra.kafka.partition import partition_for
-from infra.local.stack import Stack
 from infra.memory_projections import MemoryDeadLetters, MemoryRecords
 from infra.postgres.backlog import backlog
 from infra.postgres.database import Database
-from infra.postgres.migrate import migrate
 from infra.postgres.payments import PostgresPaymentSink
 from projections.project import Projection
 from schemas.base import Event
@@ -38,15 +32,6 @@ pytestmark = pytest.mark.integration
 
 IN_REVIEW: list[Event] = [requested(), started(), in_doubt(), ReviewRequested(unsettled=(FIRST,))]
 PAID: list[Event] = [requested(), started(), succeeded(), paid()]
-
-
-@pytest.fixture
-async def database(stack: Stack) -> AsyncIterator[Database]:
-    url = urlsplit(stack.env["DATABASE_URL"])._replace(path=f"/counted_{os.getpid()}").geturl()
-    await migrate(str(url))
-    database = await Database.connect(str(url))
-    yield database
-    await database.close()
 
 
 async def test_what_is_due_told_unsettled_and_in_review_is_counted(database: Database) -> None:

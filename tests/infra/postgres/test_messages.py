@@ -1,18 +1,11 @@
 """Messages are stored once, with how far their topic has been read, and forgotten a week after they were used."""
 
-import os
-from collections.abc import AsyncIterator
-from itertools import count
-from urllib.parse import urlsplit
-
 import pytest
 from msgspec.structs import replace
 
 from infra.clock import SystemClock
-from infra.local.stack import Stack
 from infra.postgres.database import Database
 from infra.postgres.messages import PostgresMessages, forget_used
-from infra.postgres.migrate import migrate
 from infra.postgres.verification_queue import PostgresVerificationQueue
 from schemas.envelope import Position
 from schemas.errors import Unreadable
@@ -25,17 +18,6 @@ from tests.projections.story import FIRST, PAYMENT
 pytestmark = pytest.mark.integration
 
 TOPIC = "gateway.notifications.v1"
-_databases = count(1)
-
-
-@pytest.fixture
-async def database(stack: Stack) -> AsyncIterator[Database]:
-    name = f"/messages_{os.getpid()}_{next(_databases)}"
-    url = str(urlsplit(stack.env["DATABASE_URL"])._replace(path=name).geturl())
-    await migrate(url)
-    database = await Database.connect(url)
-    yield database
-    await database.close()
 
 
 def a_message(offset: int, *, event_id: str | None = None, kind: str = "payment.captured") -> StoredMessage:

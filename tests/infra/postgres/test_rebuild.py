@@ -1,18 +1,13 @@
 """The table that is rebuilt is the table that was healed, row for row; half a rebuild is none."""
 
-import os
-from collections.abc import AsyncIterator, Sequence
-from itertools import count
-from urllib.parse import urlsplit
+from collections.abc import Sequence
 
 import asyncpg
 import pytest
 
 from infra.clock import SystemClock
 from infra.kafka.partition import partition_for
-from infra.local.stack import Stack
 from infra.postgres.database import Database
-from infra.postgres.migrate import migrate
 from infra.postgres.payments import PostgresPaymentSink
 from infra.postgres.rebuild import AnotherRebuild, Installed, reservation_rebuild
 from infra.postgres.reservations import PostgresReservations
@@ -71,23 +66,6 @@ STORIES: list[Story] = [
     [(1, started()), (2, CLAIMED), (2, requested()), (2, handed_over(FIRST))],
     [(1, started()), (2, CLAIMED)],
 ]
-
-_numbers = count(1)
-
-
-@pytest.fixture
-async def url(stack: Stack) -> str:
-    name = f"rebuild_{os.getpid()}_{next(_numbers)}"
-    url = str(urlsplit(stack.env["DATABASE_URL"])._replace(path=f"/{name}").geturl())
-    await migrate(url)
-    return url
-
-
-@pytest.fixture
-async def database(url: str) -> AsyncIterator[Database]:
-    database = await Database.connect(url)
-    yield database
-    await database.close()
 
 
 def payments(stories: Sequence[Story]) -> list[list[Recorded[Event]]]:

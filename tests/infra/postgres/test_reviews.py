@@ -1,16 +1,10 @@
 """What waits for a person, as Postgres tells it."""
 
-import os
-from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
-
 import pytest
 
 from infra.kafka.partition import partition_for
-from infra.local.stack import Stack
 from infra.memory_projections import MemoryDeadLetters, MemoryRecords
 from infra.postgres.database import Database
-from infra.postgres.migrate import migrate
 from infra.postgres.payments import PaymentViews, PostgresPaymentSink
 from infra.postgres.reviews import PostgresReviews
 from projections.project import Projection
@@ -50,15 +44,6 @@ SETTLED: list[Event] = [
     declined(),
 ]
 PAID: list[Event] = [requested(), started(), succeeded(), paid()]
-
-
-@pytest.fixture
-async def database(stack: Stack) -> AsyncIterator[Database]:
-    url = urlsplit(stack.env["DATABASE_URL"])._replace(path=f"/reviews_{os.getpid()}").geturl()
-    await migrate(url)
-    database = await Database.connect(url)
-    yield database
-    await database.close()
 
 
 async def test_payments_in_review_come_in_pages_with_the_attempts_that_wait(database: Database) -> None:

@@ -1,18 +1,12 @@
 """Whether a claim costs the same behind any backlog, and never looks at more of a table than at what it takes."""
 
-import os
 import re
-from collections.abc import AsyncIterator
-from itertools import count
-from urllib.parse import urlsplit
 
 import pytest
 
 from infra.clock import SystemClock
-from infra.local.stack import Stack
 from infra.postgres import queries, verification_queue
 from infra.postgres.database import Database
-from infra.postgres.migrate import migrate
 from infra.postgres.payments import PROJECTION
 from infra.postgres.verification_queue import LOOKED_AT_BEYOND, PostgresVerificationQueue
 from schemas.codec import PAYMENTS_TOPIC
@@ -29,21 +23,10 @@ FREE = 16
 ALPHA = GatewayId("alpha")
 A_STEP_EACH = 4
 """The index is also gone through from gateway to gateway; a plan shows what its loops found on average, rounded."""
-_databases = count(1)
 PROJECTED_UNTIL_NOW = """
 INSERT INTO watermarks (projection, version, topic, partition, last_stamp_ms) VALUES ($1, $2, $3, 0, now_ms())
 """
 _sql = queries.load(verification_queue.SQL)
-
-
-@pytest.fixture
-async def database(stack: Stack) -> AsyncIterator[Database]:
-    name = f"/backlog_{os.getpid()}_{next(_databases)}"
-    url = str(urlsplit(stack.env["DATABASE_URL"])._replace(path=name).geturl())
-    await migrate(url)
-    database = await Database.connect(url)
-    yield database
-    await database.close()
 
 
 async def plan(database: Database, sql: str, *arguments: object) -> list[str]:
