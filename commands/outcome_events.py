@@ -2,22 +2,25 @@
 
 from typing import assert_never
 
+from commands.payment_state import Attempt
+from schemas.dimensions import Account, earlier
 from schemas.outcome import AwaitingCustomer, Declined, InDoubt, NotSent, Outcome, Succeeded
 from schemas.payment import (
     AttemptAwaitingCustomer,
     AttemptDeclined,
     AttemptInDoubt,
     AttemptNotSent,
-    AttemptStarted,
     AttemptSucceeded,
     PaymentEvent,
 )
 
 
 def outcome_event(
-    started: AttemptStarted, outcome: Outcome, latency_ms: int, *, verified: bool = False
+    ended: Attempt, outcome: Outcome, latency_ms: int, *, verified: bool = False
 ) -> PaymentEvent:
-    attempt, gateway = started.attempt_id, started.gateway
+    """`ended` is the attempt as it stood: what was known of it is what the figures must take back."""
+    attempt, gateway = ended.started.attempt_id, ended.started.gateway
+    account = _account(ended)
     match outcome:
         case Succeeded(gateway_reference=reference):
             return AttemptSucceeded(
@@ -26,6 +29,7 @@ def outcome_event(
                 gateway_reference=reference,
                 latency_ms=latency_ms,
                 verified=verified,
+                account=account,
             )
         case Declined(decline=decline, gateway_reference=declined_reference):
             return AttemptDeclined(
@@ -35,10 +39,16 @@ def outcome_event(
                 gateway_reference=declined_reference,
                 latency_ms=latency_ms,
                 verified=verified,
+                account=account,
             )
         case NotSent(reason=why_not):
             return AttemptNotSent(
-                attempt_id=attempt, gateway=gateway, reason=why_not, latency_ms=latency_ms, verified=verified
+                attempt_id=attempt,
+                gateway=gateway,
+                reason=why_not,
+                latency_ms=latency_ms,
+                verified=verified,
+                account=account,
             )
         case AwaitingCustomer(gateway_reference=reference, next_action=action):
             return AttemptAwaitingCustomer(
@@ -47,6 +57,7 @@ def outcome_event(
                 gateway_reference=reference,
                 next_action=action,
                 latency_ms=latency_ms,
+                account=account,
             )
         case InDoubt(reason=doubt, gateway_reference=doubtful_reference, http_status=status):
             return AttemptInDoubt(
@@ -56,6 +67,19 @@ def outcome_event(
                 gateway_reference=doubtful_reference,
                 http_status=status,
                 latency_ms=latency_ms,
+                account=account,
             )
         case _:
             assert_never(outcome)
+
+
+def _account(ended: Attempt) -> Account | None:
+    dimensions = ended.started.dimensions
+    if dimensions is None:
+        return None
+    return Account(
+        dimensions=dimensions,
+        started_at=ended.started.started_at,
+        instead_of=earlier(ended.outcome),
+        probe=ended.started.probe,
+    )

@@ -14,6 +14,7 @@ from commands.payment_state import Absent, Attempt, Open, PaymentState, Settled,
 from commands.routing.retry import attempt_timeout_ms, may_cascade, next_candidate
 from commands.routing.route import route
 from commands.settlement import failure
+from schemas.dimensions import dimensions_of
 from schemas.errors import Refusal, Refused
 from schemas.ids import attempt_id
 from schemas.outcome import AwaitingCustomer, Declined, InDoubt, NotSent, Outcome, Succeeded
@@ -99,6 +100,12 @@ def _start(command: RequestPayment, state: Absent | Open) -> list[PaymentEvent]:
         started_at=command.at,
         first_check_at=command.at + timedelta(seconds=command.schedule.first_s),
         final_check_at=command.at + timedelta(seconds=candidate.horizon_s),
+        dimensions=dimensions_of(
+            payment_method=command.order.payment_method,
+            amount_minor=command.order.amount_minor,
+            currency=command.order.currency,
+            instrument=command.order.instrument,
+        ),
     )
     is_known = isinstance(state, Open) and state.requested is not None
     return [routed, first] if is_known else [_requested(command), routed, first]
@@ -119,7 +126,7 @@ def _record(command: RecordOutcome, state: Open) -> list[PaymentEvent]:
     if attempt is None or attempt.outcome is not None:
         return []
     started = attempt.started
-    recorded = outcome_event(started, command.outcome, command.latency_ms)
+    recorded = outcome_event(attempt, command.outcome, command.latency_ms)
     match command.outcome:
         case Succeeded(gateway_reference=reference):
             return [
@@ -192,6 +199,7 @@ def _another(
         started_at=command.at,
         first_check_at=command.at + timedelta(seconds=command.schedule.first_s),
         final_check_at=command.at + timedelta(seconds=candidate.horizon_s),
+        dimensions=ended.dimensions,
     )
 
 

@@ -176,7 +176,7 @@ def _certain(command: RecordVerification, attempt: Attempt, outcome: Outcome) ->
     if is_known:
         return [performed]
     latency_ms = max(0, round((command.at - attempt.started.started_at).total_seconds() * 1000))
-    return [outcome_event(attempt.started, outcome, latency_ms, verified=True), performed]
+    return [outcome_event(attempt, outcome, latency_ms, verified=True), performed]
 
 
 def _another_amount(command: RecordVerification, attempt: Attempt, outcome: Outcome) -> list[PaymentEvent]:

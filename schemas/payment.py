@@ -10,6 +10,7 @@ import msgspec
 
 from schemas.base import Command, Event, Value
 from schemas.charge import GivingBack
+from schemas.dimensions import Account, Dimensions
 from schemas.gateway import GatewayConfiguration
 from schemas.ids import AttemptId, GatewayId, PaymentId
 from schemas.instrument import MaskedInstrument, PaymentMethod
@@ -178,6 +179,10 @@ class AttemptStarted(Event, frozen=True, kw_only=True):
     """When the gateway is asked what became of it, if nobody knows by then."""
     final_check_at: datetime | None = None
     """When a failed attempt is looked at for the last time: the end of the gateway's horizon."""
+    dimensions: Dimensions | None = None
+    """By what the gateway's figures are kept; None in attempts from before there were any."""
+    probe: str | None = None
+    """The lease under which the attempt tests a gateway whose circuit is half open."""
 
 
 class AttemptSucceeded(Event, frozen=True, kw_only=True):
@@ -187,6 +192,7 @@ class AttemptSucceeded(Event, frozen=True, kw_only=True):
     latency_ms: int
     verified: bool = False
     """Learned by asking afterwards, not from the answer to the call."""
+    account: Account | None = None
 
 
 class AttemptDeclined(Event, frozen=True, kw_only=True):
@@ -196,6 +202,7 @@ class AttemptDeclined(Event, frozen=True, kw_only=True):
     latency_ms: int
     gateway_reference: str | None = None
     verified: bool = False
+    account: Account | None = None
 
 
 class AttemptNotSent(Event, frozen=True, kw_only=True):
@@ -204,6 +211,7 @@ class AttemptNotSent(Event, frozen=True, kw_only=True):
     reason: NotSentReason
     latency_ms: int
     verified: bool = False
+    account: Account | None = None
 
 
 class AttemptAwaitingCustomer(Event, frozen=True, kw_only=True):
@@ -212,6 +220,7 @@ class AttemptAwaitingCustomer(Event, frozen=True, kw_only=True):
     gateway_reference: str
     next_action: NextAction
     latency_ms: int
+    account: Account | None = None
 
 
 class AttemptInDoubt(Event, frozen=True, kw_only=True):
@@ -221,6 +230,7 @@ class AttemptInDoubt(Event, frozen=True, kw_only=True):
     latency_ms: int
     gateway_reference: str | None = None
     http_status: int | None = None
+    account: Account | None = None
 
 
 # Events: the end

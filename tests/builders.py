@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from infra.clock import uuid7
 from schemas import ids
 from schemas.codec import PAYMENTS_TOPIC
+from schemas.dimensions import Account, Dimensions, Earlier
 from schemas.envelope import Envelope, Position, Recorded, Window
 from schemas.gateway import GatewayConfiguration
 from schemas.http import PaymentBody
@@ -44,6 +45,7 @@ from schemas.verification import Schedule
 AT = datetime(2026, 11, 23, 9, 30, 0, 123_000, tzinfo=UTC)
 SCHEDULE = Schedule(after_s=(90, 600, 7_200))
 HORIZON_S = 3 * 86_400
+DIMENSIONS = Dimensions(payment_method="UPI", amount_band="1e3", issuer="okhdfcbank")
 AT_MS = int(AT.timestamp() * 1000)
 PAYMENT: PaymentId = ids.payment_id(uuid7(AT_MS, bytes(range(10))))
 
@@ -237,34 +239,67 @@ def started(
         started_at=AT,
         first_check_at=AT + timedelta(seconds=SCHEDULE.first_s),
         final_check_at=AT + timedelta(seconds=HORIZON_S),
+        dimensions=DIMENSIONS,
     )
 
 
-def attempt_succeeded(number: int = 1, gateway: str = "alpha") -> AttemptSucceeded:
+def account(instead_of: Earlier | None = None) -> Account:
+    return Account(dimensions=DIMENSIONS, started_at=AT, instead_of=instead_of)
+
+
+def attempt_succeeded(
+    number: int = 1, gateway: str = "alpha", *, instead_of: Earlier | None = None
+) -> AttemptSucceeded:
     return AttemptSucceeded(
-        attempt_id=attempt(number), gateway=GatewayId(gateway), gateway_reference="txn_1", latency_ms=80
+        attempt_id=attempt(number),
+        gateway=GatewayId(gateway),
+        gateway_reference="txn_1",
+        latency_ms=80,
+        account=account(instead_of),
     )
 
 
-def attempt_declined(outcome: Declined, number: int = 1, gateway: str = "alpha") -> AttemptDeclined:
+def attempt_declined(
+    outcome: Declined, number: int = 1, gateway: str = "alpha", *, instead_of: Earlier | None = None
+) -> AttemptDeclined:
     return AttemptDeclined(
-        attempt_id=attempt(number), gateway=GatewayId(gateway), decline=outcome.decline, latency_ms=80
+        attempt_id=attempt(number),
+        gateway=GatewayId(gateway),
+        decline=outcome.decline,
+        latency_ms=80,
+        account=account(instead_of),
     )
 
 
 def attempt_not_sent(
-    number: int = 1, gateway: str = "alpha", reason: NotSentReason = "connect"
+    number: int = 1,
+    gateway: str = "alpha",
+    reason: NotSentReason = "connect",
+    *,
+    instead_of: Earlier | None = None,
 ) -> AttemptNotSent:
     return AttemptNotSent(
-        attempt_id=attempt(number), gateway=GatewayId(gateway), reason=reason, latency_ms=80
+        attempt_id=attempt(number),
+        gateway=GatewayId(gateway),
+        reason=reason,
+        latency_ms=80,
+        account=account(instead_of),
     )
 
 
 def attempt_in_doubt(
-    number: int = 1, gateway: str = "alpha", reason: DoubtReason = "read_timeout"
+    number: int = 1,
+    gateway: str = "alpha",
+    reason: DoubtReason = "read_timeout",
+    *,
+    instead_of: Earlier | None = None,
 ) -> AttemptInDoubt:
     return AttemptInDoubt(
-        attempt_id=attempt(number), gateway=GatewayId(gateway), reason=reason, latency_ms=80
+        attempt_id=attempt(number),
+        gateway=GatewayId(gateway),
+        reason=reason,
+        latency_ms=80,
+        account=account(instead_of),
     )
 
 
@@ -275,6 +310,7 @@ def attempt_awaiting(number: int = 1, gateway: str = "alpha") -> AttemptAwaiting
         gateway_reference="txn_1",
         next_action=NextAction(type="upi_collect"),
         latency_ms=80,
+        account=account(),
     )
 
 

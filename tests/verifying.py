@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from schemas.charge import Found, GivenBack, GivingBack, Unreachable
+from schemas.dimensions import Earlier
 from schemas.ids import GatewayId
 from schemas.outcome import Declined, NotSentReason, Outcome
 from schemas.payment import (
@@ -24,13 +25,15 @@ from schemas.payment import (
     VerificationPerformed,
 )
 from schemas.verification import Source, Verdict
-from tests.builders import AT, HORIZON_S, SCHEDULE, attempt
+from tests.builders import AT, HORIZON_S, SCHEDULE, account, attempt
 
 Settlement = Literal["succeeded", "declined", "not_sent"]
 
 LOOKED_AFTER_S = 100.0
 """Since the attempt's start: within the schedule, so that the next look is its second moment."""
 NEXT_S = SCHEDULE.after_s[1]
+IN_DOUBT_BEFORE = Earlier(kind="in_doubt", code="read_timeout")
+DECLINED_BEFORE = Earlier(kind="declined", code="insufficient_funds", blame="customer")
 UNREACHABLE = Unreachable(reason="read_timeout")
 
 
@@ -108,7 +111,12 @@ def performed(
 
 
 def verified_success(
-    of: int = 1, gateway: str = "alpha", *, reference: str = "txn_1", after_s: float = LOOKED_AFTER_S
+    of: int = 1,
+    gateway: str = "alpha",
+    *,
+    reference: str = "txn_1",
+    after_s: float = LOOKED_AFTER_S,
+    instead_of: Earlier | None = IN_DOUBT_BEFORE,
 ) -> AttemptSucceeded:
     return AttemptSucceeded(
         attempt_id=attempt(of),
@@ -116,11 +124,17 @@ def verified_success(
         gateway_reference=reference,
         latency_ms=round(after_s * 1000),
         verified=True,
+        account=account(instead_of),
     )
 
 
 def verified_decline(
-    outcome: Declined, of: int = 1, gateway: str = "alpha", *, after_s: float = LOOKED_AFTER_S
+    outcome: Declined,
+    of: int = 1,
+    gateway: str = "alpha",
+    *,
+    after_s: float = LOOKED_AFTER_S,
+    instead_of: Earlier | None = IN_DOUBT_BEFORE,
 ) -> AttemptDeclined:
     return AttemptDeclined(
         attempt_id=attempt(of),
@@ -129,11 +143,17 @@ def verified_decline(
         gateway_reference=outcome.gateway_reference,
         latency_ms=round(after_s * 1000),
         verified=True,
+        account=account(instead_of),
     )
 
 
 def verified_not_sent(
-    of: int = 1, gateway: str = "alpha", *, reason: NotSentReason = "burned", after_s: float = LOOKED_AFTER_S
+    of: int = 1,
+    gateway: str = "alpha",
+    *,
+    reason: NotSentReason = "burned",
+    after_s: float = LOOKED_AFTER_S,
+    instead_of: Earlier | None = IN_DOUBT_BEFORE,
 ) -> AttemptNotSent:
     return AttemptNotSent(
         attempt_id=attempt(of),
@@ -141,6 +161,7 @@ def verified_not_sent(
         reason=reason,
         latency_ms=round(after_s * 1000),
         verified=True,
+        account=account(instead_of),
     )
 
 

@@ -16,6 +16,7 @@ from commands.settlement import (
 )
 from commands.verdicts import may_burn, needs_capture, verdict_of
 from schemas.charge import Burned, Burning, GivenBack, InUse, LookUp, NotFound
+from schemas.dimensions import Earlier
 from schemas.errors import Refusal
 from schemas.outcome import Declined, NotSent, Outcome
 from schemas.payment import (
@@ -48,8 +49,10 @@ from tests.builders import (
 )
 from tests.spec import decided, given, state_after
 from tests.verifying import (
+    DECLINED_BEFORE,
     GIVEN_BACK,
     HORIZON,
+    IN_DOUBT_BEFORE,
     NEXT_S,
     NO_FUNDS,
     NOBODY_REACHED,
@@ -190,21 +193,39 @@ def test_a_look_at_an_unknown_attempt_changes_nothing() -> None:
 # What is certain settles the payment
 
 
-@pytest.mark.parametrize("history", [BEGUN, IN_DOUBT, (*BEGUN, attempt_awaiting())])
+@pytest.mark.parametrize(
+    ("history", "before"),
+    [
+        (BEGUN, None),
+        (IN_DOUBT, IN_DOUBT_BEFORE),
+        ((*BEGUN, attempt_awaiting()), Earlier(kind="awaiting_customer")),
+    ],
+)
 @pytest.mark.parametrize("source", ["look_up", "notification"])
-def test_a_verified_success_pays(history: tuple[PaymentEvent, ...], source: Source) -> None:
+def test_a_verified_success_pays(
+    history: tuple[PaymentEvent, ...], before: Earlier | None, source: Source
+) -> None:
     given(*history).when(seen("succeeded", success(), source=source)).then(
-        verified_success(), performed("succeeded", source=source), paid_by()
+        verified_success(instead_of=before), performed("succeeded", source=source), paid_by()
     )
 
 
-@pytest.mark.parametrize("history", [BEGUN, IN_DOUBT, (*BEGUN, attempt_awaiting())])
+@pytest.mark.parametrize(
+    ("history", "before"),
+    [
+        (BEGUN, None),
+        (IN_DOUBT, IN_DOUBT_BEFORE),
+        ((*BEGUN, attempt_awaiting()), Earlier(kind="awaiting_customer")),
+    ],
+)
 @pytest.mark.parametrize("source", ["look_up", "notification"])
 def test_a_verified_decline_fails_and_is_looked_at_once_more(
-    history: tuple[PaymentEvent, ...], source: Source
+    history: tuple[PaymentEvent, ...], before: Earlier | None, source: Source
 ) -> None:
     given(*history).when(seen("declined", declined(), source=source)).then(
-        verified_decline(declined()), performed("declined", next_at=HORIZON, source=source), NO_FUNDS
+        verified_decline(declined(), instead_of=before),
+        performed("declined", next_at=HORIZON, source=source),
+        NO_FUNDS,
     )
 
 
@@ -266,13 +287,13 @@ def test_an_earlier_attempt_that_took_nothing_changes_nothing_about_a_success(
 
 def test_a_success_after_a_failure_is_late_and_is_to_be_given_back() -> None:
     given(*DECLINED).when(seen("succeeded", success())).then(
-        verified_success(), performed("succeeded"), late()
+        verified_success(instead_of=DECLINED_BEFORE), performed("succeeded"), late()
     )
 
 
 def test_a_merchant_may_keep_a_single_success_after_a_failure() -> None:
     given(*DECLINED_AND_KEEPS).when(seen("succeeded", success())).then(
-        verified_success(), performed("succeeded"), late(kept=True), paid_by()
+        verified_success(instead_of=DECLINED_BEFORE), performed("succeeded"), late(kept=True), paid_by()
     )
 
 
@@ -291,7 +312,9 @@ def test_of_two_successes_after_a_failure_the_second_is_not_kept() -> None:
         paid_by(),
     )
     given(*history).when(seen("succeeded", success(), of=2)).then(
-        verified_success(2, "beta"), performed("succeeded", of=2), late(2, "beta")
+        verified_success(2, "beta", instead_of=Earlier(kind="not_sent", code="connect")),
+        performed("succeeded", of=2),
+        late(2, "beta"),
     )
 
 
@@ -324,7 +347,7 @@ TWO_FAILED_AND_KEEPS = (
 def test_beside_a_late_success_that_goes_back_another_is_not_kept_either() -> None:
     history = (*TWO_FAILED_AND_KEEPS, late(), performed("mismatched"))
     given(*history).when(seen("succeeded", success(), of=2)).then(
-        verified_success(2, "beta"), performed("succeeded", of=2), late(2, "beta")
+        verified_success(2, "beta", instead_of=DECLINED_BEFORE), performed("succeeded", of=2), late(2, "beta")
     )
 
 

@@ -1,7 +1,10 @@
 """One fixed instance of every event, with every field set: what the golden files hold."""
 
+from msgspec.structs import replace
+
 from schemas.base import Event
 from schemas.configuration import ReservationStoreAdopted
+from schemas.dimensions import Account, Dimensions, Earlier
 from schemas.ids import GatewayId
 from schemas.instrument import UpiMasked
 from schemas.notification import GatewayNotified, ReviewDecided
@@ -36,6 +39,14 @@ from schemas.routing import Excluded
 from tests.builders import AT, PAYMENT, attempt, routed, started
 
 ALPHA = GatewayId("alpha")
+ACCOUNT = Account(
+    dimensions=Dimensions(
+        payment_method="CARD", amount_band="1e3", issuer="411111", network="visa", segment="gold"
+    ),
+    started_at=AT,
+    instead_of=Earlier(kind="declined", code="insufficient_funds", blame="customer"),
+    probe="prb_1",
+)
 
 INSTANCES: tuple[Event, ...] = (
     PaymentRequested(
@@ -54,9 +65,14 @@ INSTANCES: tuple[Event, ...] = (
     ),
     ExperimentAssigned(experiment_id="exp_1", variant="treatment", treatment=True),
     routed("alpha", "beta", excluded=(Excluded(gateway=GatewayId("gamma"), reason="disabled"),)),
-    started(),
+    replace(started(), probe="prb_1"),
     AttemptSucceeded(
-        attempt_id=attempt(), gateway=ALPHA, gateway_reference="txn_1", latency_ms=80, verified=True
+        attempt_id=attempt(),
+        gateway=ALPHA,
+        gateway_reference="txn_1",
+        latency_ms=80,
+        verified=True,
+        account=ACCOUNT,
     ),
     AttemptDeclined(
         attempt_id=attempt(),
@@ -71,14 +87,23 @@ INSTANCES: tuple[Event, ...] = (
         latency_ms=80,
         gateway_reference="txn_1",
         verified=True,
+        account=ACCOUNT,
     ),
-    AttemptNotSent(attempt_id=attempt(), gateway=ALPHA, reason="connect", latency_ms=80, verified=True),
+    AttemptNotSent(
+        attempt_id=attempt(),
+        gateway=ALPHA,
+        reason="connect",
+        latency_ms=80,
+        verified=True,
+        account=ACCOUNT,
+    ),
     AttemptAwaitingCustomer(
         attempt_id=attempt(),
         gateway=ALPHA,
         gateway_reference="txn_1",
         next_action=NextAction(type="redirect", url="https://bank.example/3ds"),
         latency_ms=80,
+        account=ACCOUNT,
     ),
     AttemptInDoubt(
         attempt_id=attempt(),
@@ -87,6 +112,7 @@ INSTANCES: tuple[Event, ...] = (
         latency_ms=80,
         gateway_reference="txn_1",
         http_status=502,
+        account=ACCOUNT,
     ),
     PaymentSucceeded(attempt_id=attempt(), gateway=ALPHA, gateway_reference="txn_1"),
     PaymentFailed(
