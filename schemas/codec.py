@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from schemas.base import Event
+from schemas.circuit import CircuitEvent, CircuitMessage
 from schemas.configuration import ConfigurationEvent
 from schemas.envelope import Envelope, Outgoing, Position, Recorded, Window
 from schemas.errors import Unreadable
@@ -18,6 +19,8 @@ from schemas.payment import PaymentEvent
 from schemas.reliability import ReliabilityEvent
 
 PAYMENTS_TOPIC = "payments.events.v1"
+CIRCUITS_TOPIC = "circuits.events.v1"
+CIRCUIT_OUTCOMES_TOPIC = "circuits.outcomes.v1"
 CONFIGURATION_TOPIC = "configuration.events.v1"
 NOTIFICATIONS_TOPIC = "gateway.notifications.v1"
 RELIABILITY_TOPIC = "reliability.events.v1"
@@ -28,6 +31,8 @@ _SOURCE = b"payments-gateway"
 _encoder = msgspec.json.Encoder()
 _decoders: dict[str, msgspec.json.Decoder[Event]] = {
     PAYMENTS_TOPIC: msgspec.json.Decoder(PaymentEvent),
+    CIRCUITS_TOPIC: msgspec.json.Decoder(CircuitEvent),
+    CIRCUIT_OUTCOMES_TOPIC: msgspec.json.Decoder(CircuitMessage),
     CONFIGURATION_TOPIC: msgspec.json.Decoder(ConfigurationEvent),
     NOTIFICATIONS_TOPIC: msgspec.json.Decoder(NotificationMessage),
     RELIABILITY_TOPIC: msgspec.json.Decoder(ReliabilityEvent),

@@ -10,7 +10,15 @@ from typing import Any
 import msgspec
 
 from schemas.base import Event
-from schemas.codec import CONFIGURATION_TOPIC, NOTIFICATIONS_TOPIC, PAYMENTS_TOPIC, RELIABILITY_TOPIC
+from schemas.circuit import CircuitEvent, CircuitMessage
+from schemas.codec import (
+    CIRCUIT_OUTCOMES_TOPIC,
+    CIRCUITS_TOPIC,
+    CONFIGURATION_TOPIC,
+    NOTIFICATIONS_TOPIC,
+    PAYMENTS_TOPIC,
+    RELIABILITY_TOPIC,
+)
 from schemas.configuration import ConfigurationEvent
 from schemas.notification import NotificationMessage
 from schemas.payment import PaymentEvent
@@ -18,6 +26,8 @@ from schemas.reliability import ReliabilityEvent
 
 TOPICS: dict[str, Any] = {
     PAYMENTS_TOPIC: PaymentEvent,
+    CIRCUITS_TOPIC: CircuitEvent,
+    CIRCUIT_OUTCOMES_TOPIC: CircuitMessage,
     CONFIGURATION_TOPIC: ConfigurationEvent,
     NOTIFICATIONS_TOPIC: NotificationMessage,
     RELIABILITY_TOPIC: ReliabilityEvent,

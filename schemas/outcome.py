@@ -84,3 +84,19 @@ def is_gateways_fault(outcome: Outcome) -> bool:
             return reason in ("dns", "tls", "connect")
         case _:
             return False
+
+
+def counts_against_circuit(outcome: Outcome) -> bool | None:
+    """Whether a circuit takes it for a failure: the gateway is to blame, or nobody knows what became of the charge.
+
+    Customers and banks decline through a gateway that works. None of what tells nothing of it: our own doing.
+    """
+    match outcome:
+        case InDoubt():
+            return True
+        case Declined(decline=Decline(blame="caller")):
+            return None
+        case NotSent(reason="too_busy" | "window_closed" | "burned" | "reviewed"):
+            return None
+        case _:
+            return is_gateways_fault(outcome)

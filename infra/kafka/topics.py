@@ -13,7 +13,14 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from infra.kafka.partition import PAYMENT_PARTITIONS
 from infra.settings import Settings
-from schemas.codec import CONFIGURATION_TOPIC, NOTIFICATIONS_TOPIC, PAYMENTS_TOPIC, RELIABILITY_TOPIC
+from schemas.codec import (
+    CIRCUIT_OUTCOMES_TOPIC,
+    CIRCUITS_TOPIC,
+    CONFIGURATION_TOPIC,
+    NOTIFICATIONS_TOPIC,
+    PAYMENTS_TOPIC,
+    RELIABILITY_TOPIC,
+)
 from schemas.errors import LogUnavailable
 
 DEAD_LETTERS_TOPIC = "dead-letters.v1"
@@ -33,8 +40,8 @@ TOPICS = (
     Topic(PAYMENTS_TOPIC, PAYMENT_PARTITIONS),
     Topic(NOTIFICATIONS_TOPIC, PAYMENT_PARTITIONS),
     Topic(CONFIGURATION_TOPIC, 1),
-    Topic("circuits.events.v1", 1),
-    Topic("circuits.outcomes.v1", PAYMENT_PARTITIONS, retention_ms=A_MONTH_MS),
+    Topic(CIRCUITS_TOPIC, 1),
+    Topic(CIRCUIT_OUTCOMES_TOPIC, PAYMENT_PARTITIONS, retention_ms=A_MONTH_MS),
     Topic("experiments.events.v1", 1),
     Topic(RELIABILITY_TOPIC, 1),
     Topic(DEAD_LETTERS_TOPIC, 1),

@@ -3,6 +3,20 @@
 from msgspec.structs import replace
 
 from schemas.base import Event
+from schemas.circuit import (
+    CallObserved,
+    CircuitClosed,
+    CircuitForcedClosed,
+    CircuitForcedOpen,
+    CircuitHalfOpened,
+    CircuitOpened,
+    CircuitReleased,
+    CircuitTicked,
+    ForceClose,
+    ForceOpen,
+    ProbeStarted,
+    Release,
+)
 from schemas.configuration import ReservationStoreAdopted
 from schemas.dimensions import Account, Dimensions, Earlier
 from schemas.ids import GatewayId
@@ -166,4 +180,62 @@ INSTANCES: tuple[Event, ...] = (
     DuplicateChargeCompensated(payment_id=PAYMENT, attempt_id=attempt(), gateway=ALPHA, by="refund"),
     VerificationOverdue(payment_id=PAYMENT, unsettled=(attempt(),)),
     VerificationOverdueEnded(payment_id=PAYMENT, attempt_id=attempt()),
+    CircuitOpened(
+        gateway=ALPHA,
+        payment_method="UPI",
+        at=AT,
+        until=AT,
+        opening=2,
+        reason="fast",
+        statistic=16,
+        threshold=15,
+        baseline=0.9,
+        calls=311,
+        failures=39,
+    ),
+    CircuitHalfOpened(
+        gateway=ALPHA, payment_method="UPI", at=AT, trial=3, probes=5, probe_lease_s=30, opening=2
+    ),
+    CircuitClosed(
+        gateway=ALPHA, payment_method="UPI", at=AT, trial=3, probes_succeeded=4, probes_failed=1, opening=2
+    ),
+    CircuitForcedOpen(
+        gateway=ALPHA, payment_method="UPI", at=AT, by="asha", note="their maintenance", request_id="req_1"
+    ),
+    CircuitForcedClosed(
+        gateway=ALPHA, payment_method="UPI", at=AT, by="asha", note="their maintenance", request_id="req_1"
+    ),
+    CircuitReleased(
+        gateway=ALPHA, payment_method="UPI", at=AT, by="asha", note="their maintenance", request_id="req_1"
+    ),
+    ProbeStarted(
+        gateway=ALPHA,
+        payment_method="UPI",
+        attempt_id=attempt(),
+        lease="3.1",
+        at=AT,
+        source_partition=7,
+        source_offset=42,
+    ),
+    CallObserved(
+        gateway=ALPHA,
+        payment_method="UPI",
+        attempt_id=attempt(),
+        is_failure=True,
+        latency_ms=80,
+        at=AT,
+        source_partition=7,
+        source_offset=42,
+        lease="3.1",
+    ),
+    CircuitTicked(gateway=ALPHA, payment_method="UPI", at=AT),
+    ForceOpen(
+        gateway=ALPHA, payment_method="UPI", at=AT, by="asha", note="their maintenance", request_id="req_1"
+    ),
+    ForceClose(
+        gateway=ALPHA, payment_method="UPI", at=AT, by="asha", note="their maintenance", request_id="req_1"
+    ),
+    Release(
+        gateway=ALPHA, payment_method="UPI", at=AT, by="asha", note="their maintenance", request_id="req_1"
+    ),
 )

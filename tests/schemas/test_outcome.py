@@ -1,4 +1,4 @@
-"""What counts against a gateway's health."""
+"""What counts against a gateway's health, and against its circuit."""
 
 from typing import get_args
 
@@ -16,6 +16,7 @@ from schemas.outcome import (
     NotSentReason,
     Outcome,
     Succeeded,
+    counts_against_circuit,
     is_gateways_fault,
 )
 
@@ -43,3 +44,29 @@ def test_that_it_could_not_be_reached_but_not_our_own_limits(reason: NotSentReas
 )
 def test_no_success_and_no_doubt(outcome: Outcome) -> None:
     assert not is_gateways_fault(outcome)
+
+
+# Circuits
+
+
+@pytest.mark.parametrize("blame", get_args(Blame))
+def test_a_decline_tells_that_the_gateway_works_unless_it_or_we_are_to_blame(blame: Blame) -> None:
+    declined = Declined(decline=Decline(code="any", blame=blame, retryable=False))
+    told = {"gateway": True, "caller": None}
+    assert counts_against_circuit(declined) is told.get(blame, False)
+
+
+@pytest.mark.parametrize("reason", get_args(NotSentReason))
+def test_what_we_did_not_send_ourselves_tells_nothing(reason: NotSentReason) -> None:
+    assert counts_against_circuit(NotSent(reason=reason)) is (True if reason in FAULTS else None)
+
+
+@pytest.mark.parametrize("reason", get_args(DoubtReason))
+def test_doubt_counts_against_a_circuit_at_once(reason: DoubtReason) -> None:
+    assert counts_against_circuit(InDoubt(reason=reason)) is True
+
+
+def test_a_gateway_works_that_succeeds_or_waits_for_its_customer() -> None:
+    assert counts_against_circuit(Succeeded(gateway_reference="txn_1")) is False
+    waiting = AwaitingCustomer(gateway_reference="txn_1", next_action=NextAction(type="upi_collect"))
+    assert counts_against_circuit(waiting) is False
