@@ -27,7 +27,7 @@ class CircuitPolicy(Value, frozen=True, kw_only=True):
     """With one of 5, a gateway at .9 closes in .92 of all trials and one at .3 in .03; with none in .59 and .00, with
     two in .99 and .16. A false closing costs another detection, which is dearer than to return later."""
     probe_lease_s: Annotated[int, Meta(ge=1, le=600)] = 30
-    """So long after its start a probe that has not reported is lost."""
+    """So long after its start a probe that has not reported is lost, and its lease is free."""
     first_open_s: Annotated[int, Meta(ge=1, le=86_400)] = 30
     longest_open_s: Annotated[int, Meta(ge=1, le=86_400)] = 240
     back_off: Annotated[int, Meta(ge=1, le=10)] = 2
@@ -70,7 +70,7 @@ class CircuitOpened(Event, frozen=True, kw_only=True):
 
 
 class CircuitHalfOpened(Event, frozen=True, kw_only=True):
-    """Only probes may go there. Said once more, with a larger `probes`, when one was lost."""
+    """Only probes may go there, each with a lease."""
 
     gateway: GatewayId
     payment_method: PaymentMethod
@@ -78,8 +78,9 @@ class CircuitHalfOpened(Event, frozen=True, kw_only=True):
     trial: int
     """Grows with every half-opening of this circuit; a probe's lease names it."""
     probes: int
-    """Leases that may be taken in this trial, in all."""
+    """Leases that may be out at once."""
     probe_lease_s: int
+    """A lease is free again so long after it was taken, whatever became of its probe: nothing can stall a trial."""
     opening: int
 
 
@@ -227,7 +228,7 @@ class CircuitView(Value, frozen=True, kw_only=True):
     """How often in a row it has opened; kept when it closes, for whoever wants to know what it comes from."""
     trial: int = 0
     probes: int = 0
-    """Of a half-open one: the leases that may be taken in this trial, in all."""
+    """Of a half-open one: the leases that may be out at once."""
     probe_lease_s: int = 0
     by: str | None = None
     note: str | None = None
