@@ -78,7 +78,6 @@ def _seen(message: CallObserved | ProbeStarted, circuit: Circuit) -> dict[int, i
 
 
 def _count(call: CallObserved, circuit: Circuit, state: Closed, policy: CircuitPolicy) -> Decided:
-    """Every payment passes here, and millions of simulated ones: `replace`, spelt out, takes a third of the time."""
     charts = CHARTS[circuit.baseline.percent]
     fast, slow = charts.counted(state.fast, state.slow, call.is_failure)
     baseline, block_failures = circuit.baseline, state.block_failures + call.is_failure
@@ -88,25 +87,15 @@ def _count(call: CallObserved, circuit: Circuit, state: Closed, policy: CircuitP
             baseline = learned(baseline, block_failures, policy)
             fast, slow = charts.rescaled(fast, slow, CHARTS[baseline.percent])
         block_failures = 0
-    counted = Closed(
+    counted = replace(
+        state,
         fast=fast,
         slow=slow,
         calls=calls,
         failures=state.failures + call.is_failure,
         block_failures=block_failures,
-        opening=state.opening,
-        closed_at=state.closed_at,
     )
-    after = Circuit(
-        gateway=circuit.gateway,
-        payment_method=circuit.payment_method,
-        state=counted,
-        baseline=baseline,
-        watermarks=_seen(call, circuit),
-        trial=circuit.trial,
-        silenced=circuit.silenced,
-        requests=circuit.requests,
-    )
+    after = replace(circuit, state=counted, baseline=baseline, watermarks=_seen(call, circuit))
     if fast >= charts.fast.threshold:
         alarm = Alarm("fast", fast, charts.fast.threshold, calls, counted.failures)
         return _sound(alarm, call.at, after, counted, policy)

@@ -149,7 +149,8 @@ class ProbeStarted(Event, frozen=True, kw_only=True):
 
 
 class CallObserved(Event, frozen=True, kw_only=True):
-    """What a call came to, where that tells something of its gateway (`counts_against_circuit`)."""
+    """What a call came to, where that tells something of its gateway (`counts_against_circuit`). What
+    verification finds out later is no call."""
 
     gateway: GatewayId
     payment_method: PaymentMethod

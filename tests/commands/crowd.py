@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from commands.baseline import BLOCK, CAUTION
+from commands.baseline import BLOCK, CAUTION, kept
 from commands.cusum import CHARTS
 from schemas.circuit import CircuitPolicy
 
@@ -22,7 +22,7 @@ def first_alarms(
     """Of each circuit the call that opened it, 0 for none, and the baseline in percent at the end; `failed` tells of
     every call which circuits' calls fail."""
     policy = CircuitPolicy()
-    kept = 1 - 0.693147 * BLOCK / policy.baseline_half_life_calls
+    left = kept(policy)
     known, failing, block = np.zeros(count), np.zeros(count), np.zeros(count)
     fast, slow, alarm = (np.zeros(count, dtype=np.int64) for _ in range(3))
     percent = np.full(count, _LEAST, dtype=np.int64)
@@ -35,8 +35,8 @@ def first_alarms(
         alarm[(alarm == 0) & ((fast >= fast_threshold) | (slow >= slow_threshold))] = call
         if call % BLOCK == 0:
             calm = (2 * fast < fast_threshold) & (2 * slow < slow_threshold)
-            known = np.where(calm, known * kept + BLOCK, known)
-            failing = np.where(calm, failing * kept + block, failing)
+            known = np.where(calm, known * left + BLOCK, known)
+            failing = np.where(calm, failing * left + block, failing)
             block[:] = 0
             percent = np.where(known > 0, _percent(known, failing, policy), percent)
             before = fast_threshold, slow_threshold

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commands.circuit import decide
-from commands.circuit_state import Circuit, Open, status_of
+from commands.circuit_state import Circuit, Open, new_circuit, status_of
 from projections.circuits import evolve
 from schemas.circuit import (
     CallObserved,
@@ -22,7 +22,9 @@ from schemas.circuit import (
     lease_id,
 )
 from tests.commands.circuits import (
+    ALPHA,
     POLICY,
+    UPI,
     a_call,
     a_probe_starts,
     a_tick,
@@ -30,6 +32,7 @@ from tests.commands.circuits import (
     fold,
     force_close,
     force_open,
+    probes,
     release,
 )
 
@@ -38,36 +41,52 @@ orders: st.SearchStrategy[Callable[..., CircuitMessage]] = st.sampled_from(
 )
 
 
+steps = st.sampled_from(
+    ["outage", "outage", "health", "probe", "probes", "starts", "tick", "tick", "wait", "operator"]
+)
+
+
 @st.composite
 def stories(draw: st.DrawFn) -> list[CircuitMessage]:
-    """Time and offsets go on; bursts of calls, probes of any trial, ticks and, seldom, operators."""
+    """Time and offsets go on: calls that fail or succeed in a row, probes of this trial or the last, waiting, ticks and
+    operators."""
     told: list[CircuitMessage] = []
+    circuit = new_circuit(ALPHA, UPI, POLICY)
     at, offset = 0.0, 0
-    for number in range(draw(st.integers(1, 25))):
-        at += draw(st.sampled_from([0, 1, 31, 250, 700]))
-        lease = (draw(st.integers(1, 4)), draw(st.integers(1, 7)))
-        match draw(
-            st.sampled_from(["outage", "health", "probe", "probe", "starts", "tick", "tick", "operator"])
-        ):
+    for number in range(draw(st.integers(1, 40))):
+        match draw(steps):
             case "outage":
-                burst = calls("x" * draw(st.integers(1, 12)), begin=offset, at=at)
-                told, offset = [*told, *burst], offset + len(burst)
+                new: list[CircuitMessage] = [*calls("x" * draw(st.integers(8, 12)), begin=offset, at=at)]
             case "health":
-                burst = calls("." * draw(st.integers(1, 40)), begin=offset, at=at)
-                told, offset = [*told, *burst], offset + len(burst)
+                new = [*calls("." * draw(st.integers(1, 40)), begin=offset, at=at)]
             case "probe":
-                failed = draw(st.booleans())
-                told.append(a_call(failed=failed, offset=offset, at=at, lease=lease_id(*lease)))
-                offset += 1
+                lease = draw(leases(circuit.trial))
+                new = [a_call(failed=draw(fails), offset=offset, at=at, lease=lease)]
+            case "probes":
+                outcomes = draw(st.sampled_from(["....", ".x...", "x.x", "..", "xx"]))
+                new = [*probes(outcomes, trial=circuit.trial, begin=offset, at=at)]
             case "starts":
-                told.append(a_probe_starts(lease[1], trial=lease[0], offset=offset, at=at))
-                offset += 1
+                numbers = range(1, draw(st.integers(2, 7)))
+                new = [
+                    a_probe_starts(one, trial=circuit.trial, offset=offset + one, at=at) for one in numbers
+                ]
             case "tick":
-                told.append(a_tick(at))
+                new = [a_tick(at)]
+            case "wait":
+                at += draw(st.sampled_from([1, 31, 61, 241, 700]))
+                new = [a_tick(at)]
             case _:
-                order = draw(orders)
-                told.append(order(f"req_{number}", at=at))
+                new = [draw(orders)(f"req_{number}", at=at)]
+        circuit, _ = fold(new, circuit)
+        told, offset = [*told, *new], offset + len(new) + 1
     return told
+
+
+fails = st.sampled_from([False, False, True])
+
+
+def leases(trial: int) -> st.SearchStrategy[str]:
+    return st.builds(lease_id, st.sampled_from([trial, trial, trial, max(0, trial - 1)]), st.integers(1, 7))
 
 
 @given(stories(), st.data())
