@@ -1,0 +1,144 @@
+"""How routing is configured: what a score is made of, which rules come before it, and where the bandit may explore.
+
+All of it is set by events on `configuration.events.v1`; a decision names the version that it was made under.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from schemas.base import Body, Value
+from schemas.ids import GatewayId
+from schemas.instrument import PaymentMethod
+
+Weight = Annotated[float, Meta(ge=0, le=10)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Name = Annotated[str, Meta(min_length=1, max_length=64)]
+MOST_RULES = 200
+
+
+class ScoringWeights(Body, frozen=True, kw_only=True):
+    """What each term of a score is worth, in points of success rate (0.01 is one in a hundred payments).
+
+    score = success + uncertainty · deviation - latency · seconds - cost · percent + affinity · value - priority · place
+    """
+
+    uncertainty: Weight = 0.5
+    """Standard deviations of the success rate that a gateway is given beyond its mean: what is little known is tried."""
+    latency: Weight = 0.002
+    """Per second of median latency."""
+    cost: Weight = 0.001
+    """Per percent of the amount that the gateway takes (100 basis points)."""
+    affinity: Weight = 0.01
+    """Per unit of configured affinity, which lies between -1 and 1."""
+    priority: Weight = 0.00001
+    """Per step of the gateway's configured priority: it decides between equals."""
+
+
+class Affinity(Body, frozen=True, kw_only=True):
+    """A merchant or a method goes well, or badly, with a gateway."""
+
+    gateway: GatewayId
+    value: Annotated[float, Meta(ge=-1, le=1)]
+    merchant_id: Name | None = None
+    payment_method: PaymentMethod | None = None
+
+
+class BanditPolicy(Body, frozen=True, kw_only=True):
+    """Of one segment. The two budgets bound what exploring may cost; within them propensities are Thompson's."""
+
+    enabled: bool = False
+    exploration_share: Share = 0.02
+    """At most this share of a segment's payments goes to gateways believed to be `worse_by` or more worse."""
+    worse_by: Share = 0.05
+    expected_loss: Share = 0.0033
+    """At most so many payments of a hundred (0.0033: a third of one) may exploring be expected to lose."""
+
+
+SegmentDimension = Literal["payment_method", "merchant_tier", "amount_band", "currency"]
+
+
+class Segmentation(Body, frozen=True, kw_only=True):
+    """Payments of one segment learn together. Its name joins the values: `UPI`, or `UPI:gold:1e3`."""
+
+    dimensions: tuple[SegmentDimension, ...] = ("payment_method",)
+    merchant_tiers: dict[str, Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,15}$(?!\n)")]] = msgspec.field(
+        default_factory=dict
+    )
+    """By merchant id; every other merchant is `standard`."""
+
+
+# Rules
+
+
+class Condition(Body, frozen=True, kw_only=True):
+    """All that is given must hold; nothing given holds for every payment."""
+
+    merchant_ids: tuple[Name, ...] | None = None
+    segments: tuple[Name, ...] | None = None
+    payment_methods: tuple[PaymentMethod, ...] | None = None
+    currencies: tuple[Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)")], ...] | None = None
+    minimum_amount_minor: Annotated[int, Meta(ge=1)] | None = None
+    maximum_amount_minor: Annotated[int, Meta(ge=1)] | None = None
+    issuers: tuple[Name, ...] | None = None
+    networks: tuple[Name, ...] | None = None
+    attributes: dict[str, tuple[str, ...]] | None = None
+    """`X-Context-*` headers, in lower case and without the prefix, and the values any of which will do."""
+
+
+class Pin(Body, frozen=True, kw_only=True, tag_field="type", tag="pin"):
+    """Only this gateway, or none."""
+
+    gateway: GatewayId
+
+
+class Prefer(Body, frozen=True, kw_only=True, tag_field="type", tag="prefer"):
+    """These first, in this order; the others after them by score."""
+
+    gateways: Annotated[tuple[GatewayId, ...], Meta(min_length=1, max_length=32)]
+
+
+class Split(Body, frozen=True, kw_only=True, tag_field="type", tag="split"):
+    """The first gateway is drawn by weight among those that are eligible; the others follow by score."""
+
+    weights: Annotated[
+        dict[GatewayId, Annotated[int, Meta(ge=1, le=1_000)]], Meta(min_length=1, max_length=32)
+    ]
+
+
+class Exclude(Body, frozen=True, kw_only=True, tag_field="type", tag="exclude"):
+    gateways: Annotated[tuple[GatewayId, ...], Meta(min_length=1, max_length=32)]
+
+
+Action = Pin | Prefer | Split | Exclude
+
+
+class Rule(Body, frozen=True, kw_only=True):
+    id: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,47}$(?!\n)")]
+    then: Action
+    when: Condition = Condition()
+    enabled: bool = True
+    note: Annotated[str, Meta(max_length=256)] = ""
+
+
+class RoutingRules(Body, frozen=True, kw_only=True):
+    """In order. Every exclusion that matches counts; of the other rules the first that matches decides."""
+
+    rules: Annotated[tuple[Rule, ...], Meta(max_length=MOST_RULES)] = ()
+
+
+class RoutingConfiguration(Value, frozen=True, kw_only=True):
+    """Everything that is configured, as it stands after some event of `configuration.events.v1`."""
+
+    version: int = 0
+    """The offset after that event: 0 before there was any."""
+    weights: ScoringWeights = ScoringWeights()
+    affinities: tuple[Affinity, ...] = ()
+    rules: RoutingRules = RoutingRules()
+    segmentation: Segmentation = Segmentation()
+    bandits: dict[str, BanditPolicy] = msgspec.field(default_factory=dict)
+    """By segment; `*` stands for every segment that has none of its own."""
+
+    def bandit(self, segment: str) -> BanditPolicy:
+        return self.bandits.get(segment) or self.bandits.get("*") or BanditPolicy()
