@@ -1,6 +1,7 @@
 """How routing is configured: what a score is made of, which rules come before it, and where the bandit may explore.
 
-All of it is set by events on `configuration.events.v1`; a decision names the version that it was made under.
+All of it is set by events on `configuration.events.v1`; a decision names the version that it was made under. Unknown
+fields are refused also on the log: a process that is too old for a condition must not route as if it were not there.
 """
 
 from typing import Annotated, Literal
@@ -25,7 +26,7 @@ class ScoringWeights(Body, frozen=True, kw_only=True):
     """
 
     uncertainty: Weight = 0.5
-    """Standard deviations of the success rate that a gateway is given beyond its mean: what is little known is tried."""
+    """Standard deviations that a gateway is given beyond its mean success rate: what is little known is tried."""
     latency: Weight = 0.002
     """Per second of median latency."""
     cost: Weight = 0.001
