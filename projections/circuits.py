@@ -22,6 +22,8 @@ def evolve(view: CircuitView, event: CircuitEvent) -> CircuitView:
                 since=event.at,
                 until=event.until,
                 reason=event.reason,
+                began_as=event.reason if event.reason in ("fast", "slow") else view.began_as,
+                baseline=event.baseline,
                 opening=event.opening,
                 trial=view.trial,
             )
@@ -30,6 +32,8 @@ def evolve(view: CircuitView, event: CircuitEvent) -> CircuitView:
                 status="HALF_OPEN",
                 since=event.at,
                 reason=view.reason,
+                began_as=view.began_as,
+                baseline=view.baseline,
                 opening=event.opening,
                 trial=event.trial,
                 probes=event.probes,
@@ -37,7 +41,13 @@ def evolve(view: CircuitView, event: CircuitEvent) -> CircuitView:
             )
         case CircuitClosed():
             return CircuitView(
-                status="CLOSED", since=event.at, reason=view.reason, opening=event.opening, trial=event.trial
+                status="CLOSED",
+                since=event.at,
+                reason=view.reason,
+                began_as=view.began_as,
+                baseline=view.baseline,
+                opening=event.opening,
+                trial=event.trial,
             )
         case CircuitForcedOpen():
             return CircuitView(
