@@ -2,6 +2,8 @@
 
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from schemas.circuit import (
     CircuitClosed,
     CircuitEvent,
@@ -15,6 +17,13 @@ from schemas.circuit import (
 
 
 def evolve(view: CircuitView, event: CircuitEvent) -> CircuitView:
+    changed = _told(view, event)
+    if isinstance(event, CircuitClosed) and view.began_as == "fast":
+        return replace(changed, recovered_at=event.at, usual=view.baseline)
+    return replace(changed, recovered_at=view.recovered_at, usual=view.usual)
+
+
+def _told(view: CircuitView, event: CircuitEvent) -> CircuitView:
     match event:
         case CircuitOpened():
             return CircuitView(

@@ -22,7 +22,7 @@ class Learner:
     def __init__(self, forgetting: Forgetting) -> None:
         self._forgetting = forgetting
         self._counts: dict[int, tuple[int, int]] = {}
-        self._reopenings: dict[int, float] = {}
+        self._reopening: tuple[int, float] | None = None
         self._beliefs: list[Belief] = []
         self._begin = 0
         self._folded = -1
@@ -43,10 +43,12 @@ class Learner:
                 self._set(bucket, found)
 
     def reopen(self, bucket: int, usual: float) -> None:
-        """Its circuit closed in this bucket after an outage; `usual` is the rate before it."""
-        if self._reopenings.get(bucket) != usual:
-            self._reopenings[bucket] = usual
-            self._forget_from(bucket)
+        """Its circuit last closed after an outage in this bucket; `usual` is the rate before it."""
+        if self._reopening == (bucket, usual):
+            return
+        before = self._reopening
+        self._reopening = (bucket, usual)
+        self._forget_from(min(bucket, before[0]) if before is not None else bucket)
 
     def posterior(self, bucket: int) -> Posterior:
         """As it stands in `bucket`, the newest of all."""
@@ -57,15 +59,17 @@ class Learner:
             self._begin_at(begin)
         self._fold_through(bucket - 1)
         belief = self._beliefs[-1] if self._beliefs else Belief(bucket=begin)
-        if bucket in self._reopenings:
-            belief = reopened(belief, bucket, self._reopenings[bucket], self._forgetting)
+        belief = self._reopened(belief, bucket)
         succeeded, failed = self._counts.get(bucket, (0, 0))
-        told = posterior(belief, bucket, succeeded, failed, self._forgetting) if self._knows() else UNKNOWN
+        is_known = bool(self._counts) or self._reopening is not None
+        told = posterior(belief, bucket, succeeded, failed, self._forgetting) if is_known else UNKNOWN
         self._told = (bucket, told)
         return told
 
-    def _knows(self) -> bool:
-        return bool(self._counts or self._reopenings)
+    def _reopened(self, belief: Belief, bucket: int) -> Belief:
+        if self._reopening is None or self._reopening[0] != bucket:
+            return belief
+        return reopened(*self._reopening, self._forgetting)
 
     def _set(self, bucket: int, counts: tuple[int, int]) -> None:
         if counts == (0, 0):
@@ -83,20 +87,19 @@ class Learner:
     def _begin_at(self, begin: int) -> None:
         self._begin, self._folded, self._beliefs = begin, -1, []
         self._counts = {bucket: found for bucket, found in self._counts.items() if bucket >= begin}
-        self._reopenings = {bucket: usual for bucket, usual in self._reopenings.items() if bucket >= begin}
+        if self._reopening is not None and self._reopening[0] < begin:
+            self._reopening = None
 
     def _fold_through(self, last: int) -> None:
         if self._folded >= last:
             return
         since = self._folded
-        due = sorted(
-            {bucket for bucket in self._counts if since < bucket <= last}
-            | {bucket for bucket in self._reopenings if since < bucket <= last}
-        )
+        due = {bucket for bucket in self._counts if since < bucket <= last}
+        if self._reopening is not None and since < self._reopening[0] <= last:
+            due.add(self._reopening[0])
         belief = self._beliefs[-1] if self._beliefs else Belief(bucket=self._begin)
-        for bucket in due:
-            if bucket in self._reopenings:
-                belief = reopened(belief, bucket, self._reopenings[bucket], self._forgetting)
+        for bucket in sorted(due):
+            belief = self._reopened(belief, bucket)
             if bucket in self._counts:
                 belief = fold(belief, bucket, *self._counts[bucket], self._forgetting)
             self._beliefs.append(belief)

@@ -68,7 +68,7 @@ def fold(belief: Belief, bucket: int, succeeded: int, failed: int, forgetting: F
     return _restarted(grown, forgetting)
 
 
-def reopened(belief: Belief, bucket: int, usual: float, forgetting: Forgetting) -> Belief:
+def reopened(bucket: int, usual: float, forgetting: Forgetting) -> Belief:
     """Its circuit has closed again after an outage: what was known of the outage is no evidence any more."""
     weight = forgetting.usual_weight
     return Belief(

@@ -238,3 +238,7 @@ class CircuitView(Value, frozen=True, kw_only=True):
     by: str | None = None
     note: str | None = None
     """Of a forced one."""
+    recovered_at: datetime | None = None
+    """When it last closed after an outage: what was learned before tells nothing of the gateway as it is now."""
+    usual: float | None = None
+    """The success rate that it had before that outage."""

@@ -84,6 +84,13 @@ def test_a_row_of_openings_remembers_what_it_began_with() -> None:
     assert (view.reason, view.began_as) == ("probe_failed", "fast")
 
 
+def test_the_end_of_an_outage_is_remembered_and_that_of_a_degradation_is_none() -> None:
+    outage = (replace(OPENED, reason="fast", opening=1), HALF_OPENED, CLOSED)
+    assert (view_of(*outage).recovered_at, view_of(*outage).usual) == (UNTIL, 0.9)
+    assert view_of(OPENED, HALF_OPENED, CLOSED).recovered_at is None
+    assert view_of(*outage, OPENED, HALF_OPENED).recovered_at == UNTIL
+
+
 def test_a_forced_one_says_by_whom_until_it_is_released() -> None:
     forced = CircuitForcedOpen(
         gateway=ALPHA, payment_method="UPI", at=AT, by="asha", note="maintenance", request_id="req_1"
