@@ -18,6 +18,7 @@ from projections.project import Counts, dead_letter, grouped, readable
 from projections.shard import KEPT, Shard, minute_of, slices
 from projections.shard import Counts as ShardCounts
 from projections.tallies import OUTCOMES, observe
+from schemas.codec import PAYMENTS_TOPIC
 from schemas.metrics import BUCKET_S, Buckets, Cell, Changes, StoredShard
 from schemas.views import DeadLetter, Watermark
 
@@ -194,7 +195,7 @@ def fold(shard: Shard, run: Iterable[RawRecord]) -> list[DeadLetter]:
         shard.advance(record.offset + 1, record.timestamp)
         if _may_be_an_outcome(record):
             try:
-                observation = observe(readable(record))
+                observation = observe(readable(record, PAYMENTS_TOPIC))
             except Exception as error:  # whatever a record does to us, it must not stop those behind it
                 dead.append(dead_letter(record, error))
             else:

@@ -88,12 +88,3 @@ class RollingWindows:
             cells = self._buckets.pop(bucket)
             for cell, tally in cells.items():
                 self.put(bucket, cell, tally)
-
-
-def merged(shards: Iterable[Mapping[int, Mapping[Cell, Tally]]], bucket: int, cell: Cell) -> Tally:
-    total: Tally = {}
-    for buckets in shards:
-        tallies = buckets.get(bucket)
-        if tallies is not None and (tally := tallies.get(cell)) is not None:
-            add(total, tally)
-    return total

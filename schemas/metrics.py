@@ -58,8 +58,8 @@ Found = Literal["expected", "none", "another"]
 
 GATEWAY_KEY = "metrics:gateway:"
 """Before a gateway's name: its figures, JSON of GatewayFigures."""
-VERSION_KEY = "metrics:version"
-"""Of what was published last; there once anything was."""
+PUBLISHED_KEY = "metrics:published"
+"""JSON of Published."""
 SNAPSHOT_KEY = "routing:snapshot"
 """MessagePack of RoutingSnapshot."""
 SNAPSHOT_CHANNEL = "routing:snapshots"
@@ -102,6 +102,13 @@ class WindowFigures(Value, frozen=True, kw_only=True):
     """The most frequent first."""
 
 
+class Published(Value, frozen=True, kw_only=True):
+    """What was published last. `version` grows with everything that is; `as_of` is when the windows end."""
+
+    version: int
+    as_of: datetime
+
+
 Windows = dict[str, WindowFigures]
 """By their length: `1m`, `5m`, `15m`, `60m`."""
 
@@ -117,8 +124,6 @@ class MethodFigures(Value, frozen=True, kw_only=True):
 
 
 class GatewayFigures(Value, frozen=True, kw_only=True):
-    """`version` grows with everything that is published; `as_of` is when the windows end."""
-
     gateway: str
     version: int
     as_of: datetime

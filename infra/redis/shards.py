@@ -7,11 +7,11 @@ What is written changes together, in one script, or not at all.
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 
 import msgspec
 
 from infra.redis.connection import Client, unavailable
+from infra.redis.scripts import script
 from schemas.metrics import Cell, Changes, Found, StoredShard, Tally
 from schemas.views import Watermark
 
@@ -31,8 +31,8 @@ class RedisShards:
         self._redis = redis
         self._topic = topic
         self._partitions = partitions
-        self._store = redis.register_script(_script("store_shard"))
-        self._load = redis.register_script(_script("load_shard"))
+        self._store = script(redis, "store_shard")
+        self._load = script(redis, "load_shard")
 
     async def load(self, partition: int) -> StoredShard | None:
         return await self._read(partition, 0)
@@ -95,10 +95,6 @@ class RedisShards:
 
     def _key(self, partition: int, name: str) -> str:
         return f"{{{self._topic}:{partition}}}:{name}"
-
-
-def _script(name: str) -> str:
-    return (Path(__file__).parent / f"{name}.lua").read_text()
 
 
 def _watermark(text: bytes | None) -> Watermark | None:
