@@ -1,11 +1,12 @@
 """What is published, as bytes. A cell is written anew only if its windows changed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from heapq import nlargest
 
 import msgspec
 
 from projections.figures import attempts_in, routing_cell, window_figures
+from projections.shard import CELLS_MAX
 from projections.tallies import add
 from projections.windows import LENGTHS, RollingWindows
 from schemas.metrics import BUCKET_S, Cell, CellKind, Published, Tally
@@ -48,8 +49,12 @@ class Publication:
         self._windows.touched.clear()
 
     def snapshot(self, published: Published) -> bytes:
-        """A RoutingSnapshot."""
-        cells = list(self._routing.values())
+        """A RoutingSnapshot. Shards may know different finer cells: of all together the busiest are told."""
+        cells = [
+            self._routing[cell]
+            for family in self._families.values()
+            for cell in (family if len(family) <= CELLS_MAX else _busiest(family, CELLS_MAX))
+        ]
         return _pack(
             {"version": published.version, "as_of": published.as_of, "cells": cells, "bucket_s": BUCKET_S}
         )
@@ -77,8 +82,7 @@ class Publication:
         shown: dict[str, object] = {"windows": self._cell(Cell(gateway, method, "method", ""))}
         for kind, name in _FINER.items():
             family = self._families.get((gateway, method, kind), {})
-            busiest = nlargest(SHOWN, family, key=lambda cell: (family[cell], cell))
-            shown[name] = {cell.value: self._cell(cell) for cell in busiest}
+            shown[name] = {cell.value: self._cell(cell) for cell in _busiest(family, SHOWN)}
         return shown
 
     def _cell(self, cell: Cell) -> msgspec.Raw:
@@ -95,3 +99,7 @@ class Publication:
                     add(total, tally)
             self._totals[gateway] = msgspec.Raw(_json(window_figures(sums)))
         return self._totals[gateway]
+
+
+def _busiest(family: Mapping[Cell, int], how_many: int) -> list[Cell]:
+    return nlargest(how_many, family, key=lambda cell: (family[cell], cell))

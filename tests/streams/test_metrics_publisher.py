@@ -10,6 +10,7 @@ from infra.clock import SystemClock
 from infra.memory_metrics import MemoryMetricsCheckpoints, MemoryShards
 from infra.memory_projections import MemoryDeadLetters, MemoryRecords
 from projections.hot_metrics import HotMetrics
+from projections.shard import CELLS_MAX
 from schemas.base import Event
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.metrics import GatewayFigures, Published, RoutingSnapshot
@@ -165,6 +166,16 @@ async def test_the_snapshot_has_the_history_of_methods_and_segments_and_every_ot
         assert (cell.succeeded_15m, cell.failed_15m) == (1, 1)
     assert cells["issuer", "okbank"].history == ()
     assert cells["issuer", "okbank"].latency_ms_p50 == pytest.approx(120, rel=0.01)
+
+
+async def test_cells_that_are_too_many_over_all_shards_are_not_all_in_the_snapshot(world: World) -> None:
+    for partition in range(PARTITIONS):
+        issuers = [f"bank{number}-{partition}" for number in range(CELLS_MAX)]
+        await world.tell("one", partition, [world.event(issuer=issuer) for issuer in issuers])
+    await world.publishers["one"].turn()
+    assert world.publications.snapshot is not None
+    assert sum(cell.kind == "issuer" for cell in world.publications.snapshot.cells) == CELLS_MAX
+    assert world.hour() == PARTITIONS * CELLS_MAX
 
 
 async def test_only_the_busiest_of_many_finer_cells_are_shown_and_all_are_in_the_snapshot(
