@@ -22,7 +22,7 @@ from schemas.codec import PAYMENTS_TOPIC
 from schemas.metrics import BUCKET_S, Buckets, Cell, Changes, StoredShard
 from schemas.views import DeadLetter, Watermark
 
-GAP_CHUNK = 5_000
+GAP_CHUNK = 2_000
 """Records of a gap that are fetched and stored at a time."""
 NEEDED_MS = (KEPT + 1) * BUCKET_S * 1000
 """No record stamped longer ago says anything about the last hour: an outcome is appended after its attempt started,
@@ -61,14 +61,26 @@ class HotMetrics:
         """Take in all of them, whatever is missing before them included. Raises Unavailable."""
         await _all(self._absorb(partition, batch) for partition, batch in grouped(records).items())
 
-    async def tend(self, partitions: Collection[int]) -> None:
-        """What no record asks for: to put back what the store has lost, and to let go of others' partitions.
+    async def tend(self, partition: int) -> None:
+        """What no record asks for: to put back what the store has lost. Raises Unavailable."""
+        async with self._turns[partition]:
+            known = self.shards.get(partition)
+            if known is None:
+                await self._fill(partition)
+                return
+            mark = await self._store.watermark(partition)
+            if mark is not None and mark.next_offset > known.next_offset:
+                self._forget(partition)  # somebody else has it, or had it for a while
+                await self._fill(partition)
+            elif mark is None or mark.next_offset < known.next_offset:
+                expected = None if mark is None else mark.next_offset
+                if not await self._store.replace(partition, expected, known.stored):
+                    self._forget(partition)
 
-        Raises Unavailable.
-        """
+    def keep(self, partitions: Collection[int]) -> None:
+        """And let go of those that others have."""
         for partition in self.shards.keys() - set(partitions):
             self._forget(partition)
-        await _all(self._tend(partition) for partition in partitions)
 
     async def checkpoint(self) -> None:
         """Raises StoreUnavailable. Nobody waits for it: what is behind is read from the log."""
@@ -90,21 +102,6 @@ class HotMetrics:
                 else:
                     await self._take(shard, _unbroken(batch))
                 shard = await self._shard(partition)
-
-    async def _tend(self, partition: int) -> None:
-        async with self._turns[partition]:
-            known = self.shards.get(partition)
-            if known is None:
-                await self._fill(partition)
-                return
-            mark = await self._store.watermark(partition)
-            if mark is not None and mark.next_offset > known.next_offset:
-                self._forget(partition)  # somebody else has it, or had it for a while
-                await self._fill(partition)
-            elif mark is None or mark.next_offset < known.next_offset:
-                expected = None if mark is None else mark.next_offset
-                if not await self._store.replace(partition, expected, known.stored):
-                    self._forget(partition)
 
     async def _fill(self, partition: int) -> None:
         """Up to the end of the log, whatever offsets the group has committed."""

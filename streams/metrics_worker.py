@@ -6,6 +6,7 @@ Redis has forgotten everything at a moment at which no worker knows it either.
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 
 import asyncpg
 import faust
@@ -101,7 +102,9 @@ async def _tend(metrics: HotMetrics, app: faust.App, topic: str) -> None:
     """The group may have committed more than Redis knows, or Redis may forget while nothing is appended."""
     while True:
         if partitions := assigned(app, topic):  # none in the middle of a rebalance: nothing to let go of
-            await patiently(lambda: metrics.tend(partitions))  # awaited at once
+            metrics.keep(partitions)
+            # Each with a patience of its own: one that fails must not wait for one that reads an hour of the log.
+            await asyncio.gather(*(patiently(partial(metrics.tend, partition)) for partition in partitions))
         await asyncio.sleep(TEND_EVERY_S)
 
 

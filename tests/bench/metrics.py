@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from itertools import count
 from pathlib import Path
 from random import Random
 
@@ -132,8 +131,9 @@ async def _history(
 ) -> None:
     figures.history_outcomes = round(args.minutes * 60 * PAYMENTS_PER_SECOND)
     say(f"{figures.history_outcomes:,} outcomes of history …")
-    for _ in range(0, figures.history_outcomes, READ_AT_ONCE):
-        await bench.publish(_outcomes(READ_AT_ONCE, args.minutes * 60, args.issuers))
+    begin = bench.clock.now() - timedelta(minutes=args.minutes)
+    for first in range(0, figures.history_outcomes, READ_AT_ONCE):
+        await bench.publish(_outcomes(begin, first, args.issuers))
     async with bench.worker(figures) as worker:
         begun = time.perf_counter()
         await bench.reaches_the_end()
@@ -348,7 +348,6 @@ async def _bench(product: Product, topic: str) -> AsyncIterator[Bench]:
 
 
 _chance = Random(7)
-_numbers = count()
 _GATEWAYS = ("razorpay", "stripe", "payu", "cashfree", "billdesk")
 
 
@@ -367,18 +366,18 @@ def _payments(payments: int, cells: int) -> Made:
     return made
 
 
-def _outcomes(how_many: int, seconds: float, issuers: int) -> Made:
-    """Outcomes only, evenly over the time before: what else an hour of log holds is passed by."""
+def _outcomes(begin: datetime, first: int, issuers: int) -> Made:
+    """Outcomes only, in the order of their time: what else an hour of log holds is passed by."""
     clock = SystemClock()
     made: Made = []
-    for _ in range(how_many):
-        payment, number = clock.payment_id(), next(_numbers)
+    for number in range(first, first + READ_AT_ONCE):
+        payment = clock.payment_id()
         event = told(
             _chance.choice(SAID),
             gateway=_GATEWAYS[number % len(_GATEWAYS)],
             method=("UPI", "CARD")[number // 7 % 2],
             issuer=f"bank{_chance.randrange(issuers)}",
-            at=clock.now() - timedelta(seconds=_chance.random() * seconds),
+            at=begin + timedelta(seconds=number / PAYMENTS_PER_SECOND),
             latency_ms=round(_chance.lognormvariate(5.5, 0.8)),
         )
         made.append((payment, _messages(payment, [event])))

@@ -106,7 +106,7 @@ async def test_a_store_that_forgot_everything_has_it_again_with_the_next_batch(w
 async def test_a_store_that_forgot_everything_has_it_again_though_nothing_is_appended(world: World) -> None:
     await world.metrics.absorb(world.append(SOME))
     world.store.flush()
-    await world.metrics.tend(range(PARTITIONS))
+    await world.metrics.tend(0)
     await world.is_a_fold_of_the_log()
 
 
@@ -116,7 +116,7 @@ async def test_a_store_that_was_put_back_to_an_earlier_state_is_brought_forward(
     assert earlier is not None
     await world.metrics.absorb(world.append(SOME))
     await world.store.replace(0, 6, earlier)
-    await world.metrics.tend([0])
+    await world.metrics.tend(0)
     await world.is_a_fold_of_the_log()
 
 
@@ -145,7 +145,7 @@ async def test_with_the_store_and_the_worker_lost_the_checkpoint_is_where_it_beg
     tail = world.append(SOME)
     world.store.flush()
     another = world.another_worker()
-    await another.tend(range(PARTITIONS))
+    await another.tend(0)
     await world.is_a_fold_of_the_log()
     assert another.counts.fetched_from_gaps == len(tail)
 
@@ -158,14 +158,14 @@ async def test_a_checkpoint_holds_what_left_and_what_was_corrected_since_the_one
     await world.metrics.absorb(world.append([correction, later], stamp_ms=BEGIN_MS + 3_000_000))
     await world.metrics.checkpoint()
     world.store.flush()
-    await world.another_worker().tend([0])
+    await world.another_worker().tend(0)
     await world.is_a_fold_of_the_log()
 
     much_later = told(SUCCESS, at=BEGIN + timedelta(minutes=90))
     await world.metrics.absorb(world.append([much_later], stamp_ms=BEGIN_MS + 5_400_000))
     await world.metrics.checkpoint()
     world.store.flush()
-    await world.another_worker().tend([0])
+    await world.another_worker().tend(0)
     await world.is_a_fold_of_the_log()
 
 
@@ -179,7 +179,7 @@ async def test_another_workers_checkpoint_is_never_built_upon(world: World) -> N
         await world.metrics.absorb(world.append(SOME))
         await world.metrics.checkpoint()
     world.store.flush()
-    await world.another_worker().tend([0])
+    await world.another_worker().tend(0)
     await world.is_a_fold_of_the_log()
 
 
@@ -188,7 +188,7 @@ async def test_without_store_and_checkpoint_no_more_than_the_last_hour_is_read(w
     world.now_ms = BEGIN_MS + NEEDED_MS + 60_000.0
     newer = told(SUCCESS, at=BEGIN + timedelta(minutes=62))
     world.append([newer], stamp_ms=BEGIN_MS + 3_720_000)
-    await world.metrics.tend([0])
+    await world.metrics.tend(0)
     assert world.metrics.counts.fetched_from_gaps == 1
     assert world.metrics.shards[0].buckets == await world.folded()
 
@@ -200,7 +200,7 @@ async def test_a_checkpoint_from_before_the_hour_is_not_used(world: World) -> No
     world.append([told(SUCCESS)] * 50)
     world.now_ms = BEGIN_MS + NEEDED_MS + 60_000.0
     another = world.another_worker()
-    await another.tend([0])
+    await another.tend(0)
     assert another.counts.fetched_from_gaps == 0
 
 
@@ -235,7 +235,7 @@ async def test_a_poisonous_record_becomes_a_dead_letter_and_those_behind_it_coun
 
 async def test_partitions_of_others_are_let_go_of(world: World) -> None:
     await world.metrics.absorb(world.append(SOME) + world.append(SOME, partition=1))
-    await world.metrics.tend([1])
+    world.metrics.keep([1])
     assert list(world.metrics.shards) == [1]
 
 

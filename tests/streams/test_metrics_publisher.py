@@ -125,7 +125,7 @@ async def test_a_partition_that_moves_to_another_worker_is_counted_once(world: W
     await world.tell("one", 0, [world.event()])
     await world.publishers["one"].turn()
     await world.tell("two", 0, [world.event(), world.event()])
-    await world.metrics["one"].tend([1])
+    world.metrics["one"].keep([1])
     await world.publishers["one"].turn()
     assert world.hour() == 3
     await world.tell("one", 0, [world.event()])
@@ -140,8 +140,8 @@ async def test_a_store_that_forgot_everything_changes_nothing_of_what_is_publish
     world.store.flush()
     await world.publishers["one"].turn()
     assert world.hour() == 2
-    for name in ("one", "two"):
-        await world.metrics[name].tend([0] if name == "one" else [1])
+    await world.metrics["one"].tend(0)
+    await world.metrics["two"].tend(1)
     await world.tell("two", 1, [world.event()])
     await world.publishers["one"].turn()
     assert world.hour() == 3
