@@ -1,7 +1,7 @@
 """The application: every route, what surrounds them, and what they are given to work with."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 from api import errors, metrics
 from api.admin import Admin
 from api.body import BodyLimits
+from api.gateway_metrics import GatewayMetricsRoutes, PublishedMetrics
 from api.lag import LagMonitor
 from api.middleware import Guarded, Measured, RequestId
 from api.notifications import NotificationRoutes
@@ -33,6 +34,9 @@ class Services:
     reviews: Reviews
     messages: Messages
     notification_readers: Mapping[str, NotificationReader]
+    gateways: Collection[str]
+    """The names of all that there are."""
+    published_metrics: PublishedMetrics
     admin: Admin
     clock: Clock
     readiness: Readiness
@@ -61,12 +65,14 @@ def create_app(services: Services) -> Starlette:
         services.clock,
         services.body_limits,
     )
+    gateway_metrics = GatewayMetricsRoutes(services.published_metrics, services.gateways)
     ops = OpsRoutes(services.readiness, services.lag, services.draining)
     app = Starlette(
         routes=[
             *payments.routes(),
             *notifications.routes(),
             *reviews.routes(),
+            *gateway_metrics.routes(),
             *ops.routes(),
             *metrics.routes(),
         ],

@@ -3,8 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from redis.asyncio import Redis
-
 from api.admin import Admin
 from api.app import Services
 from api.checks import AdmissionCheck, LogCheck, ProjectionCheck, RedisCheck, StoreCheck
@@ -17,7 +15,7 @@ from infra.histories import LogHistories
 from infra.kafka.lag import GroupOffsets
 from infra.kafka.log import KafkaLog
 from infra.kafka.messages import KafkaMessages
-from infra.kafka.partition import partition_for
+from infra.kafka.partition import PAYMENT_PARTITIONS, partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.postgres.database import Database
@@ -25,6 +23,9 @@ from infra.postgres.messages import PostgresMessages
 from infra.postgres.payments import PaymentViews
 from infra.postgres.reservations import PostgresReservations
 from infra.postgres.reviews import PostgresReviews
+from infra.redis.connection import connect
+from infra.redis.publications import PublishedMetrics
+from infra.redis.shards import RedisShards
 from infra.resources import admitted
 from infra.settings import Settings
 from projections.reader import PaymentReader
@@ -52,7 +53,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         gateways = registry(settings)
         stack.push_async_callback(gateways.close)
         histories = LogHistories(views, reader, partition_for)
-        redis = Redis.from_url(settings.redis_url)
+        redis = connect(settings.redis_url)
         stack.push_async_callback(redis.aclose)
         groups = GroupOffsets(settings.kafka_bootstrap_servers)
         stack.push_async_callback(groups.stop)
@@ -77,6 +78,8 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                 for configuration in gateways.gateways()
                 if (reads := notification_reader(configuration, settings)) is not None
             },
+            gateways=[configuration.id for configuration in gateways.gateways()],
+            published_metrics=PublishedMetrics(redis, clock.elapsed_ms),
             admin=Admin(settings.internal_api_key),
             clock=clock,
             readiness=Readiness(
@@ -103,6 +106,13 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                         group=settings.verifier_consumer_group,
                         topics=(NOTIFICATIONS_TOPIC,),
                         watermarks=PostgresMessages(database).watermarks,
+                    ),
+                    Consumer(
+                        group=settings.metrics_stream_group,
+                        topics=(settings.metrics_stream_key,),
+                        watermarks=RedisShards(
+                            redis, settings.metrics_stream_key, PAYMENT_PARTITIONS
+                        ).watermarks,
                     ),
                 ],
             ),

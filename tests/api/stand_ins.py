@@ -20,10 +20,11 @@ from commands.handler import Handled
 from infra.gateways.notifications import NotificationReader
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.envelope import Envelope, Position, Recorded, Window
-from schemas.errors import BadSignature, LogUnavailable, Unreadable
+from schemas.errors import BadSignature, LogUnavailable, StoreUnavailable, Unreadable
 from schemas.http import PaymentBody
 from schemas.ids import AttemptId, GatewayId, PaymentId, attempt_id
 from schemas.instrument import UpiMasked
+from schemas.metrics import Published
 from schemas.notification import GatewayNotified, IgnoredNotification, NotificationMessage
 from schemas.payment import (
     AttemptStarted,
@@ -279,6 +280,20 @@ async def nothing(_: str) -> Mapping[int, int]:
     return {}
 
 
+@dataclass
+class ScriptedMetrics:
+    """What was published of gateways; everything stays until a test changes it."""
+
+    told: dict[str, bytes] = field(default_factory=dict)
+    published: Published | None = None
+    away: bool = False
+
+    async def figures(self, gateway: str) -> tuple[bytes | None, Published | None]:
+        if self.away:
+            raise StoreUnavailable("away")
+        return self.told.get(gateway), self.published
+
+
 async def no_offsets(_: str) -> Mapping[tuple[str, int], int]:
     return {}
 
@@ -295,6 +310,7 @@ class World:
     notification_readers: Mapping[str, NotificationReader] = field(
         default_factory=lambda: {GATEWAY: SignedReader()}
     )
+    published_metrics: ScriptedMetrics = field(default_factory=ScriptedMetrics)
     clock: ManualClock = field(default_factory=ManualClock)
     log: ScriptedCheck = field(default_factory=ScriptedCheck)
     redis: ScriptedCheck = field(default_factory=ScriptedCheck)
@@ -310,6 +326,8 @@ class World:
             reviews=self.reviews,
             messages=self.messages,
             notification_readers=self.notification_readers,
+            gateways=[GATEWAY],
+            published_metrics=self.published_metrics,
             admin=Admin(ADMIN_KEY),
             clock=self.clock,
             readiness=Readiness(self.clock, required, {"redis": self.redis}),
