@@ -73,8 +73,12 @@ class Segmentation(Body, frozen=True, kw_only=True):
 # Rules
 
 
-class Condition(Body, frozen=True, kw_only=True):
-    """All that is given must hold; nothing given holds for every payment."""
+class Condition(Body, frozen=True, kw_only=True, omit_defaults=True):
+    """All that is given must hold; nothing given holds for every payment.
+
+    Only what is given is written down, so that a process without a later kind of condition reads the rules that do not
+    use it.
+    """
 
     merchant_ids: tuple[Name, ...] | None = None
     segments: tuple[Name, ...] | None = None

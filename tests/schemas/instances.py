@@ -17,7 +17,13 @@ from schemas.circuit import (
     ProbeStarted,
     Release,
 )
-from schemas.configuration import ReservationStoreAdopted
+from schemas.configuration import (
+    BanditPolicySet,
+    ReservationStoreAdopted,
+    RoutingRulesSet,
+    ScoringWeightsSet,
+    SegmentationSet,
+)
 from schemas.dimensions import Account, Dimensions, Earlier
 from schemas.ids import GatewayId
 from schemas.instrument import UpiMasked
@@ -50,6 +56,19 @@ from schemas.reliability import (
     VerificationOverdueEnded,
 )
 from schemas.routing import Excluded
+from schemas.routing_configuration import (
+    Affinity,
+    BanditPolicy,
+    Condition,
+    Exclude,
+    Pin,
+    Prefer,
+    RoutingRules,
+    Rule,
+    ScoringWeights,
+    Segmentation,
+    Split,
+)
 from tests.builders import AT, PAYMENT, attempt, routed, started
 
 ALPHA = GatewayId("alpha")
@@ -148,6 +167,57 @@ INSTANCES: tuple[Event, ...] = (
     LateSuccessDetected(attempt_id=attempt(), gateway=ALPHA, gateway_reference="txn_1", kept=False),
     ChargeCompensated(attempt_id=attempt(), gateway=ALPHA, gateway_reference="txn_1", by="refund"),
     ReservationStoreAdopted(system_identifier="7439285720001", timeline=2, database=16384),
+    ScoringWeightsSet(
+        weights=ScoringWeights(uncertainty=1, latency=0.01, cost=0.002, affinity=0.02, priority=0.0001),
+        affinities=(Affinity(gateway=ALPHA, value=-0.5, merchant_id="mrc_1", payment_method="UPI"),),
+        by="asha",
+        note="latency matters more in the sale",
+        instead_of_version=7,
+    ),
+    RoutingRulesSet(
+        rules=RoutingRules(
+            rules=(
+                Rule(
+                    id="no-beta-at-night",
+                    then=Exclude(gateways=(GatewayId("beta"),)),
+                    when=Condition(
+                        merchant_ids=("mrc_1",),
+                        segments=("UPI",),
+                        payment_methods=("UPI", "CARD"),
+                        currencies=("INR",),
+                        minimum_amount_minor=100,
+                        maximum_amount_minor=100_000,
+                        issuers=("okhdfcbank",),
+                        networks=("visa",),
+                        attributes={"channel": ("app", "web")},
+                    ),
+                    enabled=False,
+                    note="until they have mended it",
+                ),
+                Rule(id="pinned", then=Pin(gateway=ALPHA), when=Condition(merchant_ids=("mrc_2",))),
+                Rule(id="halves", then=Split(weights={ALPHA: 50, GatewayId("beta"): 50})),
+                Rule(id="last", then=Prefer(gateways=(ALPHA, GatewayId("beta")))),
+            )
+        ),
+        by="asha",
+        note="a contract",
+        instead_of_version=0,
+    ),
+    SegmentationSet(
+        segmentation=Segmentation(
+            dimensions=("payment_method", "merchant_tier"), merchant_tiers={"mrc_1": "gold"}
+        ),
+        by="asha",
+        note="the large ones learn by themselves",
+        instead_of_version=9,
+    ),
+    BanditPolicySet(
+        segment="UPI:gold",
+        policy=BanditPolicy(enabled=True, exploration_share=0.01, worse_by=0.04, expected_loss=0.002),
+        by="asha",
+        note="a trial",
+        instead_of_version=0,
+    ),
     GatewayNotified(
         gateway=ALPHA,
         event_id="evt_razorpay_1",
