@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from schemas.base import Value
 from schemas.configuration import (
     BanditPolicySet,
-    ConfigurationEvent,
+    Heard,
     ReservationStoreAdopted,
     RoutingRulesSet,
     RoutingSet,
@@ -24,6 +24,7 @@ from schemas.configuration import (
     SetRoutingRules,
     SetScoringWeights,
     SetSegmentation,
+    UnreadSet,
     aggregate_of,
 )
 from schemas.envelope import Recorded
@@ -44,9 +45,15 @@ class Configured(Value, frozen=True, kw_only=True):
     routing: RoutingConfiguration = RoutingConfiguration()
     settings: dict[str, Setting] = msgspec.field(default_factory=dict)
     """By aggregate, of those that were ever set."""
+    unread: dict[str, int] = msgspec.field(default_factory=dict)
+    """The versions that count and that this process is too old to read; it goes on with those before."""
 
     def setting(self, aggregate: str) -> Setting:
         return self.settings.get(aggregate) or _NEVER_SET
+
+    def version(self, aggregate: str) -> int:
+        """That which counts on the log."""
+        return self.unread.get(aggregate) or self.setting(aggregate).version
 
 
 _NEVER_SET = Setting()
@@ -55,10 +62,16 @@ INITIAL = Configured()
 
 def decide(command: SetRouting, configured: Configured) -> list[RoutingSet]:
     """`[]` when it is so already. Raises Refused if it was set again since the asker looked."""
-    setting = configured.setting(aggregate_of(command))
-    if setting.version != command.instead_of_version:
-        raise Refused(Refusal.STALE_VERSION, f"Version {setting.version} is in force: look at it first.")
-    return [] if setting.version > 0 and _is_so(command, configured.routing) else [_set(command)]
+    aggregate = aggregate_of(command)
+    version = configured.version(aggregate)
+    if aggregate in configured.unread:
+        raise Refused(
+            Refusal.STALE_VERSION,
+            f"Version {version} is in force, and this process is too old for it: ask a newer one.",
+        )
+    if version != command.instead_of_version:
+        raise Refused(Refusal.STALE_VERSION, f"Version {version} is in force: look at it first.")
+    return [] if version > 0 and _is_so(command, configured.routing) else [_set(command)]
 
 
 def _is_so(command: SetRouting, routing: RoutingConfiguration) -> bool:
@@ -111,25 +124,28 @@ def _set(command: SetRouting) -> RoutingSet:
             assert_never(command)
 
 
-def evolve(configured: Configured, record: Recorded[ConfigurationEvent]) -> Configured:
+def evolve(configured: Configured, record: Recorded[Heard]) -> Configured:
     """A void event changes nothing, not even a version."""
     event = record.event
     if isinstance(event, ReservationStoreAdopted) or is_void(configured, record):
         return configured
-    version = record.position.offset + 1
+    aggregate, version = aggregate_of(event), record.position.offset + 1
+    if isinstance(event, UnreadSet):
+        return replace(configured, unread={**configured.unread, aggregate: version})
     setting = Setting(version=version, by=event.by, note=event.note, at=record.envelope.at)
     return Configured(
         routing=_with(configured.routing, event, version),
-        settings={**configured.settings, aggregate_of(event): setting},
+        settings={**configured.settings, aggregate: setting},
+        unread={name: known for name, known in configured.unread.items() if name != aggregate},
     )
 
 
-def is_void(configured: Configured, record: Recorded[ConfigurationEvent]) -> bool:
+def is_void(configured: Configured, record: Recorded[Heard]) -> bool:
     """Whether its writer had not seen what stands there before it."""
     event = record.event
     if isinstance(event, ReservationStoreAdopted):
         return record.is_void
-    return record.is_void or event.instead_of_version != configured.setting(aggregate_of(event)).version
+    return record.is_void or event.instead_of_version != configured.version(aggregate_of(event))
 
 
 def _with(routing: RoutingConfiguration, event: RoutingSet, version: int) -> RoutingConfiguration:

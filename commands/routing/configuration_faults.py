@@ -52,7 +52,7 @@ _LISTS = (
 def faults_in(command: SetRouting) -> list[FieldError]:
     match command:
         case SetRoutingRules():
-            faults = list(_of_rules(command.rules, _by_id(command.gateways)))
+            faults = rule_faults_in(command.rules, command.gateways)
         case SetScoringWeights():
             faults = list(_of_affinities(command.affinities, _by_id(command.gateways)))
         case SetSegmentation():
@@ -62,6 +62,10 @@ def faults_in(command: SetRouting) -> list[FieldError]:
         case _:
             assert_never(command)
     return [*faults, *_of_text("/by", command.by), *_of_text("/note", command.note)]
+
+
+def rule_faults_in(rules: RoutingRules, gateways: Sequence[GatewayConfiguration]) -> list[FieldError]:
+    return list(_of_rules(rules, _by_id(gateways)))
 
 
 def _by_id(gateways: Sequence[GatewayConfiguration]) -> Gateways:

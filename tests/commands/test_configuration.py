@@ -11,7 +11,7 @@ from commands.routing.configuration import INITIAL, Configured, Setting, decide,
 from schemas.codec import CONFIGURATION_TOPIC
 from schemas.configuration import (
     BanditPolicySet,
-    ConfigurationEvent,
+    Heard,
     ReservationStoreAdopted,
     RoutingRulesSet,
     ScoringWeightsSet,
@@ -20,6 +20,7 @@ from schemas.configuration import (
     SetRoutingRules,
     SetScoringWeights,
     SetSegmentation,
+    UnreadSet,
 )
 from schemas.envelope import ALWAYS, Envelope, Position, Recorded, Window
 from schemas.errors import Refusal, Refused
@@ -52,7 +53,7 @@ def set_rules(given: RoutingRules = PINNED, *, instead_of: int = 0) -> SetRoutin
     )
 
 
-def on_the_log(*events: ConfigurationEvent) -> list[Recorded[ConfigurationEvent]]:
+def on_the_log(*events: Heard) -> list[Recorded[Heard]]:
     return [
         Recorded(
             envelope=Envelope(
@@ -73,14 +74,14 @@ def on_the_log(*events: ConfigurationEvent) -> list[Recorded[ConfigurationEvent]
     ]
 
 
-def folded(records: Sequence[Recorded[ConfigurationEvent]]) -> Configured:
+def folded(records: Sequence[Recorded[Heard]]) -> Configured:
     configured = INITIAL
     for record in records:
         configured = evolve(configured, record)
     return configured
 
 
-def after(*events: ConfigurationEvent) -> Configured:
+def after(*events: Heard) -> Configured:
     return folded(on_the_log(*events))
 
 
@@ -145,6 +146,36 @@ def test_a_record_outside_its_window_is_void() -> None:
     assert evolve(INITIAL, late) == INITIAL
 
 
+# What a newer version of the service has set
+
+UNREAD = UnreadSet(aggregate="routing-rules", by="a newer one", note="", instead_of_version=1)
+
+
+def test_what_cannot_be_read_leaves_in_force_what_was_before_it() -> None:
+    configured = after(rules_set(), UNREAD)
+    assert configured.routing == RoutingConfiguration(version=1, rules=PINNED)
+    assert configured.setting("routing-rules").version == 1
+    assert configured.unread == {"routing-rules": 2}
+
+
+def test_nobody_sets_anything_instead_of_what_they_cannot_see() -> None:
+    for seen in (1, 2):
+        with pytest.raises(Refused) as refused:
+            decide(set_rules(rules(), instead_of=seen), after(rules_set(), UNREAD))
+        assert refused.value.reason == Refusal.STALE_VERSION
+
+
+def test_what_replaces_it_is_in_force_again_here_too() -> None:
+    other = rules(pin(to=BETA))
+    configured = after(rules_set(), UNREAD, rules_set(rules(), instead_of=1), rules_set(other, instead_of=2))
+    assert configured.routing == RoutingConfiguration(version=4, rules=other)
+    assert not configured.unread
+
+
+def test_a_void_one_that_cannot_be_read_changes_nothing() -> None:
+    assert after(rules_set(), replace(UNREAD, instead_of_version=0)) == after(rules_set())
+
+
 segments = st.sampled_from(["UPI", "CARD", "*"])
 events = st.lists(
     st.one_of(
@@ -163,7 +194,7 @@ events = st.lists(
 
 
 @given(events)
-def test_void_events_could_as_well_not_have_happened(story: list[ConfigurationEvent]) -> None:
+def test_void_events_could_as_well_not_have_happened(story: list[Heard]) -> None:
     """At whatever offset the others lie."""
     records = on_the_log(*story)
     configured, counted = INITIAL, []
@@ -175,7 +206,7 @@ def test_void_events_could_as_well_not_have_happened(story: list[ConfigurationEv
 
 
 @given(events)
-def test_what_is_decided_on_the_newest_is_never_void(story: list[ConfigurationEvent]) -> None:
+def test_what_is_decided_on_the_newest_is_never_void(story: list[Heard]) -> None:
     configured = after(*story)
     version = configured.setting("routing-rules").version
     new = decide(set_rules(rules(pin("another")), instead_of=version), configured)
