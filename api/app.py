@@ -11,15 +11,17 @@ from starlette.middleware import Middleware
 from api import errors, metrics
 from api.admin import Admin
 from api.body import BodyLimits
+from api.configuration import ConfigurationRoutes
+from api.dry_run import DryRunRoutes
 from api.lag import LagMonitor
 from api.middleware import Guarded, Measured, RequestId
 from api.notifications import NotificationRoutes
 from api.ops import OpsRoutes
 from api.payments import PaymentRoutes
-from api.ports import Handler, Histories, Messages, Reader, Reviews
+from api.ports import Configuration, DryRun, Handler, Histories, Messages, Reader, Reviews
 from api.readiness import Readiness
 from api.reviews import ReviewRoutes
-from commands.ports import Clock
+from commands.ports import Clock, RoutingFacts
 from infra.gateways.notifications import NotificationReader
 
 
@@ -33,6 +35,9 @@ class Services:
     reviews: Reviews
     messages: Messages
     notification_readers: Mapping[str, NotificationReader]
+    configuration: Configuration
+    facts: RoutingFacts
+    dry_run: DryRun
     admin: Admin
     clock: Clock
     readiness: Readiness
@@ -48,7 +53,12 @@ def create_app(services: Services) -> Starlette:
             yield
 
     payments = PaymentRoutes(
-        services.handler, services.reader, services.histories, services.draining, services.body_limits
+        services.handler,
+        services.reader,
+        services.histories,
+        services.configuration,
+        services.draining,
+        services.body_limits,
     )
     notifications = NotificationRoutes(
         services.notification_readers, services.messages, services.clock, services.body_limits
@@ -61,12 +71,24 @@ def create_app(services: Services) -> Starlette:
         services.clock,
         services.body_limits,
     )
+    configuration = ConfigurationRoutes(
+        services.admin, services.configuration, services.facts, services.body_limits
+    )
+    dry_run = DryRunRoutes(
+        services.admin,
+        services.configuration,
+        services.dry_run,
+        services.facts,
+        services.body_limits,
+    )
     ops = OpsRoutes(services.readiness, services.lag, services.draining)
     app = Starlette(
         routes=[
             *payments.routes(),
             *notifications.routes(),
             *reviews.routes(),
+            *configuration.routes(),
+            *dry_run.routes(),
             *ops.routes(),
             *metrics.routes(),
         ],
