@@ -11,16 +11,18 @@ from starlette.middleware import Middleware
 from api import errors, metrics
 from api.admin import Admin
 from api.body import BodyLimits
+from api.configuration import ConfigurationRoutes
+from api.dry_run import DryRunRoutes
 from api.gateway_metrics import GatewayMetricsRoutes, PublishedMetrics
 from api.lag import LagMonitor
 from api.middleware import Guarded, Measured, RequestId
 from api.notifications import NotificationRoutes
 from api.ops import OpsRoutes
 from api.payments import PaymentRoutes
-from api.ports import Handler, Histories, Messages, Reader, Reviews
+from api.ports import Configuration, DryRun, Handler, Histories, Messages, Reader, Reviews
 from api.readiness import Readiness
 from api.reviews import ReviewRoutes
-from commands.ports import Clock
+from commands.ports import Clock, RoutingFacts
 from infra.gateways.notifications import NotificationReader
 
 
@@ -37,6 +39,9 @@ class Services:
     gateways: Collection[str]
     """The names of all that there are."""
     published_metrics: PublishedMetrics
+    configuration: Configuration
+    facts: RoutingFacts
+    dry_run: DryRun
     admin: Admin
     clock: Clock
     readiness: Readiness
@@ -52,7 +57,12 @@ def create_app(services: Services) -> Starlette:
             yield
 
     payments = PaymentRoutes(
-        services.handler, services.reader, services.histories, services.draining, services.body_limits
+        services.handler,
+        services.reader,
+        services.histories,
+        services.configuration,
+        services.draining,
+        services.body_limits,
     )
     notifications = NotificationRoutes(
         services.notification_readers, services.messages, services.clock, services.body_limits
@@ -66,6 +76,16 @@ def create_app(services: Services) -> Starlette:
         services.body_limits,
     )
     gateway_metrics = GatewayMetricsRoutes(services.published_metrics, services.gateways)
+    configuration = ConfigurationRoutes(
+        services.admin, services.configuration, services.facts, services.body_limits
+    )
+    dry_run = DryRunRoutes(
+        services.admin,
+        services.configuration,
+        services.dry_run,
+        services.facts,
+        services.body_limits,
+    )
     ops = OpsRoutes(services.readiness, services.lag, services.draining)
     app = Starlette(
         routes=[
@@ -73,6 +93,8 @@ def create_app(services: Services) -> Starlette:
             *notifications.routes(),
             *reviews.routes(),
             *gateway_metrics.routes(),
+            *configuration.routes(),
+            *dry_run.routes(),
             *ops.routes(),
             *metrics.routes(),
         ],

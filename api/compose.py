@@ -6,18 +6,22 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from api.admin import Admin
 from api.app import Services
 from api.checks import AdmissionCheck, LogCheck, ProjectionCheck, RedisCheck, StoreCheck
+from api.dry_run import CurrentRoute
 from api.lag import Consumer, LagMonitor
+from api.live_configuration import LiveConfiguration
 from api.readiness import Readiness
 from commands.handler import PaymentHandler
 from infra.clock import SystemClock
 from infra.gateways.registry import notification_reader, registry
 from infra.histories import LogHistories
+from infra.kafka.configuration import KafkaConfigurationLog
 from infra.kafka.lag import GroupOffsets
 from infra.kafka.log import KafkaLog
 from infra.kafka.messages import KafkaMessages
 from infra.kafka.partition import PAYMENT_PARTITIONS, partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
+from infra.kafka.tail import TopicTail
 from infra.postgres.database import Database
 from infra.postgres.messages import PostgresMessages
 from infra.postgres.payments import PaymentViews
@@ -29,7 +33,7 @@ from infra.redis.shards import RedisShards
 from infra.resources import admitted
 from infra.settings import Settings
 from projections.reader import PaymentReader
-from schemas.codec import NOTIFICATIONS_TOPIC, PAYMENTS_TOPIC
+from schemas.codec import CONFIGURATION_TOPIC, NOTIFICATIONS_TOPIC, PAYMENTS_TOPIC
 
 
 @asynccontextmanager
@@ -52,6 +56,13 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         )
         gateways = registry(settings)
         stack.push_async_callback(gateways.close)
+        configuration = LiveConfiguration(
+            lambda take: TopicTail(settings.kafka_bootstrap_servers, CONFIGURATION_TOPIC, take, clock),
+            KafkaConfigurationLog(publisher, clock),
+            clock,
+        )
+        stack.push_async_callback(configuration.stop)
+        await configuration.start()
         histories = LogHistories(views, reader, partition_for)
         redis = connect(settings.redis_url)
         stack.push_async_callback(redis.aclose)
@@ -80,6 +91,9 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             },
             gateways=[configuration.id for configuration in gateways.gateways()],
             published_metrics=PublishedMetrics(redis, clock.elapsed_ms),
+            configuration=configuration,
+            facts=gateways,
+            dry_run=CurrentRoute(gateways),
             admin=Admin(settings.internal_api_key),
             clock=clock,
             readiness=Readiness(
@@ -89,6 +103,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                     "store": StoreCheck(database),
                     "projection": ProjectionCheck(reader.end_offsets, views.watermarks),
                     "admission": AdmissionCheck(admission),
+                    "configuration": configuration,
                 },
                 {"redis": RedisCheck(redis)},
             ),

@@ -27,6 +27,7 @@ class Fault(StrEnum):
     MALFORMED_REQUEST = "malformed-request"
     MALFORMED_HEADER = "malformed-header"
     MALFORMED_QUERY = "malformed-query"
+    VERSION_MISSING = "version-missing"
     MALFORMED_BODY = "malformed-body"
     INVALID_BODY = "invalid-body"
     BODY_TOO_LARGE = "body-too-large"
@@ -57,9 +58,13 @@ KINDS: dict[Refusal | Fault, tuple[int, str]] = {
     Refusal.PAYMENT_NOT_FOUND: (404, "There is no such payment"),
     Refusal.NOT_IN_REVIEW: (409, "This attempt is not in review"),
     Refusal.REFERENCE_MISSING: (422, "A success names the gateway's reference"),
+    Refusal.STALE_VERSION: (412, "It was set again since you looked"),
+    Refusal.UNCONFIRMED: (503, "It is not known yet whether this is in force"),
+    Refusal.SEGMENT_NOT_FOUND: (404, "There is no such segment"),
     Fault.MALFORMED_REQUEST: (400, "The request is not HTTP as we understand it"),
     Fault.MALFORMED_HEADER: (400, "A header is malformed"),
     Fault.MALFORMED_QUERY: (400, "A parameter of the query is malformed"),
+    Fault.VERSION_MISSING: (428, "The If-Match header is missing"),
     Fault.MALFORMED_BODY: (400, "The body is not JSON in UTF-8"),
     Fault.INVALID_BODY: (422, "The body is not what this path takes"),
     Fault.BODY_TOO_LARGE: (413, "The body is too large"),

@@ -4,11 +4,12 @@ A version is the offset after the event that set it. Each event names the versio
 instead of; the log is the judge: if that is no longer the version there, the event is void for every reader.
 """
 
-from typing import Annotated, assert_never
+from typing import Annotated, Literal, assert_never
 
+import msgspec
 from msgspec import Meta
 
-from schemas.base import Command, Event
+from schemas.base import Command, Event, Value
 from schemas.gateway import GatewayConfiguration
 from schemas.routing_configuration import (
     Affinity,
@@ -113,11 +114,21 @@ class BanditPolicySet(Event, frozen=True, kw_only=True):
     instead_of_version: Version
 
 
+class UnreadSet(Event, frozen=True, kw_only=True):
+    """One of the above, as far as a process can read it that is too old for what was set. It is never written."""
+
+    aggregate: str
+    by: str
+    note: str
+    instead_of_version: Version
+
+
 RoutingSet = ScoringWeightsSet | RoutingRulesSet | SegmentationSet | BanditPolicySet
 ConfigurationEvent = ReservationStoreAdopted | RoutingSet
+Heard = ConfigurationEvent | UnreadSet
 
 
-def aggregate_of(asked: SetRouting | RoutingSet) -> str:
+def aggregate_of(asked: SetRouting | RoutingSet | UnreadSet) -> str:
     match asked:
         case SetScoringWeights() | ScoringWeightsSet():
             return SCORING
@@ -127,5 +138,32 @@ def aggregate_of(asked: SetRouting | RoutingSet) -> str:
             return SEGMENTATION
         case SetBanditPolicy(segment=segment) | BanditPolicySet(segment=segment):
             return bandit(segment)
+        case UnreadSet(aggregate=aggregate):
+            return aggregate
         case _:
             assert_never(asked)
+
+
+class _Outline(Value, frozen=True, kw_only=True):
+    type: Literal["ScoringWeightsSet", "RoutingRulesSet", "SegmentationSet", "BanditPolicySet"]
+    by: str
+    note: str
+    instead_of_version: Version
+    segment: str = ""
+
+
+def unread(value: bytes) -> UnreadSet:
+    """Without what it sets; the versions can then still be followed. Raises DecodeError for anything else."""
+    outline = msgspec.json.decode(value, type=_Outline)
+    aggregates = {
+        "ScoringWeightsSet": SCORING,
+        "RoutingRulesSet": ROUTING_RULES,
+        "SegmentationSet": SEGMENTATION,
+        "BanditPolicySet": bandit(outline.segment),
+    }
+    return UnreadSet(
+        aggregate=aggregates[outline.type],
+        by=outline.by,
+        note=outline.note,
+        instead_of_version=outline.instead_of_version,
+    )

@@ -13,17 +13,21 @@ from api.admin import Admin
 from api.answers import folded
 from api.app import Services
 from api.body import BodyLimits
+from api.dry_run import CurrentRoute
 from api.lag import LagMonitor
+from api.live_configuration import LiveConfiguration, Take
 from api.ports import Check, Proof
 from api.readiness import Readiness
 from commands.handler import Handled
 from infra.gateways.notifications import NotificationReader
+from infra.memory.configuration import MemoryConfigurationTail, MemoryConfigurationTopic
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.envelope import Envelope, Position, Recorded, Window
 from schemas.errors import BadSignature, LogUnavailable, StoreUnavailable, Unreadable
+from schemas.gateway import GatewayConfiguration
 from schemas.http import PaymentBody
 from schemas.ids import AttemptId, GatewayId, PaymentId, attempt_id
-from schemas.instrument import UpiMasked
+from schemas.instrument import PaymentMethod, UpiMasked
 from schemas.metrics import Published
 from schemas.notification import GatewayNotified, IgnoredNotification, NotificationMessage
 from schemas.payment import (
@@ -36,7 +40,9 @@ from schemas.payment import (
     PaymentSucceeded,
 )
 from schemas.routing import Candidate, RetryPolicy
+from schemas.verification import Schedule
 from schemas.views import PaymentHistory
+from tests.builders import SCHEDULE, a_gateway
 
 PAYMENT = PaymentId("pay_01jd8x5w3r0000000000000000")
 ATTEMPT = attempt_id(PAYMENT, 1, 1)
@@ -262,6 +268,19 @@ class SignedReader:
         )
 
 
+class MemoryFacts:
+    """The gateways that the routes know of."""
+
+    def gateways(self) -> tuple[GatewayConfiguration, ...]:
+        return (a_gateway(GATEWAY, priority=1), a_gateway("stripe", payment_methods=("CARD",), priority=2))
+
+    def retry_policy(self, merchant_id: str) -> RetryPolicy:
+        return RetryPolicy()
+
+    def schedule(self, method: PaymentMethod) -> Schedule:
+        return SCHEDULE
+
+
 @dataclass
 class ScriptedCheck:
     proof: Proof = field(default_factory=lambda: Proof(ok=True, detail="answers"))
@@ -312,13 +331,24 @@ class World:
     )
     published_metrics: ScriptedMetrics = field(default_factory=ScriptedMetrics)
     clock: ManualClock = field(default_factory=ManualClock)
+    topic: MemoryConfigurationTopic = field(default_factory=MemoryConfigurationTopic)
     log: ScriptedCheck = field(default_factory=ScriptedCheck)
     redis: ScriptedCheck = field(default_factory=ScriptedCheck)
     limits: BodyLimits = field(default_factory=BodyLimits)
     lag: Callable[[ManualClock], LagMonitor] = lambda clock: LagMonitor(clock, nothing, no_offsets, ())
 
+    def __post_init__(self) -> None:
+        """Its configuration is loaded; `tail` is how it hears of another."""
+        self.configuration = LiveConfiguration(self._tail, self.topic, self.clock, confirmed_within_s=0.2)
+
+    def _tail(self, take: Take) -> MemoryConfigurationTail:
+        self.tail = self.topic.tail(take)
+        self.tail.is_caught_up = True
+        return self.tail
+
     def services(self) -> Services:
         required: dict[str, Check] = {"log": self.log}
+        facts = MemoryFacts()
         return Services(
             handler=self.handler,
             reader=self.reader,
@@ -328,6 +358,9 @@ class World:
             notification_readers=self.notification_readers,
             gateways=[GATEWAY],
             published_metrics=self.published_metrics,
+            configuration=self.configuration,
+            facts=facts,
+            dry_run=CurrentRoute(facts),
             admin=Admin(ADMIN_KEY),
             clock=self.clock,
             readiness=Readiness(self.clock, required, {"redis": self.redis}),
