@@ -67,7 +67,9 @@ class CurrentRoute:
         self._facts = facts
 
     def route(self, order: Order, configuration: RoutingConfiguration) -> PaymentRouted:
-        return route(order, self._facts.gateways(), self._facts.retry_policy(order.merchant_id))
+        """Nothing is drawn: where chance decides, the best score leads, and each has its propensity beside it."""
+        facts = replace(self._facts.facts(), configuration=configuration, propensities={})
+        return route(order, self._facts.gateways(), self._facts.retry_policy(order.merchant_id), facts)
 
 
 class DryRunRoutes:

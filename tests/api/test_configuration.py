@@ -82,7 +82,7 @@ async def test_before_anybody_set_anything_the_defaults_are_told_as_version_0(cl
         "rules": [],
         "warnings": [],
     }
-    assert (await get(client, "/scoring/weights")).json["weights"]["latency"] == 0.002
+    assert (await get(client, "/scoring/weights")).json["weights"]["latency"] == 0.0005
     assert (await get(client, "/bandit/segmentation")).json["dimensions"] == ["payment_method"]
 
 

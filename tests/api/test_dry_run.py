@@ -27,7 +27,7 @@ async def test_without_rules_it_tells_the_route_as_it_is(world: World, client: C
     assert (answer.json["excluded_by_rules"], answer.json["decided_by"]) == ([], None)
     route = answer.json["route"]
     assert [candidate["gateway"] for candidate in route["candidates"]] == ["razorpay", "stripe"]
-    assert route["strategy"] == "PRIORITY"
+    assert route["strategy"] == "SCORE"
     assert not world.handler.calls
     assert not world.topic.records
 
