@@ -54,7 +54,7 @@ class HotMetrics:
         self._unsaved: dict[int, set[int]] = {}
         self._news: dict[int, dict[int, set[Cell]]] = {}
         self._filled: set[int] = set()
-        """Those that were read to the end of the log once, whatever offsets the group had committed."""
+        """Those that were read to the end of the log, whatever offsets the group had committed."""
         self.shards: dict[int, Shard] = {}
         self.counts = Counts()
         self.shard_counts = ShardCounts()
@@ -71,6 +71,10 @@ class HotMetrics:
                 await self._compare(known)
             if partition not in self._filled:
                 await self._fill(partition)
+
+    def look_for_more(self) -> None:
+        """The next tending reads every partition to its end, though the agent may be about to bring the same."""
+        self._filled.clear()
 
     def keep(self, partitions: Collection[int]) -> None:
         """And let go of those that others have."""
