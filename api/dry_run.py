@@ -97,7 +97,7 @@ class DryRunRoutes:
             faults += rule_faults_in(RoutingRules(rules=body.rules), self._facts.gateways())
         if faults:
             raise invalid(*faults)
-        configuration = self._configuration.current.routing
+        configuration = self._configuration.loaded().routing
         if body.rules is not None:
             configuration = replace(configuration, rules=RoutingRules(rules=body.rules))
         order = _order(body, attributes)
