@@ -80,16 +80,16 @@ class ConfigurationRoutes:
         return Route(path, self._admin.only(show_or_put), methods=["GET", "PUT"])
 
     async def show_rules(self, request: Request) -> Response:
-        return _shown(request, rules_answer(self._configuration.current))
+        return _shown(request, rules_answer(self._configuration.loaded()))
 
     async def show_weights(self, request: Request) -> Response:
-        return _shown(request, weights_answer(self._configuration.current))
+        return _shown(request, weights_answer(self._configuration.loaded()))
 
     async def show_segmentation(self, request: Request) -> Response:
-        return _shown(request, segmentation_answer(self._configuration.current))
+        return _shown(request, segmentation_answer(self._configuration.loaded()))
 
     async def show_policies(self, _: Request) -> Response:
-        return json_response(policies_answer(self._configuration.current))
+        return json_response(policies_answer(self._configuration.loaded()))
 
     async def set_rules(self, request: Request) -> Response:
         version = headers.if_match(request)
@@ -137,7 +137,7 @@ class ConfigurationRoutes:
         """Without If-Match it is set instead of whatever is known here."""
         segment: str = request.path_params["segment"]
         body = await optional_json_body(request, _POLICY, self._limits, BanditPolicyBody())
-        configured = self._configuration.current
+        configured = self._configuration.loaded()
         if not (
             segment in configured.routing.bandits or is_segment(segment, configured.routing.segmentation)
         ):

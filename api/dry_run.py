@@ -14,8 +14,8 @@ from api.answers import json_response
 from api.body import BodyLimits, invalid, json_body
 from api.ports import Configuration, DryRun
 from commands.ports import RoutingFacts
-from commands.routing.configuration_faults import rule_faults_in
 from commands.routing.route import route
+from commands.routing.rule_faults import rule_faults_in
 from commands.routing.rules import apply, segment_of
 from commands.routing.unreached_rules import warnings_in
 from schemas.base import Value
@@ -99,7 +99,7 @@ class DryRunRoutes:
             faults += rule_faults_in(RoutingRules(rules=body.rules), self._facts.gateways())
         if faults:
             raise invalid(*faults)
-        configuration = self._configuration.current.routing
+        configuration = self._configuration.loaded().routing
         if body.rules is not None:
             configuration = replace(configuration, rules=RoutingRules(rules=body.rules))
         order = _order(body, attributes)

@@ -17,7 +17,7 @@ from commands.routing.configuration import INITIAL, Configured, decide, evolve, 
 from schemas.base import Event
 from schemas.configuration import Heard, RoutingSet, SetRouting, aggregate_of
 from schemas.envelope import Recorded
-from schemas.errors import AppendAmbiguous, Refusal, Refused
+from schemas.errors import AppendAmbiguous, LogUnavailable, Refusal, Refused
 
 log = structlog.get_logger(__name__)
 
@@ -77,6 +77,11 @@ class LiveConfiguration:
     def is_loaded(self) -> bool:
         return self._tail.is_caught_up
 
+    def loaded(self) -> Configured:
+        if not self.is_loaded:
+            raise LogUnavailable("the configuration is not loaded yet")
+        return self.current
+
     async def check(self) -> Proof:
         """Whether it is as new as it should be; payments go on with the last one all the same."""
         if not self._tail.is_caught_up:
@@ -93,9 +98,7 @@ class LiveConfiguration:
     async def set(self, command: SetRouting, request_id: str) -> Configured:
         """The configuration with it in force, in this process. Raises Refused when another one was faster, or when it
         cannot be told in time whether it counts; LogUnavailable: nothing was set."""
-        if not self.is_loaded:
-            raise Refused(Refusal.NOT_ADMITTING, "The configuration is not loaded yet.")
-        configured = self.current
+        configured = self.loaded()
         for event in decide(command, configured):
             configured = await self._put(event, request_id)
             log.info(

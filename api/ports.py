@@ -66,6 +66,9 @@ class Configuration(Protocol):
     def is_loaded(self) -> bool:
         """Whether all that was configured when this process started is known to it; no payment is taken before."""
 
+    def loaded(self) -> Configured:
+        """Like `current`; raises LogUnavailable before it is loaded."""
+
     async def set(self, command: SetRouting, request_id: str) -> Configured:
         """The configuration with it in force. Raises Refused: somebody else was faster, or it cannot be told in time
         whether it counts; LogUnavailable: nothing was set."""

@@ -298,7 +298,18 @@ async def test_a_body_that_is_not_json_is_415(client: Client) -> None:
     assert_problem(answer, 415, "unsupported-media-type")
 
 
-# Payments
+# Before it is loaded
+
+
+@pytest.mark.parametrize("path", [*(path for path, _ in DOCUMENTS), "/bandit/policy"])
+async def test_nothing_is_told_before_it_is_known_what_is_set(
+    world: World, client: Client, path: str
+) -> None:
+    world.tail.is_caught_up = False
+    assert_problem(await get(client, path), 503, "log-unavailable")
+    if path != "/bandit/policy":
+        assert_problem(await put(client, path, dict(DOCUMENTS)[path]), 503, "log-unavailable")
+    assert not world.topic.records
 
 
 async def test_no_payment_is_taken_before_it_is_known_how_they_are_routed(

@@ -139,7 +139,8 @@ async def test_where_no_log_answers_nothing_is_set_and_the_last_one_stays() -> N
 async def test_nothing_is_set_before_it_is_known_what_there_is() -> None:
     one = await World().process(started=False)
     assert not one.is_loaded
-    assert await refusal_of(one, set_rules(TO_ALPHA)) == Refusal.NOT_ADMITTING
+    with pytest.raises(LogUnavailable):
+        await one.set(set_rules(TO_ALPHA), "req_1")
     assert one.current == INITIAL
 
 
