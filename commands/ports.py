@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from schemas.charge import Burning, Capture, Charge, GivingBack, LookUp, Reference
+from schemas.circuit import CircuitView
 from schemas.envelope import Outgoing, Position, Recorded
 from schemas.gateway import GatewayConfiguration
 from schemas.ids import AttemptId, GatewayId, PaymentId
@@ -126,3 +127,14 @@ class RoutingFacts(Protocol):
     def retry_policy(self, merchant_id: str) -> RetryPolicy: ...
 
     def schedule(self, method: PaymentMethod) -> Schedule: ...
+
+
+class Probes(Protocol):
+    """Who may test a gateway whose circuit is half open. Bounded, and never raises: it is a payment that waits."""
+
+    async def take(self, gateway: GatewayId, payment_method: PaymentMethod, view: CircuitView) -> str | None:
+        """A lease of the view's trial that is nobody else's, or None: `view.probes` of them are out.
+
+        It is free again after `view.probe_lease_s`, whatever becomes of its holder. Where nobody can count them, each
+        process has one now and then.
+        """
