@@ -23,13 +23,14 @@ from infra.kafka.partition import PAYMENT_PARTITIONS, partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.kafka.tail import TopicTail
-from infra.memory.probes import MemoryProbes
 from infra.postgres.database import Database
 from infra.postgres.messages import PostgresMessages
 from infra.postgres.payments import PaymentViews
 from infra.postgres.reservations import PostgresReservations
 from infra.postgres.reviews import PostgresReviews
+from infra.probes import LocalProbes
 from infra.redis.connection import connect
+from infra.redis.probes import RedisProbes
 from infra.redis.publications import PublishedMetrics
 from infra.redis.shards import RedisShards
 from infra.redis.snapshots import SnapshotFeed
@@ -84,7 +85,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                 histories=histories,
                 gateways=gateways,
                 facts=facts,
-                probes=MemoryProbes(clock.elapsed_ms),
+                probes=RedisProbes(redis, LocalProbes(clock.event_id()[-8:], clock.elapsed_ms)),
                 max_in_flight=settings.max_in_flight,
                 gateway_timeout_ms=settings.gateway_timeout_ms,
             ),

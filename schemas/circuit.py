@@ -18,6 +18,13 @@ OpeningReason = Literal["fast", "slow", "probe_failed", "probes_lost"]
 
 Rate = Annotated[float, Meta(ge=0.80, le=0.99)]
 
+CircuitKey = tuple[GatewayId, PaymentMethod]
+
+
+def circuit_name(gateway: GatewayId, payment_method: PaymentMethod) -> str:
+    """`razorpay:UPI`: the key of everything on the log that is about it."""
+    return f"{gateway}:{payment_method}"
+
 
 class CircuitPolicy(Value, frozen=True, kw_only=True):
     mode: Literal["active", "metrics_only"] = "active"
@@ -242,3 +249,21 @@ class CircuitView(Value, frozen=True, kw_only=True):
     """When it last closed after an outage: what was learned before tells nothing of the gateway as it is now."""
     usual: float | None = None
     """The success rate that it had before that outage."""
+
+
+class KnownCircuit(Value, frozen=True, kw_only=True):
+    view: CircuitView
+    sequence: int
+    """Of its last event: an event that comes again is known by it."""
+    decided_by: int = -1
+    """The offset of the message that led to that event, in the circuit's partition of `circuits.outcomes.v1`."""
+
+
+class StoredCircuit(Value, frozen=True, kw_only=True):
+    """A circuit as its writer has checkpointed it."""
+
+    partition: int
+    gateway: GatewayId
+    payment_method: PaymentMethod
+    state: str
+    """JSON, which only the writer understands."""
