@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 from api import errors, metrics
 from api.admin import Admin
 from api.body import BodyLimits
+from api.circuits import CircuitRoutes, Circuits
 from api.lag import LagMonitor
 from api.middleware import Guarded, Measured, RequestId
 from api.notifications import NotificationRoutes
@@ -33,6 +34,7 @@ class Services:
     reviews: Reviews
     messages: Messages
     notification_readers: Mapping[str, NotificationReader]
+    circuits: Circuits
     admin: Admin
     clock: Clock
     readiness: Readiness
@@ -61,12 +63,14 @@ def create_app(services: Services) -> Starlette:
         services.clock,
         services.body_limits,
     )
+    circuits = CircuitRoutes(services.admin, services.circuits, services.body_limits)
     ops = OpsRoutes(services.readiness, services.lag, services.draining)
     app = Starlette(
         routes=[
             *payments.routes(),
             *notifications.routes(),
             *reviews.routes(),
+            *circuits.routes(),
             *ops.routes(),
             *metrics.routes(),
         ],

@@ -37,6 +37,17 @@ async def json_body(request: Request, decoder: msgspec.json.Decoder[T], limits: 
     return decoded(await read(request, limits), decoder)
 
 
+async def optional_json_body(
+    request: Request, decoder: msgspec.json.Decoder[T], limits: BodyLimits
+) -> T | None:
+    """As `json_body`, or None without a body."""
+    body = await read(request, limits)
+    if not body:
+        return None
+    _require_json(request)
+    return decoded(body, decoder)
+
+
 def _require_json(request: Request) -> None:
     given = values(request.scope, b"content-type")
     if not _is_json(given[0] if len(given) == 1 else ""):

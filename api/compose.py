@@ -7,28 +7,32 @@ from redis.asyncio import Redis
 
 from api.admin import Admin
 from api.app import Services
-from api.checks import AdmissionCheck, LogCheck, ProjectionCheck, RedisCheck, StoreCheck
+from api.checks import AdmissionCheck, FactsCheck, LogCheck, ProjectionCheck, RedisCheck, StoreCheck
+from api.circuits import Circuits
 from api.lag import Consumer, LagMonitor
 from api.readiness import Readiness
 from commands.handler import PaymentHandler
 from infra.clock import SystemClock
 from infra.gateways.registry import notification_reader, registry
 from infra.histories import LogHistories
+from infra.kafka.circuits import KafkaCircuitMessages
 from infra.kafka.lag import GroupOffsets
 from infra.kafka.log import KafkaLog
 from infra.kafka.messages import KafkaMessages
 from infra.kafka.partition import partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
+from infra.postgres.circuits import PostgresCircuits
 from infra.postgres.database import Database
 from infra.postgres.messages import PostgresMessages
 from infra.postgres.payments import PaymentViews
 from infra.postgres.reservations import PostgresReservations
 from infra.postgres.reviews import PostgresReviews
-from infra.resources import admitted
+from infra.resources import admitted, tailed_circuits
 from infra.settings import Settings
+from projections.circuit_facts import CircuitFacts
 from projections.reader import PaymentReader
-from schemas.codec import NOTIFICATIONS_TOPIC, PAYMENTS_TOPIC
+from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, NOTIFICATIONS_TOPIC, PAYMENTS_TOPIC
 
 
 @asynccontextmanager
@@ -51,6 +55,10 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         )
         gateways = registry(settings)
         stack.push_async_callback(gateways.close)
+        circuit_facts, circuit_store = CircuitFacts(), PostgresCircuits(database)
+        circuit_tail = await stack.enter_async_context(
+            tailed_circuits(settings, clock, circuit_store, circuit_facts)
+        )
         histories = LogHistories(views, reader, partition_for)
         redis = Redis.from_url(settings.redis_url)
         stack.push_async_callback(redis.aclose)
@@ -77,6 +85,13 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                 for configuration in gateways.gateways()
                 if (reads := notification_reader(configuration, settings)) is not None
             },
+            circuits=Circuits(
+                circuit_facts,
+                circuit_tail,
+                KafkaCircuitMessages(publisher, clock),
+                gateways.gateways,
+                clock,
+            ),
             admin=Admin(settings.internal_api_key),
             clock=clock,
             readiness=Readiness(
@@ -87,7 +102,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                     "projection": ProjectionCheck(reader.end_offsets, views.watermarks),
                     "admission": AdmissionCheck(admission),
                 },
-                {"redis": RedisCheck(redis)},
+                {"redis": RedisCheck(redis), "circuits": FactsCheck(circuit_tail)},
             ),
             lag=LagMonitor(
                 clock,
@@ -103,6 +118,12 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                         group=settings.verifier_consumer_group,
                         topics=(NOTIFICATIONS_TOPIC,),
                         watermarks=PostgresMessages(database).watermarks,
+                    ),
+                    Consumer(group=settings.circuit_consumer_group, topics=(PAYMENTS_TOPIC,)),
+                    Consumer(
+                        group=settings.circuit_consumer_group,
+                        topics=(CIRCUIT_OUTCOMES_TOPIC,),
+                        watermarks=circuit_store.watermarks,
                     ),
                 ],
             ),

@@ -37,6 +37,8 @@ class Fault(StrEnum):
     BAD_SIGNATURE = "bad-signature"
     UNREADABLE_NOTIFICATION = "unreadable-notification"
     GATEWAY_NOT_FOUND = "gateway-not-found"
+    CIRCUIT_NOT_FOUND = "circuit-not-found"
+    CIRCUIT_NOT_CONFIRMED = "circuit-not-confirmed"
     PATH_NOT_FOUND = "path-not-found"
     METHOD_NOT_ALLOWED = "method-not-allowed"
     READ_TOO_FAR_BEHIND = "read-too-far-behind"
@@ -69,6 +71,8 @@ KINDS: dict[Refusal | Fault, tuple[int, str]] = {
     Fault.BAD_SIGNATURE: (401, "The notification is not signed by its gateway"),
     Fault.UNREADABLE_NOTIFICATION: (400, "The notification cannot be read"),
     Fault.GATEWAY_NOT_FOUND: (404, "No gateway of this name sends notifications"),
+    Fault.CIRCUIT_NOT_FOUND: (404, "There is no such circuit"),
+    Fault.CIRCUIT_NOT_CONFIRMED: (503, "The command is recorded, and not seen to have taken effect"),
     Fault.PATH_NOT_FOUND: (404, "There is nothing at this path"),
     Fault.METHOD_NOT_ALLOWED: (405, "This path does not take this method"),
     Fault.READ_TOO_FAR_BEHIND: (503, "The read model is too far behind"),
