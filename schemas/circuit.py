@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from schemas.base import Event, Value
+from schemas.base import Body, Event, Value
 from schemas.ids import AttemptId, GatewayId
 from schemas.instrument import PaymentMethod
 
@@ -267,3 +267,13 @@ class StoredCircuit(Value, frozen=True, kw_only=True):
     payment_method: PaymentMethod
     state: str
     """JSON, which only the writer understands."""
+
+
+# What an operator says
+
+
+class OrderBody(Body, frozen=True, kw_only=True):
+    """`POST /circuit-breaker/force-open/{gateway}/{method}` and the like; it is on the log for ever."""
+
+    note: Annotated[str, Meta(max_length=500)] = ""
+    by: Annotated[str, Meta(min_length=1, max_length=64)] = "operator"

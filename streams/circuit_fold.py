@@ -20,8 +20,9 @@ import structlog
 from msgspec.structs import replace
 
 from commands.circuit import decide
-from commands.circuit_state import new_circuit
+from commands.circuit_state import new_circuit, resumed
 from commands.circuit_writing import WrittenCircuit, write
+from infra.kafka.partition import partition_for
 from projections.ports import DeadLetters, RawRecord
 from projections.project import Counts, dead_letter, grouped
 from schemas.circuit import (
@@ -190,6 +191,7 @@ class CircuitFold:
         checkpoint = await self._store.checkpoint(partition)
         beginning = await self._log.beginning_offset(CIRCUIT_OUTCOMES_TOPIC, partition)
         held = _restored(checkpoint, beginning)
+        self._believe_what_was_said(partition, held)
         for start in range(held.mark.next_offset, stop, CHUNK):
             missing = await self._log.read(CIRCUIT_OUTCOMES_TOPIC, partition, start, min(start + CHUNK, stop))
             await self._fold(held, missing)
@@ -204,6 +206,21 @@ class CircuitFold:
                 return
             await asyncio.sleep(_POLL_S)
         raise LogUnavailable("the circuits' events are not known to their end")
+
+    def _believe_what_was_said(self, partition: int, held: Held) -> None:
+        """Of circuits whose last event is older than what will be folded, and not in the checkpoint: that was lost."""
+        for key, told in self._facts.known.items():
+            written = held.circuits.get(key) or _new(key, self._policy_of(key))
+            if (
+                partition_for(circuit_name(*key)) == partition
+                and told.decided_by < held.mark.next_offset
+                and told.sequence > written.sequence
+            ):
+                held.circuits[key] = WrittenCircuit(
+                    circuit=resumed(written.circuit, told.view), sequence=told.sequence
+                )
+                held.unsaved.add(key)
+                held.is_saved = False
 
     async def _fold(self, held: Held, records: Sequence[RawRecord]) -> None:
         """Told first and kept afterwards: what could not be told is decided again, and alike."""
