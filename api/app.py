@@ -1,7 +1,7 @@
 """The application: every route, what surrounds them, and what they are given to work with."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -13,6 +13,7 @@ from api.admin import Admin
 from api.body import BodyLimits
 from api.configuration import ConfigurationRoutes
 from api.dry_run import DryRunRoutes
+from api.gateway_metrics import GatewayMetricsRoutes, PublishedMetrics
 from api.lag import LagMonitor
 from api.middleware import Guarded, Measured, RequestId
 from api.notifications import NotificationRoutes
@@ -35,6 +36,9 @@ class Services:
     reviews: Reviews
     messages: Messages
     notification_readers: Mapping[str, NotificationReader]
+    gateways: Collection[str]
+    """The names of all that there are."""
+    published_metrics: PublishedMetrics
     configuration: Configuration
     facts: RoutingFacts
     dry_run: DryRun
@@ -71,6 +75,7 @@ def create_app(services: Services) -> Starlette:
         services.clock,
         services.body_limits,
     )
+    gateway_metrics = GatewayMetricsRoutes(services.published_metrics, services.gateways)
     configuration = ConfigurationRoutes(
         services.admin, services.configuration, services.facts, services.body_limits
     )
@@ -87,6 +92,7 @@ def create_app(services: Services) -> Starlette:
             *payments.routes(),
             *notifications.routes(),
             *reviews.routes(),
+            *gateway_metrics.routes(),
             *configuration.routes(),
             *dry_run.routes(),
             *ops.routes(),

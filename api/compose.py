@@ -3,12 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from redis.asyncio import Redis
-
 from api.admin import Admin
 from api.app import Services
 from api.checks import AdmissionCheck, LogCheck, ProjectionCheck, RedisCheck, StoreCheck
-from api.dry_run import CurrentRoute
+from api.dry_run import ConfiguredRoute
 from api.lag import Consumer, LagMonitor
 from api.live_configuration import LiveConfiguration
 from api.readiness import Readiness
@@ -20,7 +18,7 @@ from infra.kafka.configuration import KafkaConfigurationLog
 from infra.kafka.lag import GroupOffsets
 from infra.kafka.log import KafkaLog
 from infra.kafka.messages import KafkaMessages
-from infra.kafka.partition import partition_for
+from infra.kafka.partition import PAYMENT_PARTITIONS, partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.kafka.tail import TopicTail
@@ -29,6 +27,9 @@ from infra.postgres.messages import PostgresMessages
 from infra.postgres.payments import PaymentViews
 from infra.postgres.reservations import PostgresReservations
 from infra.postgres.reviews import PostgresReviews
+from infra.redis.connection import connect
+from infra.redis.publications import PublishedMetrics
+from infra.redis.shards import RedisShards
 from infra.resources import admitted
 from infra.settings import Settings
 from projections.reader import PaymentReader
@@ -63,7 +64,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(configuration.stop)
         await configuration.start()
         histories = LogHistories(views, reader, partition_for)
-        redis = Redis.from_url(settings.redis_url)
+        redis = connect(settings.redis_url)
         stack.push_async_callback(redis.aclose)
         groups = GroupOffsets(settings.kafka_bootstrap_servers)
         stack.push_async_callback(groups.stop)
@@ -88,9 +89,11 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                 for configuration in gateways.gateways()
                 if (reads := notification_reader(configuration, settings)) is not None
             },
+            gateways=[configuration.id for configuration in gateways.gateways()],
+            published_metrics=PublishedMetrics(redis, clock.elapsed_ms),
             configuration=configuration,
             facts=gateways,
-            dry_run=CurrentRoute(gateways),
+            dry_run=ConfiguredRoute(gateways),
             admin=Admin(settings.internal_api_key),
             clock=clock,
             readiness=Readiness(
@@ -118,6 +121,13 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                         group=settings.verifier_consumer_group,
                         topics=(NOTIFICATIONS_TOPIC,),
                         watermarks=PostgresMessages(database).watermarks,
+                    ),
+                    Consumer(
+                        group=settings.metrics_stream_group,
+                        topics=(settings.metrics_stream_key,),
+                        watermarks=RedisShards(
+                            redis, settings.metrics_stream_key, PAYMENT_PARTITIONS
+                        ).watermarks,
                     ),
                 ],
             ),

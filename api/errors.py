@@ -38,6 +38,7 @@ class Fault(StrEnum):
     BAD_SIGNATURE = "bad-signature"
     UNREADABLE_NOTIFICATION = "unreadable-notification"
     GATEWAY_NOT_FOUND = "gateway-not-found"
+    NO_SUCH_GATEWAY = "no-such-gateway"
     PATH_NOT_FOUND = "path-not-found"
     METHOD_NOT_ALLOWED = "method-not-allowed"
     READ_TOO_FAR_BEHIND = "read-too-far-behind"
@@ -74,6 +75,7 @@ KINDS: dict[Refusal | Fault, tuple[int, str]] = {
     Fault.BAD_SIGNATURE: (401, "The notification is not signed by its gateway"),
     Fault.UNREADABLE_NOTIFICATION: (400, "The notification cannot be read"),
     Fault.GATEWAY_NOT_FOUND: (404, "No gateway of this name sends notifications"),
+    Fault.NO_SUCH_GATEWAY: (404, "There is no such gateway"),
     Fault.PATH_NOT_FOUND: (404, "There is nothing at this path"),
     Fault.METHOD_NOT_ALLOWED: (405, "This path does not take this method"),
     Fault.READ_TOO_FAR_BEHIND: (503, "The read model is too far behind"),

@@ -50,6 +50,13 @@ def programs() -> list[Program]:
             usual=f"{HOST}:{base + 3002}",
             ready="/ops/liveness",
         ),
+        Program(
+            name="metrics_worker",
+            module=("streams", "metrics_worker"),
+            variable="METRICS_WORKER_WEB",
+            usual=f"{HOST}:{base + 3003}",
+            ready="/ops/liveness",
+        ),
     ]
 
 

@@ -13,7 +13,7 @@ from api.admin import Admin
 from api.answers import folded
 from api.app import Services
 from api.body import BodyLimits
-from api.dry_run import CurrentRoute
+from api.dry_run import ConfiguredRoute
 from api.lag import LagMonitor
 from api.live_configuration import LiveConfiguration, Take
 from api.ports import Check, Proof
@@ -23,11 +23,12 @@ from infra.gateways.notifications import NotificationReader
 from infra.memory.configuration import MemoryConfigurationTail, MemoryConfigurationTopic
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.envelope import Envelope, Position, Recorded, Window
-from schemas.errors import BadSignature, LogUnavailable, Unreadable
+from schemas.errors import BadSignature, LogUnavailable, StoreUnavailable, Unreadable
 from schemas.gateway import GatewayConfiguration
 from schemas.http import PaymentBody
 from schemas.ids import AttemptId, GatewayId, PaymentId, attempt_id
 from schemas.instrument import PaymentMethod, UpiMasked
+from schemas.metrics import Published
 from schemas.notification import GatewayNotified, IgnoredNotification, NotificationMessage
 from schemas.payment import (
     AttemptStarted,
@@ -298,6 +299,20 @@ async def nothing(_: str) -> Mapping[int, int]:
     return {}
 
 
+@dataclass
+class ScriptedMetrics:
+    """What was published of gateways; everything stays until a test changes it."""
+
+    told: dict[str, bytes] = field(default_factory=dict)
+    published: Published | None = None
+    away: bool = False
+
+    async def figures(self, gateway: str) -> tuple[bytes | None, Published | None]:
+        if self.away:
+            raise StoreUnavailable("away")
+        return self.told.get(gateway), self.published
+
+
 async def no_offsets(_: str) -> Mapping[tuple[str, int], int]:
     return {}
 
@@ -314,6 +329,7 @@ class World:
     notification_readers: Mapping[str, NotificationReader] = field(
         default_factory=lambda: {GATEWAY: SignedReader()}
     )
+    published_metrics: ScriptedMetrics = field(default_factory=ScriptedMetrics)
     clock: ManualClock = field(default_factory=ManualClock)
     topic: MemoryConfigurationTopic = field(default_factory=MemoryConfigurationTopic)
     log: ScriptedCheck = field(default_factory=ScriptedCheck)
@@ -340,9 +356,11 @@ class World:
             reviews=self.reviews,
             messages=self.messages,
             notification_readers=self.notification_readers,
+            gateways=[GATEWAY],
+            published_metrics=self.published_metrics,
             configuration=self.configuration,
             facts=facts,
-            dry_run=CurrentRoute(facts),
+            dry_run=ConfiguredRoute(facts),
             admin=Admin(ADMIN_KEY),
             clock=self.clock,
             readiness=Readiness(self.clock, required, {"redis": self.redis}),

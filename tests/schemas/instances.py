@@ -43,6 +43,7 @@ from schemas.payment import (
     PaymentFailed,
     PaymentHandedOver,
     PaymentRequested,
+    PaymentRouted,
     PaymentSucceeded,
     PaymentTakenOver,
     ReviewRequested,
@@ -55,7 +56,7 @@ from schemas.reliability import (
     VerificationOverdue,
     VerificationOverdueEnded,
 )
-from schemas.routing import Excluded
+from schemas.routing import Candidate, Decision, Excluded, Probe, RetryPolicy, Terms, Versions
 from schemas.routing_configuration import (
     Affinity,
     BanditPolicy,
@@ -69,7 +70,7 @@ from schemas.routing_configuration import (
     Segmentation,
     Split,
 )
-from tests.builders import AT, PAYMENT, attempt, routed, started
+from tests.builders import AT, PAYMENT, attempt, started
 
 ALPHA = GatewayId("alpha")
 ACCOUNT = Account(
@@ -79,6 +80,48 @@ ACCOUNT = Account(
     started_at=AT,
     instead_of=Earlier(kind="declined", code="insufficient_funds", blame="customer"),
     probe="prb_1",
+)
+
+ROUTED = PaymentRouted(
+    strategy="THOMPSON",
+    reason="alpha was drawn with probability 0.969 of 1",
+    candidates=(
+        Candidate(
+            gateway=ALPHA,
+            priority=1,
+            fee_bps=200,
+            timeout_ms=2_500,
+            horizon_s=259_200,
+            circuit="HALF_OPEN",
+            alpha=912.5,
+            beta=80.25,
+            fit=-0.01,
+            latency_ms=310.0,
+            affinity=0.5,
+            terms=Terms(
+                success=0.9192,
+                uncertainty=0.0173,
+                fit=-0.01,
+                latency=-0.00062,
+                cost=-0.002,
+                affinity=0.005,
+                priority=-0.00001,
+            ),
+            score=0.92887,
+            propensity=0.969,
+        ),
+    ),
+    excluded=(Excluded(gateway=GatewayId("gamma"), reason="rule", rule="no_gamma"),),
+    policy=RetryPolicy(),
+    decision=Decision(
+        segment="UPI:gold",
+        draw=0.25,
+        weights=ScoringWeights(),
+        bandit=BanditPolicy(enabled=True),
+        rule=Rule(id="gold_first", then=Prefer(gateways=(ALPHA,)), when=Condition(segments=("UPI:gold",))),
+        probe=Probe(gateway=ALPHA, lease="3.1"),
+        versions=Versions(configuration=12, circuits=34, health=56),
+    ),
 )
 
 INSTANCES: tuple[Event, ...] = (
@@ -97,7 +140,7 @@ INSTANCES: tuple[Event, ...] = (
         requested_at=AT,
     ),
     ExperimentAssigned(experiment_id="exp_1", variant="treatment", treatment=True),
-    routed("alpha", "beta", excluded=(Excluded(gateway=GatewayId("gamma"), reason="disabled"),)),
+    ROUTED,
     replace(started(), probe="prb_1"),
     AttemptSucceeded(
         attempt_id=attempt(),
