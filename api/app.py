@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 
 from api import errors, metrics
 from api.admin import Admin
+from api.bandit_state import BanditStateRoutes
 from api.body import BodyLimits
 from api.configuration import ConfigurationRoutes
 from api.dry_run import DryRunRoutes
@@ -22,6 +23,7 @@ from api.payments import PaymentRoutes
 from api.ports import Configuration, DryRun, Handler, Histories, Messages, Reader, Reviews
 from api.readiness import Readiness
 from api.reviews import ReviewRoutes
+from api.scoring import ScoringRoutes
 from commands.ports import Clock, RoutingFacts
 from infra.gateways.notifications import NotificationReader
 
@@ -95,6 +97,8 @@ def create_app(services: Services) -> Starlette:
             *gateway_metrics.routes(),
             *configuration.routes(),
             *dry_run.routes(),
+            *ScoringRoutes(services.facts).routes(),
+            *BanditStateRoutes(services.facts).routes(),
             *ops.routes(),
             *metrics.routes(),
         ],

@@ -6,9 +6,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from api.admin import Admin
 from api.app import Services
 from api.checks import AdmissionCheck, LogCheck, ProjectionCheck, RedisCheck, StoreCheck
-from api.dry_run import ConfiguredRoute
+from api.dry_run import CurrentRoute
 from api.lag import Consumer, LagMonitor
 from api.live_configuration import LiveConfiguration
+from api.live_facts import LiveFacts, NoCircuits
 from api.readiness import Readiness
 from commands.handler import PaymentHandler
 from infra.clock import SystemClock
@@ -22,6 +23,7 @@ from infra.kafka.partition import PAYMENT_PARTITIONS, partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.kafka.tail import TopicTail
+from infra.memory.probes import MemoryProbes
 from infra.postgres.database import Database
 from infra.postgres.messages import PostgresMessages
 from infra.postgres.payments import PaymentViews
@@ -30,6 +32,7 @@ from infra.postgres.reviews import PostgresReviews
 from infra.redis.connection import connect
 from infra.redis.publications import PublishedMetrics
 from infra.redis.shards import RedisShards
+from infra.redis.snapshots import SnapshotFeed
 from infra.resources import admitted
 from infra.settings import Settings
 from projections.reader import PaymentReader
@@ -66,6 +69,10 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         histories = LogHistories(views, reader, partition_for)
         redis = connect(settings.redis_url)
         stack.push_async_callback(redis.aclose)
+        facts = LiveFacts(gateways, lambda: configuration.current.routing, NoCircuits(), clock.now)
+        feed = SnapshotFeed(connect(settings.redis_url), facts.believe)
+        stack.push_async_callback(feed.stop)
+        feed.start()
         groups = GroupOffsets(settings.kafka_bootstrap_servers)
         stack.push_async_callback(groups.stop)
         log = KafkaLog(publisher)
@@ -76,7 +83,8 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                 reservations=PostgresReservations(reservations, clock, settings.clock_guard_ms),
                 histories=histories,
                 gateways=gateways,
-                facts=gateways,
+                facts=facts,
+                probes=MemoryProbes(clock.elapsed_ms),
                 max_in_flight=settings.max_in_flight,
                 gateway_timeout_ms=settings.gateway_timeout_ms,
             ),
@@ -92,8 +100,8 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             gateways=[configuration.id for configuration in gateways.gateways()],
             published_metrics=PublishedMetrics(redis, clock.elapsed_ms),
             configuration=configuration,
-            facts=gateways,
-            dry_run=ConfiguredRoute(gateways),
+            facts=facts,
+            dry_run=CurrentRoute(facts),
             admin=Admin(settings.internal_api_key),
             clock=clock,
             readiness=Readiness(
@@ -105,7 +113,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                     "admission": AdmissionCheck(admission),
                     "configuration": configuration,
                 },
-                {"redis": RedisCheck(redis)},
+                {"redis": RedisCheck(redis), "beliefs": facts},
             ),
             lag=LagMonitor(
                 clock,

@@ -21,7 +21,7 @@ from schemas.base import Value
 from schemas.http import FieldError, faults_in
 from schemas.instrument import masked
 from schemas.payment import Order, PaymentRouted
-from schemas.routing import Candidate, Decision, Excluded, Facts, Strategy
+from schemas.routing import Candidate, Decision, Excluded, Strategy
 from schemas.routing_bodies import DryRunBody
 from schemas.routing_configuration import RoutingConfiguration, RoutingRules
 
@@ -47,16 +47,16 @@ class DryRunAnswer(Value, frozen=True, kw_only=True):
     warnings: tuple[FieldError, ...]
 
 
-class ConfiguredRoute:
-    """As a payment is routed under a configuration, without health and circuits, of which it knows nothing. It draws no
-    lots: of a split or a bandit the propensities tell."""
+class CurrentRoute:
+    """The route as the payment service would choose it."""
 
     def __init__(self, facts: RoutingFacts) -> None:
         self._facts = facts
 
     def route(self, order: Order, configuration: RoutingConfiguration) -> PaymentRouted:
-        policy = self._facts.retry_policy(order.merchant_id)
-        return route(order, self._facts.gateways(), policy, Facts(configuration=configuration))
+        """Nothing is drawn: where chance decides, the best score leads, and each has its propensity beside it."""
+        facts = replace(self._facts.facts(), configuration=configuration, propensities={})
+        return route(order, self._facts.gateways(), self._facts.retry_policy(order.merchant_id), facts)
 
 
 class DryRunRoutes:

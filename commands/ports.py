@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from schemas.charge import Burning, Capture, Charge, GivingBack, LookUp, Reference
+from schemas.circuit import CircuitView
 from schemas.envelope import Outgoing, Position, Recorded
 from schemas.gateway import GatewayConfiguration
 from schemas.ids import AttemptId, GatewayId, PaymentId
@@ -13,7 +14,7 @@ from schemas.outcome import Outcome
 from schemas.payment import PaymentEvent
 from schemas.reliability import ReliabilityEvent
 from schemas.reservation import Claimed, Held, Reservation, Reserved
-from schemas.routing import RetryPolicy
+from schemas.routing import Facts, RetryPolicy
 from schemas.verification import Received, Schedule, Takeover
 
 
@@ -28,6 +29,9 @@ class Clock(Protocol):
     def payment_id(self) -> PaymentId: ...
 
     def event_id(self) -> str: ...
+
+    def draw(self) -> float:
+        """Uniform in [0, 1)."""
 
 
 class EventLog(Protocol):
@@ -126,3 +130,14 @@ class RoutingFacts(Protocol):
     def retry_policy(self, merchant_id: str) -> RetryPolicy: ...
 
     def schedule(self, method: PaymentMethod) -> Schedule: ...
+
+    def facts(self) -> Facts:
+        """Everything else, as one consistent view."""
+
+
+class Probes(Protocol):
+    async def take(self, gateway: GatewayId, payment_method: PaymentMethod, view: CircuitView) -> str | None:
+        """A lease to test a gateway whose circuit is half open; None when enough of them are out. It expires by itself.
+
+        One call, bounded; never raises.
+        """

@@ -53,6 +53,8 @@ class HotMetrics:
         self._saved: dict[int, Watermark] = {}
         self._unsaved: dict[int, set[int]] = {}
         self._news: dict[int, dict[int, set[Cell]]] = {}
+        self._filled: set[int] = set()
+        """Those that were read to the end of the log, whatever offsets the group had committed."""
         self.shards: dict[int, Shard] = {}
         self.counts = Counts()
         self.shard_counts = ShardCounts()
@@ -65,17 +67,14 @@ class HotMetrics:
         """What no record asks for: to put back what the store has lost. Raises Unavailable."""
         async with self._turns[partition]:
             known = self.shards.get(partition)
-            if known is None:
+            if known is not None:
+                await self._compare(known)
+            if partition not in self._filled:
                 await self._fill(partition)
-                return
-            mark = await self._store.watermark(partition)
-            if mark is not None and mark.next_offset > known.next_offset:
-                self._forget(partition)  # somebody else has it, or had it for a while
-                await self._fill(partition)
-            elif mark is None or mark.next_offset < known.next_offset:
-                expected = None if mark is None else mark.next_offset
-                if not await self._store.replace(partition, expected, known.stored):
-                    self._forget(partition)
+
+    def look_for_more(self) -> None:
+        """The next tending reads every partition to its end, though the agent may be about to bring the same."""
+        self._filled.clear()
 
     def keep(self, partitions: Collection[int]) -> None:
         """And let go of those that others have."""
@@ -103,11 +102,21 @@ class HotMetrics:
                     await self._take(shard, _unbroken(batch))
                 shard = await self._shard(partition)
 
+    async def _compare(self, shard: Shard) -> None:
+        mark = await self._store.watermark(shard.partition)
+        if mark is not None and mark.next_offset > shard.next_offset:
+            self._forget(shard.partition)  # somebody else has it, or had it for a while
+        elif mark is None or mark.next_offset < shard.next_offset:
+            expected = None if mark is None else mark.next_offset
+            if not await self._store.replace(shard.partition, expected, shard.stored):
+                self._forget(shard.partition)
+
     async def _fill(self, partition: int) -> None:
-        """Up to the end of the log, whatever offsets the group has committed."""
+        """Up to the end of the log; what comes after it is the agent's."""
         end = await self._log.end_offset(self._topic, partition)
         while (shard := await self._shard(partition)).next_offset < end:
             await self._fetch(shard, min(end, shard.next_offset + GAP_CHUNK))
+        self._filled.add(partition)
 
     async def _fetch(self, shard: Shard, stop: int) -> None:
         missing = await self._log.read(self._topic, shard.partition, shard.next_offset, stop)
@@ -165,6 +174,7 @@ class HotMetrics:
     def _forget(self, partition: int) -> None:
         for memory in (self.shards, self._saved, self._unsaved, self._news):
             memory.pop(partition, None)
+        self._filled.discard(partition)
 
     async def _checkpoint(self, partition: int) -> None:
         async with self._turns[partition]:  # not while a batch is half taken in

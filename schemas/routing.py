@@ -138,6 +138,8 @@ class Posterior(Value, frozen=True, kw_only=True):
 
 
 UNKNOWN = Posterior()
+PARENT_WEIGHT = 20.0
+"""Payments that a segment's parent is worth, where the segment has none of its own."""
 CLOSED = CircuitView()
 
 
@@ -158,6 +160,25 @@ class Facts(Value, frozen=True, kw_only=True):
 
     def circuit(self, gateway: GatewayId, method: PaymentMethod) -> CircuitView:
         return self.circuits.get((gateway, method), CLOSED)
+
+    def open_circuits(self, method: PaymentMethod) -> frozenset[GatewayId]:
+        """Where no ordinary payment may go now."""
+        return frozenset(
+            gateway
+            for (gateway, of), view in self.circuits.items()
+            if of == method and view.status in ("OPEN", "HALF_OPEN", "FORCED_OPEN")
+        )
+
+    def posterior(self, gateway: GatewayId, segment: str, method: PaymentMethod) -> Posterior:
+        """Of a segment that is not known yet: what its method as a whole suggests, held lightly."""
+        known = self.posteriors.get((gateway, segment))
+        if known is not None or segment == method:
+            return known or UNKNOWN
+        parent = self.posteriors.get((gateway, method))
+        if parent is None:
+            return UNKNOWN
+        weight = min(parent.effective_sample, PARENT_WEIGHT)
+        return Posterior(alpha=1 + weight * parent.mean, beta=1 + weight * (1 - parent.mean))
 
 
 NO_FACTS = Facts()

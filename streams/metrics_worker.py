@@ -7,6 +7,7 @@ Redis has forgotten everything at a moment at which no worker knows it either.
 import asyncio
 from contextlib import AsyncExitStack
 from functools import partial
+from itertools import count
 
 import asyncpg
 import faust
@@ -38,13 +39,16 @@ from streams.web import serve
 log = structlog.get_logger(__name__)
 
 TEND_EVERY_S = 0.5
+TO_THE_END_EVERY = 10
+"""Times that partitions are tended: then their ends are looked at, for what Faust may have begun behind."""
 CHECKPOINT_EVERY_S = 5.0
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Until `stop` is set. Raises what the worker crashed of."""
     clock, worker, topic = SystemClock(), settings.metrics_consumer_name, settings.metrics_stream_key
-    app = make_app(settings.kafka_bootstrap_servers, settings.metrics_stream_group, worker)
+    # What lies before is read by offset, from the watermarks on, and no more of it than the windows need.
+    app = make_app(settings.kafka_bootstrap_servers, settings.metrics_stream_group, worker, begin="latest")
     async with AsyncExitStack() as stack:
         reader = LogReader(settings.kafka_bootstrap_servers)
         stack.push_async_callback(reader.stop)
@@ -100,7 +104,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 
 async def _tend(metrics: HotMetrics, app: faust.App, topic: str) -> None:
     """The group may have committed more than Redis knows, or Redis may forget while nothing is appended."""
-    while True:
+    for turn in count():
+        if turn % TO_THE_END_EVERY == 0:
+            metrics.look_for_more()
         if partitions := assigned(app, topic):  # none in the middle of a rebalance: nothing to let go of
             metrics.keep(partitions)
             # Each with a patience of its own: one that fails must not wait for one that reads an hour of the log.

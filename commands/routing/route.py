@@ -11,7 +11,6 @@ from schemas.ids import GatewayId
 from schemas.payment import Order, PaymentRouted
 from schemas.routing import (
     NO_FACTS,
-    UNKNOWN,
     Candidate,
     Decision,
     Excluded,
@@ -97,7 +96,7 @@ def _circuit(
 
 def _candidate(order: Order, gateway: GatewayConfiguration, segment: str, facts: Facts) -> Candidate:
     method = order.payment_method
-    posterior = facts.posteriors.get((gateway.id, segment), UNKNOWN)
+    posterior = facts.posterior(gateway.id, segment, method)
     return Candidate(
         gateway=gateway.id,
         priority=gateway.priority,

@@ -13,7 +13,7 @@ from api.admin import Admin
 from api.answers import folded
 from api.app import Services
 from api.body import BodyLimits
-from api.dry_run import ConfiguredRoute
+from api.dry_run import CurrentRoute
 from api.lag import LagMonitor
 from api.live_configuration import LiveConfiguration, Take
 from api.ports import Check, Proof
@@ -39,7 +39,7 @@ from schemas.payment import (
     PaymentRouted,
     PaymentSucceeded,
 )
-from schemas.routing import Candidate, RetryPolicy
+from schemas.routing import NO_FACTS, Candidate, Facts, RetryPolicy
 from schemas.verification import Schedule
 from schemas.views import PaymentHistory
 from tests.builders import SCHEDULE, a_gateway
@@ -129,6 +129,9 @@ class ManualClock:
     def event_id(self) -> str:
         self.minted += 1
         return f"evt_{self.minted}"
+
+    def draw(self) -> float:
+        return 0.0
 
 
 @dataclass(frozen=True)
@@ -269,7 +272,10 @@ class SignedReader:
 
 
 class MemoryFacts:
-    """The gateways that the routes know of."""
+    """The gateways that the routes know of, and what is `known` of them."""
+
+    def __init__(self) -> None:
+        self.known = NO_FACTS
 
     def gateways(self) -> tuple[GatewayConfiguration, ...]:
         return (a_gateway(GATEWAY, priority=1), a_gateway("stripe", payment_methods=("CARD",), priority=2))
@@ -279,6 +285,9 @@ class MemoryFacts:
 
     def schedule(self, method: PaymentMethod) -> Schedule:
         return SCHEDULE
+
+    def facts(self) -> Facts:
+        return self.known
 
 
 @dataclass
@@ -330,6 +339,7 @@ class World:
         default_factory=lambda: {GATEWAY: SignedReader()}
     )
     published_metrics: ScriptedMetrics = field(default_factory=ScriptedMetrics)
+    facts: MemoryFacts = field(default_factory=MemoryFacts)
     clock: ManualClock = field(default_factory=ManualClock)
     topic: MemoryConfigurationTopic = field(default_factory=MemoryConfigurationTopic)
     log: ScriptedCheck = field(default_factory=ScriptedCheck)
@@ -348,7 +358,6 @@ class World:
 
     def services(self) -> Services:
         required: dict[str, Check] = {"log": self.log}
-        facts = MemoryFacts()
         return Services(
             handler=self.handler,
             reader=self.reader,
@@ -359,8 +368,8 @@ class World:
             gateways=[GATEWAY],
             published_metrics=self.published_metrics,
             configuration=self.configuration,
-            facts=facts,
-            dry_run=ConfiguredRoute(facts),
+            facts=self.facts,
+            dry_run=CurrentRoute(self.facts),
             admin=Admin(ADMIN_KEY),
             clock=self.clock,
             readiness=Readiness(self.clock, required, {"redis": self.redis}),

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from infra.memory_metrics import MemoryMetricsCheckpoints, MemoryShards
 from infra.memory_projections import MemoryDeadLetters, MemoryRecords, RawRecord
-from projections.hot_metrics import NEEDED_MS, HotMetrics, fold
+from projections.hot_metrics import GAP_CHUNK, NEEDED_MS, HotMetrics, fold
 from schemas.base import Event
 from schemas.codec import PAYMENTS_TOPIC
-from schemas.errors import StoreUnavailable
+from schemas.errors import LogUnavailable, StoreUnavailable
 from schemas.metrics import Buckets, Changes, Found
 from schemas.views import Watermark
 from tests.projections.outcomes import DOUBT, NOW, SUCCESS, UPI, an_empty_shard, decline, records, told
@@ -36,9 +36,19 @@ class Store(MemoryShards):
         return found
 
 
+class Log(MemoryRecords):
+    reads_left = 1_000
+
+    async def read(self, topic: str, partition: int, start: int, stop: int) -> list[RawRecord]:
+        if self.reads_left == 0:
+            raise LogUnavailable("away")
+        self.reads_left -= 1
+        return await super().read(topic, partition, start, stop)
+
+
 class World:
     def __init__(self) -> None:
-        self.log = MemoryRecords()
+        self.log = Log()
         self.store = Store()
         self.checkpoints = MemoryMetricsCheckpoints()
         self.letters = MemoryDeadLetters()
@@ -191,6 +201,16 @@ async def test_without_store_and_checkpoint_no_more_than_the_last_hour_is_read(w
     await world.metrics.tend(0)
     assert world.metrics.counts.fetched_from_gaps == 1
     assert world.metrics.shards[0].buckets == await world.folded()
+
+
+async def test_what_was_read_anew_in_part_is_read_to_the_end_though_no_record_comes(world: World) -> None:
+    world.append([told(SUCCESS)] * (2 * GAP_CHUNK))
+    world.log.reads_left = 1
+    with pytest.raises(LogUnavailable):
+        await world.metrics.tend(0)
+    world.log.reads_left = 10
+    await world.metrics.tend(0)
+    await world.is_a_fold_of_the_log()
 
 
 async def test_a_checkpoint_from_before_the_hour_is_not_used(world: World) -> None:

@@ -36,6 +36,8 @@ from tests.streams.worker import Worker
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
 CATCHES_UP_WITHIN_S = 60
+AT_ONCE = 100
+"""Payments that are told at a time: making their records must not keep the loop for long."""
 SAID = [SUCCESS, SUCCESS, decline("customer"), decline("gateway", "gateway_error"), UNREACHED, DOUBT]
 _numbers = count(1)
 _clock = SystemClock()
@@ -66,7 +68,7 @@ class World:
         topics = [Topic(self.topic, PAYMENT_PARTITIONS), Topic(DEAD_LETTERS_TOPIC, 1)]
         await make_topics(self.settings, topics)
         await migrate(self.settings.database_url)
-        self.redis = connect(self.settings.redis_url)
+        self.redis = connect(self.settings.redis_url, timeout_s=10)
         self.shards = RedisShards(self.redis, self.topic, PAYMENT_PARTITIONS)
         self.reader = LogReader(servers)
         self.publisher = Publisher(servers, acknowledgement_timeout_ms=10_000)
@@ -80,9 +82,10 @@ class World:
 
     async def tell(self, payments: int) -> None:
         """Some of which are corrected, half of them by what was learned of the doubt."""
-        async with asyncio.TaskGroup() as group:
-            for number in range(payments):
-                group.create_task(self._tell(number))
+        for first in range(0, payments, AT_ONCE):
+            async with asyncio.TaskGroup() as group:
+                for number in range(first, min(first + AT_ONCE, payments)):
+                    group.create_task(self._tell(number))
 
     async def _tell(self, number: int) -> None:
         payment, said = _clock.payment_id(), SAID[number % len(SAID)]
