@@ -12,6 +12,7 @@ from api import errors, metrics
 from api.admin import Admin
 from api.bandit_state import BanditStateRoutes
 from api.body import BodyLimits
+from api.circuits import CircuitRoutes, Circuits
 from api.configuration import ConfigurationRoutes
 from api.dry_run import DryRunRoutes
 from api.gateway_metrics import GatewayMetricsRoutes, PublishedMetrics
@@ -44,6 +45,7 @@ class Services:
     configuration: Configuration
     facts: RoutingFacts
     dry_run: DryRun
+    circuits: Circuits
     admin: Admin
     clock: Clock
     readiness: Readiness
@@ -88,6 +90,7 @@ def create_app(services: Services) -> Starlette:
         services.facts,
         services.body_limits,
     )
+    circuits = CircuitRoutes(services.admin, services.circuits, services.body_limits)
     ops = OpsRoutes(services.readiness, services.lag, services.draining)
     app = Starlette(
         routes=[
@@ -99,6 +102,7 @@ def create_app(services: Services) -> Starlette:
             *dry_run.routes(),
             *ScoringRoutes(services.facts).routes(),
             *BanditStateRoutes(services.facts).routes(),
+            *circuits.routes(),
             *ops.routes(),
             *metrics.routes(),
         ],

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Mapping
 from typing import Protocol
 
-from api.ports import EndOffsets, Proof, Watermarks
+from api.ports import EndOffsets, Proof, Tail, Watermarks
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.views import Watermark
 
@@ -104,3 +104,15 @@ class AdmissionCheck:
 
     async def check(self) -> Proof:
         return Proof(ok=self._admission.is_open, detail=self._admission.detail)
+
+
+class FactsCheck:
+    """Optional: payments go on with the last facts."""
+
+    def __init__(self, tail: Tail) -> None:
+        self._tail = tail
+
+    async def check(self) -> Proof:
+        if self._tail.is_current:
+            return Proof(ok=True, detail="known to the end")
+        return Proof(ok=False, detail=f"not known to be complete for {self._tail.behind_s:.0f} s")

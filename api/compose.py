@@ -5,16 +5,18 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from api.admin import Admin
 from api.app import Services
-from api.checks import AdmissionCheck, LogCheck, ProjectionCheck, RedisCheck, StoreCheck
+from api.checks import AdmissionCheck, FactsCheck, LogCheck, ProjectionCheck, RedisCheck, StoreCheck
+from api.circuits import Circuits
 from api.dry_run import CurrentRoute
 from api.lag import Consumer, LagMonitor
 from api.live_configuration import LiveConfiguration
-from api.live_facts import LiveFacts, NoCircuits
+from api.live_facts import LiveFacts
 from api.readiness import Readiness
 from commands.handler import PaymentHandler
 from infra.clock import SystemClock
 from infra.gateways.registry import notification_reader, registry
 from infra.histories import LogHistories
+from infra.kafka.circuits import KafkaCircuitMessages
 from infra.kafka.configuration import KafkaConfigurationLog
 from infra.kafka.lag import GroupOffsets
 from infra.kafka.log import KafkaLog
@@ -23,20 +25,23 @@ from infra.kafka.partition import PAYMENT_PARTITIONS, partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.kafka.tail import TopicTail
-from infra.memory.probes import MemoryProbes
+from infra.postgres.circuits import PostgresCircuits
 from infra.postgres.database import Database
 from infra.postgres.messages import PostgresMessages
 from infra.postgres.payments import PaymentViews
 from infra.postgres.reservations import PostgresReservations
 from infra.postgres.reviews import PostgresReviews
+from infra.probes import LocalProbes
 from infra.redis.connection import connect
+from infra.redis.probes import RedisProbes
 from infra.redis.publications import PublishedMetrics
 from infra.redis.shards import RedisShards
 from infra.redis.snapshots import SnapshotFeed
-from infra.resources import admitted
+from infra.resources import admitted, tailed_circuits
 from infra.settings import Settings
+from projections.circuit_facts import CircuitFacts
 from projections.reader import PaymentReader
-from schemas.codec import CONFIGURATION_TOPIC, NOTIFICATIONS_TOPIC, PAYMENTS_TOPIC
+from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, CONFIGURATION_TOPIC, NOTIFICATIONS_TOPIC, PAYMENTS_TOPIC
 
 
 @asynccontextmanager
@@ -66,10 +71,14 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         )
         stack.push_async_callback(configuration.stop)
         await configuration.start()
+        circuit_facts, circuit_store = CircuitFacts(), PostgresCircuits(database)
+        circuit_tail = await stack.enter_async_context(
+            tailed_circuits(settings, clock, circuit_store, circuit_facts)
+        )
         histories = LogHistories(views, reader, partition_for)
         redis = connect(settings.redis_url)
         stack.push_async_callback(redis.aclose)
-        facts = LiveFacts(gateways, lambda: configuration.current.routing, NoCircuits(), clock.now)
+        facts = LiveFacts(gateways, lambda: configuration.current.routing, circuit_facts, clock.now)
         feed = SnapshotFeed(connect(settings.redis_url), facts.believe)
         stack.push_async_callback(feed.stop)
         feed.start()
@@ -84,7 +93,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                 histories=histories,
                 gateways=gateways,
                 facts=facts,
-                probes=MemoryProbes(clock.elapsed_ms),
+                probes=RedisProbes(redis, LocalProbes(clock.event_id()[-8:], clock.elapsed_ms)),
                 max_in_flight=settings.max_in_flight,
                 gateway_timeout_ms=settings.gateway_timeout_ms,
             ),
@@ -102,6 +111,13 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             configuration=configuration,
             facts=facts,
             dry_run=CurrentRoute(facts),
+            circuits=Circuits(
+                circuit_facts,
+                circuit_tail,
+                KafkaCircuitMessages(publisher, clock),
+                gateways.gateways,
+                clock,
+            ),
             admin=Admin(settings.internal_api_key),
             clock=clock,
             readiness=Readiness(
@@ -113,7 +129,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                     "admission": AdmissionCheck(admission),
                     "configuration": configuration,
                 },
-                {"redis": RedisCheck(redis), "beliefs": facts},
+                {"redis": RedisCheck(redis), "beliefs": facts, "circuits": FactsCheck(circuit_tail)},
             ),
             lag=LagMonitor(
                 clock,
@@ -136,6 +152,12 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                         watermarks=RedisShards(
                             redis, settings.metrics_stream_key, PAYMENT_PARTITIONS
                         ).watermarks,
+                    ),
+                    Consumer(group=settings.circuit_consumer_group, topics=(PAYMENTS_TOPIC,)),
+                    Consumer(
+                        group=settings.circuit_consumer_group,
+                        topics=(CIRCUIT_OUTCOMES_TOPIC,),
+                        watermarks=circuit_store.watermarks,
                     ),
                 ],
             ),

@@ -39,6 +39,8 @@ class Fault(StrEnum):
     UNREADABLE_NOTIFICATION = "unreadable-notification"
     GATEWAY_NOT_FOUND = "gateway-not-found"
     NO_SUCH_GATEWAY = "no-such-gateway"
+    CIRCUIT_NOT_FOUND = "circuit-not-found"
+    CIRCUIT_NOT_CONFIRMED = "circuit-not-confirmed"
     PATH_NOT_FOUND = "path-not-found"
     METHOD_NOT_ALLOWED = "method-not-allowed"
     READ_TOO_FAR_BEHIND = "read-too-far-behind"
@@ -76,6 +78,8 @@ KINDS: dict[Refusal | Fault, tuple[int, str]] = {
     Fault.UNREADABLE_NOTIFICATION: (400, "The notification cannot be read"),
     Fault.GATEWAY_NOT_FOUND: (404, "No gateway of this name sends notifications"),
     Fault.NO_SUCH_GATEWAY: (404, "There is no such gateway"),
+    Fault.CIRCUIT_NOT_FOUND: (404, "There is no such circuit"),
+    Fault.CIRCUIT_NOT_CONFIRMED: (503, "The command is recorded, and not seen to have taken effect"),
     Fault.PATH_NOT_FOUND: (404, "There is nothing at this path"),
     Fault.METHOD_NOT_ALLOWED: (405, "This path does not take this method"),
     Fault.READ_TOO_FAR_BEHIND: (503, "The read model is too far behind"),

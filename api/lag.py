@@ -24,7 +24,7 @@ _Place = tuple[str, str, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consumer:
-    """A group, what it reads, and where its projections stand; a group without projections has only its offsets."""
+    """A group, what it reads, and where its projections stand; where it has none there are only its offsets."""
 
     group: str
     topics: tuple[str, ...]
@@ -70,9 +70,10 @@ class LagMonitor:
             consumer.group: Watched(_asking(offsets, consumer.group), clock) for consumer in consumers
         }
         self._marks = {
-            consumer.group: Watched(consumer.watermarks, clock)
+            (consumer.group, topic): Watched(consumer.watermarks, clock)
             for consumer in consumers
             if consumer.watermarks
+            for topic in consumer.topics
         }
         self._progress: dict[_Place, Progress] = {}
 
@@ -101,13 +102,13 @@ class LagMonitor:
     def _sources(self) -> Iterator[tuple[str, Watched[Any]]]:
         yield from ((f"end offsets of {topic}", watched) for topic, watched in self._ends.items())
         yield from ((f"offsets of {group}", watched) for group, watched in self._offsets.items())
-        yield from ((f"watermarks of {group}", watched) for group, watched in self._marks.items())
+        yield from ((f"watermarks of {group}", watched) for (group, _), watched in self._marks.items())
 
     def _places(self) -> Iterator[_Place]:
         for consumer in self._consumers:
             for topic in consumer.topics:
                 known = set(self._ends[topic].latest or ())
-                for watched in (self._offsets[consumer.group], self._marks.get(consumer.group)):
+                for watched in (self._offsets[consumer.group], self._marks.get((consumer.group, topic))):
                     seen: Mapping[tuple[str, int], object] = (watched and watched.latest) or {}
                     known |= {partition for its_topic, partition in seen if its_topic == topic}
                 yield from ((consumer.group, topic, partition) for partition in sorted(known))
@@ -116,7 +117,7 @@ class LagMonitor:
         """Only what was seen just now, of both the log and the consumer, says anything about progress."""
         group, topic, partition = place
         position, end = self._position(place), (self._ends[topic].latest or {}).get(partition)
-        consumer = self._marks.get(group) or self._offsets[group]
+        consumer = self._marks.get((group, topic)) or self._offsets[group]
         if position is None or end is None or consumer.trouble or self._ends[topic].trouble:
             return
         now_ms = round(self._clock.elapsed_ms())
@@ -146,15 +147,15 @@ class LagMonitor:
 
     def _mark(self, place: _Place) -> Watermark | None:
         group, topic, partition = place
-        marks = self._marks[group].latest if group in self._marks else None
-        return (marks or {}).get((topic, partition))
+        watched = self._marks.get((group, topic))
+        return ((watched and watched.latest) or {}).get((topic, partition))
 
     def _position(self, place: _Place) -> int | None:
         """Who has never been in a partition stands at its beginning; None while nobody could tell us."""
         group, topic, partition = place
-        if group in self._marks:
+        if watched := self._marks.get((group, topic)):
             mark = self._mark(place)
-            return mark.next_offset if mark else self._beginning(self._marks[group])
+            return mark.next_offset if mark else self._beginning(watched)
         offsets = self._offsets[group]
         return (offsets.latest or {}).get((topic, partition), self._beginning(offsets))
 

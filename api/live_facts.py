@@ -6,7 +6,6 @@ metrics; while Redis is away the last one stays in force.
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from types import MappingProxyType
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -42,13 +41,6 @@ class Circuits(Protocol):
 
     @property
     def version(self) -> int: ...
-
-
-class NoCircuits:
-    """Every circuit is closed."""
-
-    views: Mapping[tuple[GatewayId, PaymentMethod], CircuitView] = MappingProxyType({})
-    version = 0
 
 
 class LiveFacts:

@@ -1,11 +1,14 @@
 """What the routes need of the rest of the system."""
 
+from asyncio import Future
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Literal, Protocol
 
 from commands.handler import Handled
 from commands.routing.configuration import Configured
 from schemas.base import Value
+from schemas.circuit import CircuitKey, CircuitMessage, KnownCircuit
 from schemas.configuration import SetRouting
 from schemas.envelope import Position, Recorded
 from schemas.http import PaymentBody
@@ -82,6 +85,38 @@ class DryRun(Protocol):
 class Reviews(Protocol):
     async def reviews(self, after: PaymentId | None, limit: int) -> Sequence[PaymentHistory]:
         """Payments that a person must decide about, the oldest first, beyond `after`. Raises StoreUnavailable."""
+
+
+class CircuitFacts(Protocol):
+    """What this process knows of circuits, and decides by."""
+
+    @property
+    def known(self) -> Mapping[CircuitKey, KnownCircuit]: ...
+
+    @property
+    def version(self) -> int:
+        """The offset of the last event that is in them."""
+
+    def expecting(self, request_id: str) -> AbstractContextManager[Future[KnownCircuit]]:
+        """The circuit as the command of that id leaves it; entered before the command is sent."""
+
+
+class Tail(Protocol):
+    """How new facts are."""
+
+    @property
+    def is_current(self) -> bool: ...
+
+    @property
+    def behind_s(self) -> float: ...
+
+    @property
+    def trouble(self) -> str | None: ...
+
+
+class CircuitMessages(Protocol):
+    async def publish(self, messages: Sequence[CircuitMessage], correlation_id: str | None = None) -> None:
+        """Returns when they are on the log. Raises LogUnavailable, AppendAmbiguous."""
 
 
 class Proof(Value, frozen=True, kw_only=True):

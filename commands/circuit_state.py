@@ -3,10 +3,12 @@
 from datetime import datetime
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from commands import baseline
 from commands.baseline import Baseline
 from schemas.base import Value
-from schemas.circuit import CircuitPolicy, CircuitStatus
+from schemas.circuit import CircuitPolicy, CircuitStatus, CircuitView
 from schemas.ids import GatewayId
 from schemas.instrument import PaymentMethod
 
@@ -100,3 +102,25 @@ def status_of(state: CircuitState) -> CircuitStatus:
             return "FORCED_CLOSED"
         case _:
             assert_never(state)
+
+
+def resumed(circuit: Circuit, view: CircuitView) -> Circuit:
+    """As it is right after the event that led to the view: every event says all about the state that it leads to."""
+    return replace(circuit, state=_state_after(view), trial=view.trial)
+
+
+def _state_after(view: CircuitView) -> CircuitState:
+    match view.status:
+        case "CLOSED":
+            return Closed(opening=view.opening, closed_at=view.since if view.opening else None)
+        case "OPEN":
+            assert view.until is not None
+            return Open(until=view.until, opening=view.opening)
+        case "HALF_OPEN":
+            return HalfOpen(opening=view.opening, in_flight={})
+        case "FORCED_OPEN":
+            return ForcedOpen()
+        case "FORCED_CLOSED":
+            return ForcedClosed()
+        case _:
+            assert_never(view.status)

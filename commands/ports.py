@@ -136,8 +136,11 @@ class RoutingFacts(Protocol):
 
 
 class Probes(Protocol):
-    async def take(self, gateway: GatewayId, payment_method: PaymentMethod, view: CircuitView) -> str | None:
-        """A lease to test a gateway whose circuit is half open; None when enough of them are out. It expires by itself.
+    """Who may test a gateway whose circuit is half open. Bounded, and never raises: it is a payment that waits."""
 
-        One call, bounded; never raises.
+    async def take(self, gateway: GatewayId, payment_method: PaymentMethod, view: CircuitView) -> str | None:
+        """A lease of the view's trial that is nobody else's, or None: `view.probes` of them are out.
+
+        It is free again after `view.probe_lease_s`, whatever becomes of its holder. Where nobody can count them, each
+        process has one now and then.
         """

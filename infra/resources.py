@@ -1,17 +1,24 @@
 """What several processes open alike."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from infra.clock import SystemClock
 from infra.kafka.adoptions import KafkaAdoptions
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
+from infra.kafka.tail import TopicTail
 from infra.postgres.admission import Admission
+from infra.postgres.circuits import PostgresCircuits
 from infra.postgres.database import Database
 from infra.postgres.payments import PaymentViews
 from infra.settings import Settings
-from schemas.codec import PAYMENTS_TOPIC
+from schemas.base import Event
+from schemas.circuit import CircuitKey, KnownCircuit
+from schemas.codec import CIRCUITS_TOPIC, PAYMENTS_TOPIC
+from schemas.envelope import Recorded
+from schemas.errors import StoreUnavailable
 
 
 @asynccontextmanager
@@ -43,3 +50,31 @@ async def admitted(
             await pool.close()
     finally:
         await admission.stop()
+
+
+class Facts(Protocol):
+    def restore(self, known: Mapping[CircuitKey, KnownCircuit], next_offset: int) -> None: ...
+
+    def take(self, recorded: Recorded[Event]) -> None: ...
+
+
+@asynccontextmanager
+async def tailed_circuits(
+    settings: Settings, clock: SystemClock, store: PostgresCircuits, facts: Facts
+) -> AsyncIterator[TopicTail]:
+    """Facts of every circuit, in force from then on: the views that the store has, and what the topic has on top.
+
+    The views are some seconds old at most, so a start reads a few records whatever the age of the topic. Without
+    Postgres all of it is read, which is right as well and takes longer: half a minute for a million events.
+    """
+    try:
+        known, next_offset = await store.views()
+    except StoreUnavailable:
+        known, next_offset = {}, 0
+    facts.restore(known, next_offset)
+    tail = TopicTail(settings.kafka_bootstrap_servers, CIRCUITS_TOPIC, facts.take, clock)
+    await tail.start(next_offset)
+    try:
+        yield tail
+    finally:
+        await tail.stop()

@@ -96,6 +96,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_consumer_name: str = "metrics-worker-1"
     metrics_worker_web: Address = "127.0.0.1:13003"
 
+    circuit_consumer_group: str = "circuits-v1"
+    circuit_consumer_name: str = "circuit-writer-1"
+    circuit_writer_web: Address = "127.0.0.1:13004"
+
     def __repr__(self) -> str:
         """Without a single value: most of these are addresses, and some are secrets."""
         return "Settings(…)"

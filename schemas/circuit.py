@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from schemas.base import Event, Value
+from schemas.base import Body, Event, Value
 from schemas.ids import AttemptId, GatewayId
 from schemas.instrument import PaymentMethod
 
@@ -17,6 +17,13 @@ OpeningReason = Literal["fast", "slow", "probe_failed", "probes_lost"]
 """`fast` and `slow`: which of the two statistics reached its threshold. The others re-open a half-open circuit."""
 
 Rate = Annotated[float, Meta(ge=0.80, le=0.99)]
+
+CircuitKey = tuple[GatewayId, PaymentMethod]
+
+
+def circuit_name(gateway: GatewayId, payment_method: PaymentMethod) -> str:
+    """`razorpay:UPI`: the key of everything on the log that is about it."""
+    return f"{gateway}:{payment_method}"
 
 
 class CircuitPolicy(Value, frozen=True, kw_only=True):
@@ -242,3 +249,31 @@ class CircuitView(Value, frozen=True, kw_only=True):
     """When it last closed after an outage: what was learned before tells nothing of the gateway as it is now."""
     usual: float | None = None
     """The success rate that it had before that outage."""
+
+
+class KnownCircuit(Value, frozen=True, kw_only=True):
+    view: CircuitView
+    sequence: int
+    """Of its last event: an event that comes again is known by it."""
+    decided_by: int = -1
+    """The offset of the message that led to that event, in the circuit's partition of `circuits.outcomes.v1`."""
+
+
+class StoredCircuit(Value, frozen=True, kw_only=True):
+    """A circuit as its writer has checkpointed it."""
+
+    partition: int
+    gateway: GatewayId
+    payment_method: PaymentMethod
+    state: str
+    """JSON, which only the writer understands."""
+
+
+# What an operator says
+
+
+class OrderBody(Body, frozen=True, kw_only=True):
+    """`POST /circuit-breaker/force-open/{gateway}/{method}` and the like; it is on the log for ever."""
+
+    note: Annotated[str, Meta(max_length=500)] = ""
+    by: Annotated[str, Meta(min_length=1, max_length=64)] = "operator"

@@ -60,6 +60,16 @@ def faults_in(body: PaymentBody) -> list[FieldError]:
     return faults
 
 
+def faults_of_text(field: str, text: str) -> list[FieldError]:
+    """Of what a person wrote, and what is on the log for ever."""
+    faults = []
+    if not text.isprintable():
+        faults.append(FieldError(pointer=f"/{field}", detail="must be printable"))
+    if holds_a_card_number(text):
+        faults.append(FieldError(pointer=f"/{field}", detail="must not be a card number"))
+    return faults
+
+
 def holds_a_card_number(text: str) -> bool:
     """Card numbers begin with 2 to 6 (ISO/IEC 7812); times in milliseconds, which look alike, begin with 1."""
     return any(looks_like_a_card_number(match[0]) for match in _CARD_NUMBER.finditer(text))

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from schemas.base import Body
-from schemas.http import FieldError, holds_a_card_number
+from schemas.http import FieldError, faults_of_text
 
 
 class SettleBody(Body, frozen=True, kw_only=True):
@@ -25,9 +25,5 @@ def faults_in(body: SettleBody) -> list[FieldError]:
     if body.verdict == "succeeded" and body.gateway_reference is None:
         faults.append(FieldError(pointer="/gateway_reference", detail="is required of a success"))
     for field in ("note", "settled_by", "gateway_reference"):
-        text = getattr(body, field) or ""
-        if not text.isprintable():
-            faults.append(FieldError(pointer=f"/{field}", detail="must be printable"))
-        if holds_a_card_number(text):
-            faults.append(FieldError(pointer=f"/{field}", detail="must not be a card number"))
+        faults += faults_of_text(field, getattr(body, field) or "")
     return faults

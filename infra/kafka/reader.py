@@ -71,6 +71,12 @@ class LogReader:
             found = (await consumer.offsets_for_times({here: max(0, stamp_ms)}))[here]
             return int(found.offset if found else (await consumer.end_offsets([here]))[here])
 
+    async def beginning_offset(self, topic: str, partition: int, timeout_s: float = 2.0) -> int:
+        """The first that is still on the log."""
+        here = TopicPartition(topic, partition)
+        async with self._consumer(timeout_s) as consumer:
+            return int((await consumer.beginning_offsets([here]))[here])
+
     async def end_offsets(self, topic: str, timeout_s: float = 2.0) -> dict[int, int]:
         """The next offset of every partition of the topic. Raises LogUnavailable, also if there is no such topic."""
         async with self._consumer(timeout_s) as consumer:

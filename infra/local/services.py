@@ -57,6 +57,13 @@ def programs() -> list[Program]:
             usual=f"{HOST}:{base + 3003}",
             ready="/ops/liveness",
         ),
+        Program(
+            name="circuit_writer",
+            module=("streams", "circuit_writer"),
+            variable="CIRCUIT_WRITER_WEB",
+            usual=f"{HOST}:{base + 3004}",
+            ready="/ops/liveness",
+        ),
     ]
 
 

@@ -13,16 +13,22 @@ from api.admin import Admin
 from api.answers import folded
 from api.app import Services
 from api.body import BodyLimits
+from api.checks import FactsCheck
+from api.circuits import Circuits
 from api.dry_run import CurrentRoute
 from api.lag import LagMonitor
 from api.live_configuration import LiveConfiguration, Take
 from api.ports import Check, Proof
 from api.readiness import Readiness
+from commands.circuit import decide
+from commands.circuit_state import Circuit, new_circuit
 from commands.handler import Handled
 from infra.gateways.notifications import NotificationReader
 from infra.memory.configuration import MemoryConfigurationTail, MemoryConfigurationTopic
-from schemas.codec import PAYMENTS_TOPIC
-from schemas.envelope import Envelope, Position, Recorded, Window
+from projections.circuit_facts import CircuitFacts
+from schemas.circuit import CircuitKey, CircuitMessage, CircuitPolicy
+from schemas.codec import CIRCUITS_TOPIC, PAYMENTS_TOPIC
+from schemas.envelope import ALWAYS, Envelope, Position, Recorded, Window
 from schemas.errors import BadSignature, LogUnavailable, StoreUnavailable, Unreadable
 from schemas.gateway import GatewayConfiguration
 from schemas.http import PaymentBody
@@ -241,6 +247,62 @@ class MemoryMessages:
         self.arrived.set()
 
 
+@dataclass
+class ScriptedTail:
+    is_current: bool = True
+    behind_s: float = 0.0
+    trouble: str | None = None
+
+
+class MemoryCircuitWriter:
+    """What is on the topic of messages, and a writer that obeys at once and tells the facts, unless it is away."""
+
+    def __init__(self, facts: CircuitFacts) -> None:
+        self.published: list[tuple[CircuitMessage, str | None]] = []
+        self.is_away = False
+        self.failure: Exception | None = None
+        self._facts = facts
+        self._circuits: dict[CircuitKey, Circuit] = {}
+        self._told = 0
+
+    async def publish(self, messages: Sequence[CircuitMessage], correlation_id: str | None = None) -> None:
+        await asyncio.sleep(0)
+        if self.failure is not None:
+            raise self.failure
+        self.published += [(message, correlation_id) for message in messages]
+        for message in () if self.is_away else messages:
+            asyncio.get_running_loop().call_soon(self.obey, message)
+
+    def obey(self, message: CircuitMessage) -> None:
+        key, policy = (message.gateway, message.payment_method), CircuitPolicy()
+        before = self._circuits.get(key) or new_circuit(*key, policy)
+        self._circuits[key], events = decide(message, before, policy)
+        for event in events:
+            self._told += 1
+            envelope = Envelope(
+                event_id=f"evt_{self._told}",
+                aggregate_id=":".join(key),
+                sequence=self._told,
+                at=event.at,
+                epoch=1,
+                window=ALWAYS,
+                correlation_id="c",
+                causation_id="c",
+            )
+            position = Position(topic=CIRCUITS_TOPIC, partition=0, offset=self._told)
+            self._facts.take(Recorded(envelope=envelope, event=event, position=position, stamp_ms=STAMP_MS))
+
+
+RAZORPAY = GatewayConfiguration(
+    id=GATEWAY,
+    name="Razorpay",
+    adapter="simulator",
+    base_url="http://127.0.0.1:1",
+    payment_methods=("UPI", "CARD"),
+    currencies=("INR",),
+)
+
+
 def signed(body: bytes) -> tuple[str, str]:
     return "X-Signature", hmac.digest(b"secret", body, "sha256").hex()
 
@@ -340,6 +402,8 @@ class World:
     )
     published_metrics: ScriptedMetrics = field(default_factory=ScriptedMetrics)
     facts: MemoryFacts = field(default_factory=MemoryFacts)
+    circuit_facts: CircuitFacts = field(default_factory=CircuitFacts)
+    circuit_tail: ScriptedTail = field(default_factory=ScriptedTail)
     clock: ManualClock = field(default_factory=ManualClock)
     topic: MemoryConfigurationTopic = field(default_factory=MemoryConfigurationTopic)
     log: ScriptedCheck = field(default_factory=ScriptedCheck)
@@ -350,6 +414,7 @@ class World:
     def __post_init__(self) -> None:
         """Its configuration is loaded; `tail` is how it hears of another."""
         self.configuration = LiveConfiguration(self._tail, self.topic, self.clock, confirmed_within_s=0.2)
+        self.circuit_writer = MemoryCircuitWriter(self.circuit_facts)
 
     def _tail(self, take: Take) -> MemoryConfigurationTail:
         self.tail = self.topic.tail(take)
@@ -370,9 +435,19 @@ class World:
             configuration=self.configuration,
             facts=self.facts,
             dry_run=CurrentRoute(self.facts),
+            circuits=Circuits(
+                self.circuit_facts,
+                self.circuit_tail,
+                self.circuit_writer,
+                lambda: (RAZORPAY,),
+                self.clock,
+                0.3,
+            ),
             admin=Admin(ADMIN_KEY),
             clock=self.clock,
-            readiness=Readiness(self.clock, required, {"redis": self.redis}),
+            readiness=Readiness(
+                self.clock, required, {"redis": self.redis, "circuits": FactsCheck(self.circuit_tail)}
+            ),
             lag=self.lag(self.clock),
             body_limits=self.limits,
         )

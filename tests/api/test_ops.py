@@ -78,6 +78,16 @@ async def test_an_optional_dependency_may_be_away(world: World) -> None:
     assert (answer.status, by_name(answer)["redis"]["ok"]) == (200, False)
 
 
+async def test_old_facts_of_circuits_are_told_and_stop_no_payment(world: World) -> None:
+    services = world.services()
+    world.circuit_tail.is_current, world.circuit_tail.behind_s = False, 61.2
+    await services.readiness.look()
+    answer = await Client(create_app(services)).get("/ops/readiness")
+    circuits = by_name(answer)["circuits"]
+    assert (answer.status, circuits["ok"]) == (200, False)
+    assert circuits["detail"] == "not known to be complete for 61 s"
+
+
 async def test_a_dependency_that_hangs_is_given_up_after_a_second(world: World) -> None:
     services = world.services()
     world.log.hangs = True
@@ -291,3 +301,18 @@ async def test_lag_without_anything_known_is_an_empty_answer() -> None:
     answer = await lag(monitor, world.clock)
     assert answer["partitions"] == []
     assert [source["ok"] for source in answer["sources"]] == [False] * 3
+
+
+async def test_a_group_may_keep_where_it_stands_for_one_of_its_topics_only() -> None:
+    world = Consuming(offset=90, mark=97)
+    alone = Consumer(group=GROUP, topics=("another.v1",))
+    kept = Consumer(group=GROUP, topics=(TOPIC,), watermarks=world.watermarks)
+
+    async def offsets(group: str) -> Mapping[tuple[str, int], int]:
+        return {("another.v1", 3): 95, (TOPIC, 3): 90}
+
+    monitor = LagMonitor(world.clock, world.ends, offsets, [alone, kept])
+    await monitor.look()
+    rows = {one["topic"]: one for one in (await lag(monitor, world.clock))["partitions"]}
+    assert (rows["another.v1"]["watermark"], rows["another.v1"]["lag"]) == (None, 5)
+    assert (rows[TOPIC]["watermark"], rows[TOPIC]["lag"]) == (97, 3)

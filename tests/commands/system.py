@@ -11,8 +11,9 @@ from infra.memory.clock import MemoryClock
 from infra.memory.fate import UNTROUBLED, Fate
 from infra.memory.gateways import CallFate, Entry, Ledger, MemoryGateway, MemoryGateways, no_pause
 from infra.memory.log import MemoryHistories, MemoryLog
-from infra.memory.probes import MemoryProbes
+from infra.memory.probes import MemoryLeases, MemoryProbes
 from infra.memory.reservations import MemoryReservations
+from infra.probes import LocalProbes
 from schemas.gateway import GatewayConfiguration
 from schemas.http import PaymentBody
 from schemas.ids import AttemptId, GatewayId
@@ -42,7 +43,9 @@ class System:
         self.configured: tuple[GatewayConfiguration, ...] = gateways(*NAMES)
         self.known = Facts()
         self.clock = MemoryClock()
-        self.probes = MemoryProbes(self.clock.elapsed_ms)
+        self.probes = MemoryProbes(
+            MemoryLeases(), LocalProbes("here", self.clock.elapsed_ms), self.clock.elapsed_ms
+        )
         self.log = MemoryLog(MemoryClock(skew_ms=broker_skew_ms), fate=lambda: _next(self.records))
         self.reservations = MemoryReservations(self.clock, fate=lambda: _next(self.rows))
         self.histories = MemoryHistories(self.log, self.clock)

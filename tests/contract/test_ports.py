@@ -8,6 +8,7 @@ from commands.ports import (
     Gateway,
     Gateways,
     Histories,
+    Probes,
     Reservations,
     VerificationQueue,
 )
@@ -16,8 +17,10 @@ from infra.memory.clock import MemoryClock
 from infra.memory.configuration import MemoryConfigurationTopic
 from infra.memory.gateways import Ledger, MemoryGateway, MemoryGateways, seeded_outcome
 from infra.memory.log import MemoryHistories, MemoryLog
+from infra.memory.probes import MemoryLeases, MemoryProbes
 from infra.memory.reservations import MemoryReservations
 from infra.memory.verification_queue import MemoryVerificationQueue
+from infra.probes import LocalProbes
 from schemas.ids import GatewayId
 
 
@@ -34,7 +37,9 @@ def test_the_twins_are_what_the_handler_asks_for() -> None:
     alarms: Alarms = MemoryAlarms(memory_log)
     gateway: Gateway = MemoryGateway(ledger, memory_clock)
     gateways: Gateways = MemoryGateways({GatewayId("alpha"): MemoryGateway(ledger, memory_clock)})
-    assert all((clock, log, histories, reservations, queue, alarms, gateway, gateways))
+    local = LocalProbes("7f3a", memory_clock.elapsed_ms)
+    probes: Probes = MemoryProbes(MemoryLeases(), local, memory_clock.elapsed_ms)
+    assert all((clock, log, histories, reservations, queue, alarms, gateway, gateways, probes))
 
 
 def test_the_topic_of_configuration_in_memory_is_what_a_process_asks_for() -> None:

@@ -18,8 +18,9 @@ from infra.memory.alarms import MemoryAlarms
 from infra.memory.clock import MemoryClock
 from infra.memory.gateways import Ledger, MemoryGateway, MemoryGateways
 from infra.memory.log import MemoryHistories, MemoryLog
-from infra.memory.probes import MemoryProbes
+from infra.memory.probes import MemoryLeases, MemoryProbes
 from infra.memory.reservations import MemoryReservations
+from infra.probes import LocalProbes
 from projections.verifications import work
 from schemas.base import Value
 from schemas.envelope import LONGEST_WINDOW_MS
@@ -78,7 +79,9 @@ class World:
             fate=self.faults.of_a_record,
             stamps_may_go_back=self.chance.random() < 0.3,
         )
-        self.probes = MemoryProbes(MemoryClock().elapsed_ms)
+        self.probes = MemoryProbes(
+            MemoryLeases(), LocalProbes("here", MemoryClock().elapsed_ms), MemoryClock().elapsed_ms
+        )
         self.reservations = scenario.make_reservations(
             self.store_clock, fate=self.faults.of_a_row, guard_ms=2 * LARGEST_SKEW_MS
         )

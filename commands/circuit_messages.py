@@ -1,0 +1,112 @@
+"""What a payment's record tells the circuit of the gateway that was called, if it tells anything."""
+
+from datetime import UTC, datetime
+
+from schemas.circuit import CallObserved, CircuitMessage, ProbeStarted
+from schemas.envelope import Recorded
+from schemas.outcome import (
+    AwaitingCustomer,
+    Declined,
+    InDoubt,
+    NotSent,
+    Outcome,
+    Succeeded,
+    counts_against_circuit,
+)
+from schemas.payment import (
+    AttemptAwaitingCustomer,
+    AttemptDeclined,
+    AttemptInDoubt,
+    AttemptNotSent,
+    AttemptStarted,
+    AttemptSucceeded,
+    PaymentEvent,
+)
+
+AttemptOutcome = (
+    AttemptSucceeded | AttemptDeclined | AttemptNotSent | AttemptAwaitingCustomer | AttemptInDoubt
+)
+
+TELLING = (
+    AttemptStarted,
+    AttemptSucceeded,
+    AttemptDeclined,
+    AttemptNotSent,
+    AttemptAwaitingCustomer,
+    AttemptInDoubt,
+)
+"""The events that may; nobody needs to read the others."""
+
+
+def message_of(recorded: Recorded[PaymentEvent]) -> CircuitMessage | None:
+    """None of what is void, of what verification found out afterwards, and of what is no gateway's doing.
+
+    Its time is the broker's: one clock for all that write, and the one by which a circuit opens and is tried again.
+    """
+    if recorded.is_void:
+        return None
+    match recorded.event:
+        case AttemptStarted() as started:
+            return _probe(started, recorded)
+        case AttemptSucceeded(verified=True) | AttemptDeclined(verified=True) | AttemptNotSent(verified=True):
+            return None
+        case (
+            AttemptSucceeded()
+            | AttemptDeclined()
+            | AttemptNotSent()
+            | AttemptAwaitingCustomer()
+            | AttemptInDoubt() as ended
+        ):
+            return _call(ended, recorded)
+        case _:
+            return None
+
+
+def _probe(started: AttemptStarted, recorded: Recorded[PaymentEvent]) -> ProbeStarted | None:
+    if started.probe is None:
+        return None
+    return ProbeStarted(
+        gateway=started.gateway,
+        payment_method=started.payment_method,
+        attempt_id=started.attempt_id,
+        lease=started.probe,
+        at=_appended_at(recorded),
+        source_partition=recorded.position.partition,
+        source_offset=recorded.position.offset,
+    )
+
+
+def _call(ended: AttemptOutcome, recorded: Recorded[PaymentEvent]) -> CallObserved | None:
+    """None also of outcomes from before there were accounts: which method it was is not said."""
+    is_failure = counts_against_circuit(_outcome(ended))
+    if is_failure is None or ended.account is None:
+        return None
+    return CallObserved(
+        gateway=ended.gateway,
+        payment_method=ended.account.dimensions.payment_method,
+        attempt_id=ended.attempt_id,
+        is_failure=is_failure,
+        latency_ms=ended.latency_ms,
+        at=_appended_at(recorded),
+        source_partition=recorded.position.partition,
+        source_offset=recorded.position.offset,
+        lease=ended.account.probe,
+    )
+
+
+def _outcome(ended: AttemptOutcome) -> Outcome:
+    match ended:
+        case AttemptSucceeded(gateway_reference=reference):
+            return Succeeded(gateway_reference=reference)
+        case AttemptDeclined(decline=decline):
+            return Declined(decline=decline)
+        case AttemptNotSent(reason=why_not):
+            return NotSent(reason=why_not)
+        case AttemptAwaitingCustomer(gateway_reference=reference, next_action=action):
+            return AwaitingCustomer(gateway_reference=reference, next_action=action)
+        case AttemptInDoubt(reason=doubt):
+            return InDoubt(reason=doubt)
+
+
+def _appended_at(recorded: Recorded[PaymentEvent]) -> datetime:
+    return datetime.fromtimestamp(recorded.stamp_ms / 1000, UTC)

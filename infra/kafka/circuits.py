@@ -1,0 +1,108 @@
+"""What is told to the one writer of a circuit, and what it tells everybody, on their topics."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from hashlib import sha256
+
+from infra.clock import SystemClock
+from infra.kafka.partition import partition_for
+from infra.kafka.producer import Message, Publisher
+from schemas.circuit import (
+    CallObserved,
+    CircuitEvent,
+    CircuitMessage,
+    CircuitTicked,
+    ProbeStarted,
+    circuit_name,
+)
+from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, CIRCUITS_TOPIC, PAYMENTS_TOPIC, encode
+from schemas.envelope import ALWAYS, Envelope, Outgoing, Position
+
+
+class KafkaCircuitMessages:
+    """To the writer. Raises LogUnavailable, AppendAmbiguous: all of it may then be sent again."""
+
+    def __init__(self, publisher: Publisher, clock: SystemClock) -> None:
+        self._publisher = publisher
+        self._clock = clock
+
+    async def publish(self, messages: Sequence[CircuitMessage], correlation_id: str | None = None) -> None:
+        """Returns when all are acknowledged. Those of one circuit keep their order."""
+        by_partition: defaultdict[int, list[Message]] = defaultdict(list)
+        for message in messages:
+            name = circuit_name(message.gateway, message.payment_method)
+            outgoing = Outgoing(envelope=self._envelope(message, name, correlation_id), event=message)
+            by_partition[partition_for(name)].append((name.encode(), *encode(outgoing)))
+        results = await asyncio.gather(
+            *(self._publisher.publish(CIRCUIT_OUTCOMES_TOPIC, *sent) for sent in by_partition.items()),
+            return_exceptions=True,  # so that none is still on its way when it is all sent again
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    def _envelope(self, message: CircuitMessage, name: str, correlation_id: str | None) -> Envelope:
+        event_id = self._event_id(message)
+        return Envelope(
+            event_id=event_id,
+            aggregate_id=name,
+            sequence=1,
+            at=message.at,
+            epoch=1,
+            window=ALWAYS,
+            correlation_id=correlation_id or _correlation(message) or event_id,
+            causation_id=_cause(message) or event_id,
+        )
+
+    def _event_id(self, message: CircuitMessage) -> str:
+        """What is forwarded again, or asked again, has the same one."""
+        match message:
+            case CallObserved() | ProbeStarted():
+                return _hashed(f"{PAYMENTS_TOPIC}-{message.source_partition}:{message.source_offset}")
+            case CircuitTicked():
+                return self._clock.event_id()
+            case _:
+                return _hashed(message.request_id)
+
+
+class KafkaCircuitEvents:
+    """The writer's word. Raises LogUnavailable, AppendAmbiguous."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+
+    async def publish(self, told: Sequence[tuple[CircuitEvent, int, Position]]) -> None:
+        """Each with its number among its circuit's events and the place of the message that led to it. An event that is
+        told again has the same id and the same number."""
+        await self._publisher.publish(CIRCUITS_TOPIC, 0, [_message(*one) for one in told])
+
+
+def _message(event: CircuitEvent, sequence: int, cause: Position) -> Message:
+    name = circuit_name(event.gateway, event.payment_method)
+    caused_by = f"{cause.topic}-{cause.partition}:{cause.offset}"
+    envelope = Envelope(
+        event_id=_hashed(f"{name} {caused_by}"),
+        aggregate_id=name,
+        sequence=sequence,
+        at=event.at,
+        epoch=1,
+        window=ALWAYS,
+        correlation_id=getattr(event, "request_id", None) or caused_by,
+        causation_id=caused_by,
+    )
+    return name.encode(), *encode(Outgoing(envelope=envelope, event=event))
+
+
+def _correlation(message: CircuitMessage) -> str | None:
+    return message.attempt_id if isinstance(message, CallObserved | ProbeStarted) else None
+
+
+def _cause(message: CircuitMessage) -> str | None:
+    if not isinstance(message, CallObserved | ProbeStarted):
+        return None
+    return f"{PAYMENTS_TOPIC}-{message.source_partition}:{message.source_offset}"
+
+
+def _hashed(text: str) -> str:
+    return f"evt_{sha256(text.encode()).hexdigest()[:32]}"

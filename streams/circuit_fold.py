@@ -1,0 +1,293 @@
+"""The one writer of the circuits whose messages lie in the partitions that this process was given.
+
+A partition's circuits are loaded from their checkpoint when it is given to us, and forgotten when it is taken away. A
+record that does not continue what was folded means that somebody else was here: then they are loaded again.
+
+It does not wait for its checkpoints. Without Postgres it folds on in memory, because a gateway that breaks meanwhile
+must still be avoided by the payments that were admitted; after a crash the messages since the last checkpoint, which
+carries its own watermark, are folded again from the log, whatever the group has committed. Only a partition that is new
+to this process waits for Postgres, whose absence admits no payment anyway.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol, cast
+
+import msgspec
+import structlog
+from msgspec.structs import replace
+
+from commands.circuit import decide
+from commands.circuit_state import new_circuit, resumed
+from commands.circuit_writing import WrittenCircuit, write
+from infra.kafka.partition import partition_for
+from projections.ports import DeadLetters, RawRecord
+from projections.project import Counts, dead_letter, grouped
+from schemas.circuit import (
+    CircuitEvent,
+    CircuitKey,
+    CircuitMessage,
+    CircuitPolicy,
+    CircuitTicked,
+    KnownCircuit,
+    StoredCircuit,
+    circuit_name,
+)
+from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, CIRCUITS_TOPIC, decode
+from schemas.envelope import Position
+from schemas.errors import LogUnavailable, Unavailable, Unreadable
+from schemas.views import DeadLetter, Watermark
+
+log = structlog.get_logger(__name__)
+
+CHUNK = 1_000
+"""Records that are read from the log and folded at a time."""
+FACTS_WITHIN_S = 2.0
+_POLL_S = 0.02
+
+_encode = msgspec.json.Encoder().encode
+_decoder = msgspec.json.Decoder(WrittenCircuit)
+
+
+class Store(Protocol):
+    """Raises StoreUnavailable."""
+
+    async def checkpoint(self, partition: int) -> tuple[Watermark, Sequence[StoredCircuit]] | None: ...
+
+    async def save_checkpoint(
+        self, marks: Mapping[int, Watermark], circuits: Sequence[StoredCircuit]
+    ) -> None:
+        """All or nothing, but for partitions that somebody has taken as far or farther."""
+
+
+class Log(Protocol):
+    """Raises LogUnavailable."""
+
+    async def read(self, topic: str, partition: int, start: int, stop: int) -> Sequence[RawRecord]: ...
+
+    async def beginning_offset(self, topic: str, partition: int) -> int: ...
+
+    async def end_offset(self, topic: str, partition: int) -> int: ...
+
+
+class Events(Protocol):
+    async def publish(self, told: Sequence[tuple[CircuitEvent, int, Position]]) -> None:
+        """Returns when all are acknowledged. Raises Unavailable."""
+
+
+class Facts(Protocol):
+    """What everybody knows of circuits by their events."""
+
+    @property
+    def known(self) -> Mapping[CircuitKey, KnownCircuit]: ...
+
+
+class Held(msgspec.Struct):
+    """A partition of messages and what they came to."""
+
+    mark: Watermark
+    circuits: dict[CircuitKey, WrittenCircuit]
+    unsaved: set[CircuitKey] = msgspec.field(default_factory=set)
+    is_saved: bool = True
+
+
+class CircuitFold:
+    """`known_through` is the offset of `circuits.events.v1` below which all is in the facts."""
+
+    def __init__(
+        self,
+        store: Store,
+        log: Log,
+        events: Events,
+        facts: Facts,
+        known_through: Callable[[], int],
+        dead_letters: DeadLetters,
+        policy_of: Callable[[CircuitKey], CircuitPolicy],
+    ) -> None:
+        self._store = store
+        self._log = log
+        self._events = events
+        self._facts = facts
+        self._known_through = known_through
+        self._dead_letters = dead_letters
+        self._policy_of = policy_of
+        self._held: dict[int, Held] = {}
+        self._turn = asyncio.Lock()
+        self._trouble: Unavailable | None = None
+        self.counts = Counts()
+        self.transitions: Counter[tuple[CircuitKey, str]] = Counter()
+
+    async def absorb(self, records: Sequence[RawRecord]) -> None:
+        """Fold them, and whatever is missing before them. Raises Unavailable."""
+        async with self._turn:
+            for partition, batch in grouped(records).items():
+                held = self._held.get(partition)
+                fresh = [one for one in batch if held is None or one.offset >= held.mark.next_offset]
+                self.counts.known_already += len(batch) - len(fresh)
+                if not fresh:
+                    continue
+                if held is not None and _continues(held, fresh):
+                    await self._fold(held, fresh)
+                else:
+                    await self._load(partition, fresh[-1].offset + 1)
+
+    async def hold(self, assigned: Collection[int]) -> None:
+        """Forget what is others', and have what is ours, folded to the end of the log: a circuit that nobody calls
+        must be tried again as well. Raises Unavailable."""
+        async with self._turn:
+            for partition in self._held.keys() - set(assigned):
+                del self._held[partition]
+            try:
+                for partition in sorted(set(assigned) - self._held.keys()):
+                    end = await self._log.end_offset(CIRCUIT_OUTCOMES_TOPIC, partition)
+                    await self._load(partition, end)
+            except Unavailable as error:
+                self._trouble = error
+                raise
+            self._trouble = None
+
+    def due(self, now: datetime) -> list[CircuitTicked]:
+        """A tick for each circuit to which it would make a difference."""
+        ticks = []
+        for held in self._held.values():
+            for key, written in held.circuits.items():
+                tick = CircuitTicked(gateway=key[0], payment_method=key[1], at=now)
+                if decide(tick, written.circuit, self._policy_of(key))[0] is not written.circuit:
+                    ticks.append(tick)
+        return ticks
+
+    async def save(self) -> None:
+        """A checkpoint of what has changed. Raises StoreUnavailable."""
+        changed = {partition: held for partition, held in self._held.items() if not held.is_saved}
+        if not changed:
+            return
+        unsaved = {partition: held.unsaved for partition, held in changed.items()}
+        stored = [
+            _stored(partition, key, held.circuits[key])
+            for partition, held in changed.items()
+            for key in held.unsaved
+        ]
+        marks = {partition: held.mark for partition, held in changed.items()}
+        for held in changed.values():
+            held.unsaved, held.is_saved = set(), True
+        try:
+            await self._store.save_checkpoint(marks, stored)
+        except BaseException:
+            for partition, held in changed.items():
+                held.unsaved, held.is_saved = held.unsaved | unsaved[partition], False
+            raise
+
+    async def watermarks(self) -> Mapping[tuple[str, int], Watermark]:
+        """Of what is held here. Raises Unavailable while something that should be cannot be loaded."""
+        if self._trouble is not None:
+            raise self._trouble
+        return {(CIRCUIT_OUTCOMES_TOPIC, partition): held.mark for partition, held in self._held.items()}
+
+    async def _load(self, partition: int, stop: int) -> None:
+        """From the checkpoint, or all that is still on the log, up to that offset."""
+        await self._know_what_was_said()
+        checkpoint = await self._store.checkpoint(partition)
+        beginning = await self._log.beginning_offset(CIRCUIT_OUTCOMES_TOPIC, partition)
+        held = _restored(checkpoint, beginning)
+        self._believe_what_was_said(partition, held)
+        for start in range(held.mark.next_offset, stop, CHUNK):
+            missing = await self._log.read(CIRCUIT_OUTCOMES_TOPIC, partition, start, min(start + CHUNK, stop))
+            await self._fold(held, missing)
+            self.counts.fetched_from_gaps += len(missing)
+        self._held[partition] = held
+
+    async def _know_what_was_said(self) -> None:
+        """What the writer before us has said is not said again, nor decided otherwise."""
+        end = await self._log.end_offset(CIRCUITS_TOPIC, 0)
+        for _ in range(round(FACTS_WITHIN_S / _POLL_S)):
+            if self._known_through() >= end:
+                return
+            await asyncio.sleep(_POLL_S)
+        raise LogUnavailable("the circuits' events are not known to their end")
+
+    def _believe_what_was_said(self, partition: int, held: Held) -> None:
+        """Of circuits whose last event is older than what will be folded, and not in the checkpoint: that was lost."""
+        for key, told in self._facts.known.items():
+            written = held.circuits.get(key) or _new(key, self._policy_of(key))
+            if (
+                partition_for(circuit_name(*key)) == partition
+                and told.decided_by < held.mark.next_offset
+                and told.sequence > written.sequence
+            ):
+                held.circuits[key] = WrittenCircuit(
+                    circuit=resumed(written.circuit, told.view), sequence=told.sequence
+                )
+                held.unsaved.add(key)
+                held.is_saved = False
+
+    async def _fold(self, held: Held, records: Sequence[RawRecord]) -> None:
+        """Told first and kept afterwards: what could not be told is decided again, and alike."""
+        changed: dict[CircuitKey, WrittenCircuit] = {}
+        told: list[tuple[CircuitEvent, int, Position]] = []
+        dead: list[DeadLetter] = []
+        for record in records:
+            try:
+                message = _message(record)
+                key = message.gateway, message.payment_method
+                policy = self._policy_of(key)
+                before = changed.get(key) or held.circuits.get(key) or _new(key, policy)
+                after, events = write(message, record.offset, before, policy, self._facts.known.get(key))
+            except Exception as error:  # whatever a record does to us, it must not stop those behind it
+                dead.append(dead_letter(record, error))
+                continue
+            changed[key] = after
+            told += [(event, after.sequence, _position(record)) for event in events]
+        if dead:
+            await self._dead_letters.publish(dead)
+        if told:
+            await self._events.publish(told)
+        held.circuits |= changed
+        held.unsaved |= changed.keys()
+        held.is_saved = False
+        held.mark = Watermark(next_offset=records[-1].offset + 1, last_stamp_ms=records[-1].timestamp)
+        self.counts.taken_in += len(records)
+        self.counts.dead += len(dead)
+        for event, _, _ in told:
+            log.warning(
+                "circuit", said=type(event).__name__, gateway=event.gateway, method=event.payment_method
+            )
+            self.transitions[(event.gateway, event.payment_method), type(event).__name__] += 1
+
+
+def _restored(checkpoint: tuple[Watermark, Sequence[StoredCircuit]] | None, beginning: int) -> Held:
+    """Without a checkpoint that can be read: nothing yet, at the beginning of what is still on the log."""
+    mark, stored = checkpoint or (Watermark(next_offset=0, last_stamp_ms=0), ())
+    try:
+        circuits = {(one.gateway, one.payment_method): _decoder.decode(one.state) for one in stored}
+    except msgspec.DecodeError as error:
+        log.warning("a checkpoint cannot be read; its circuits are folded anew", reason=str(error))
+        mark, circuits = Watermark(next_offset=0, last_stamp_ms=0), {}
+    return Held(mark=replace(mark, next_offset=max(mark.next_offset, beginning)), circuits=circuits)
+
+
+def _continues(held: Held, fresh: Sequence[RawRecord]) -> bool:
+    begin = held.mark.next_offset
+    return [one.offset for one in fresh] == list(range(begin, begin + len(fresh)))
+
+
+def _new(key: CircuitKey, policy: CircuitPolicy) -> WrittenCircuit:
+    return WrittenCircuit(circuit=new_circuit(*key, policy))
+
+
+def _stored(partition: int, key: CircuitKey, written: WrittenCircuit) -> StoredCircuit:
+    state = _encode(written).decode()
+    return StoredCircuit(partition=partition, gateway=key[0], payment_method=key[1], state=state)
+
+
+def _message(record: RawRecord) -> CircuitMessage:
+    recorded = decode(record.value, record.headers, _position(record), record.timestamp)
+    message = cast(CircuitMessage, recorded.event)
+    if record.key != circuit_name(message.gateway, message.payment_method).encode():
+        raise Unreadable("its key is not its circuit")
+    return message
+
+
+def _position(record: RawRecord) -> Position:
+    return Position(topic=record.topic, partition=record.partition, offset=record.offset)

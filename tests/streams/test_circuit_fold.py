@@ -1,0 +1,324 @@
+"""The writer of circuits over a log and a store in memory: nothing is told twice, and nothing is stale."""
+
+from collections.abc import Sequence
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from commands.circuit_state import Circuit, HalfOpen
+from infra.kafka.partition import partition_for
+from infra.memory.circuits import MemoryCircuits
+from infra.memory_projections import MemoryDeadLetters, MemoryRecords, RawRecord
+from projections.circuit_facts import CircuitFacts
+from schemas.circuit import CircuitEvent, CircuitMessage, CircuitTicked, circuit_name
+from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, CIRCUITS_TOPIC, encode
+from schemas.envelope import ALWAYS, Envelope, Outgoing, Position, Recorded
+from schemas.errors import AppendAmbiguous, LogUnavailable, StoreUnavailable
+from streams.circuit_fold import CHUNK, CircuitFold
+from streams.circuit_metrics import CircuitMetrics
+from tests.builders import AT
+from tests.commands.circuits import ALPHA, POLICY, UPI, a_call, after, calls, fold, force_open, release
+
+PARTITION = partition_for("alpha:UPI")
+KEY = (ALPHA, UPI)
+BREAKS = calls("....." + "x" * 20)
+
+
+class Log(MemoryRecords):
+    """`beginning` is where what is kept begins."""
+
+    beginning = 0
+
+    async def beginning_offset(self, topic: str, partition: int) -> int:
+        return self.beginning
+
+    async def read(self, topic: str, partition: int, start: int, stop: int) -> list[RawRecord]:
+        if start < self.beginning:
+            raise LogUnavailable("it is no longer on the log")
+        return await super().read(topic, partition, start, stop)
+
+
+class Events:
+    """What was told, and to whose facts."""
+
+    def __init__(self, log: Log, facts: CircuitFacts) -> None:
+        self.told: list[tuple[CircuitEvent, int, Position]] = []
+        self.is_heard = True
+        self.failure: Exception | None = None
+        self._log = log
+        self._facts = facts
+
+    async def publish(self, told: Sequence[tuple[CircuitEvent, int, Position]]) -> None:
+        for event, sequence, cause in told:
+            self.told.append((event, sequence, cause))
+            name = circuit_name(event.gateway, event.payment_method)
+            envelope = Envelope(
+                event_id="evt",
+                aggregate_id=name,
+                sequence=sequence,
+                at=event.at,
+                epoch=1,
+                window=ALWAYS,
+                correlation_id="c",
+                causation_id=f"{cause.topic}-{cause.partition}:{cause.offset}",
+            )
+            value, headers = encode(Outgoing(envelope=envelope, event=event))
+            record = self._log.append(CIRCUITS_TOPIC, 0, 1, name.encode(), value, headers)
+            position = Position(topic=CIRCUITS_TOPIC, partition=0, offset=record.offset)
+            if self.is_heard:
+                self._facts.take(Recorded(envelope=envelope, event=event, position=position, stamp_ms=1))
+        if self.failure is not None:
+            raise self.failure
+
+
+class World:
+    def __init__(self) -> None:
+        self.log, self.store, self.letters = Log(), MemoryCircuits(), MemoryDeadLetters()
+        self.facts = CircuitFacts()
+        self.events = Events(self.log, self.facts)
+        self.fold = self.another()
+
+    def another(self) -> CircuitFold:
+        """Another process, or this one after a crash."""
+        return CircuitFold(
+            self.store,
+            self.log,
+            self.events,
+            self.facts,
+            lambda: self.facts.version + 1,
+            self.letters,
+            lambda _: POLICY,
+        )
+
+    def told(self, *messages: CircuitMessage, key: str | None = None) -> list[RawRecord]:
+        records = []
+        for message in messages:
+            name = circuit_name(message.gateway, message.payment_method)
+            envelope = Envelope(
+                event_id="evt_1",
+                aggregate_id=name,
+                sequence=1,
+                at=AT,
+                epoch=1,
+                window=ALWAYS,
+                correlation_id="c",
+                causation_id="c",
+            )
+            value, headers = encode(Outgoing(envelope=envelope, event=message))
+            records.append(
+                self.log.append(
+                    CIRCUIT_OUTCOMES_TOPIC, PARTITION, 1_000, (key or name).encode(), value, headers
+                )
+            )
+        return records
+
+    @property
+    def said(self) -> list[CircuitEvent]:
+        return [event for event, *_ in self.events.told]
+
+    async def circuit(self) -> Circuit:
+        """As it is checkpointed."""
+        _, stored = await self.store.checkpoint(PARTITION) or (None, [])
+        restored = self.another()
+        await restored.hold([PARTITION])
+        assert len(stored) <= 1
+        return restored._held[PARTITION].circuits[KEY].circuit
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_what_is_told_is_what_the_decider_says(world: World) -> None:
+    await world.fold.absorb(world.told(*BREAKS))
+    assert world.said == fold(BREAKS)[1]
+    assert [(sequence, cause.offset) for _, sequence, cause in world.events.told] == [
+        (1, world.facts.known[KEY].decided_by)
+    ]
+
+
+async def test_what_is_given_twice_is_folded_once(world: World) -> None:
+    records = world.told(*calls("xxxxx"))
+    await world.fold.absorb(records)
+    await world.fold.absorb(records)
+    assert (world.fold.counts.taken_in, world.fold.counts.known_already) == (5, 5)
+
+
+async def test_what_is_missing_before_a_batch_is_fetched_first(world: World) -> None:
+    records = world.told(*BREAKS)
+    await world.fold.absorb(records[:3])
+    await world.fold.absorb(records[20:])
+    assert world.said == fold(BREAKS)[1]
+
+
+async def test_after_a_crash_the_next_one_goes_on_from_the_checkpoint_and_says_nothing_again(
+    world: World,
+) -> None:
+    records = world.told(*BREAKS)
+    await world.fold.absorb(records[:8])
+    await world.fold.save()
+    await world.fold.absorb(records[8:])
+    next_one = world.another()
+    await next_one.hold([PARTITION])
+    assert world.said == fold(BREAKS)[1]
+    assert next_one._held[PARTITION].circuits[KEY].circuit == fold(BREAKS)[0]
+
+
+async def test_what_may_or_may_not_have_been_told_is_told_again_with_the_same_number(world: World) -> None:
+    await world.fold.hold([PARTITION])
+    world.events.failure, world.events.is_heard = AppendAmbiguous("who knows"), False
+    records = world.told(*BREAKS)
+    with pytest.raises(AppendAmbiguous):
+        await world.fold.absorb(records)
+    world.events.failure = None
+    await world.fold.absorb(records)
+    assert world.events.told == [world.events.told[0]] * 2
+    assert world.fold.transitions.total() == 1
+
+
+async def test_what_is_heard_to_have_been_told_is_not_told_again(world: World) -> None:
+    await world.fold.hold([PARTITION])
+    world.events.failure = AppendAmbiguous("who knows")
+    records = world.told(*BREAKS)
+    with pytest.raises(AppendAmbiguous):
+        await world.fold.absorb(records)
+    world.events.failure = None
+    await world.fold.absorb(records)
+    assert world.said == fold(BREAKS)[1]
+
+
+async def test_a_writer_that_has_not_heard_all_that_was_told_waits(world: World) -> None:
+    await world.fold.absorb(world.told(*BREAKS))
+    world.facts.restore({}, 0)
+    with pytest.raises(LogUnavailable):
+        await world.another().hold([PARTITION])
+
+
+async def test_a_partition_that_was_somebody_elses_meanwhile_is_loaded_anew(world: World) -> None:
+    records = world.told(*BREAKS)
+    await world.fold.absorb(records[:5])
+    other = world.another()
+    await other.absorb(records[5:15])
+    await other.save()
+    await world.fold.absorb(records[15:])
+    assert world.said == fold(BREAKS)[1]
+    assert world.fold._held[PARTITION].circuits[KEY].circuit == fold(BREAKS)[0]
+
+
+async def test_what_is_taken_away_is_forgotten_and_gets_no_ticks(world: World) -> None:
+    await world.fold.absorb(world.told(*BREAKS))
+    assert [tick.gateway for tick in world.fold.due(after(40))] == [ALPHA]
+    await world.fold.hold([])
+    assert world.fold.due(after(40)) == []
+    assert await world.fold.watermarks() == {}
+
+
+async def test_a_circuit_that_nobody_calls_is_ticked_when_that_changes_it_and_only_then(world: World) -> None:
+    world.told(*BREAKS)
+    await world.fold.hold([PARTITION])
+    assert world.fold.due(after(29)) == []
+    (tick,) = world.fold.due(after(30))
+    assert tick == CircuitTicked(gateway=ALPHA, payment_method=UPI, at=after(30))
+    await world.fold.absorb(world.told(tick))
+    assert world.facts.views[KEY].status == "HALF_OPEN"
+    assert world.fold.due(after(60)) == []
+
+
+async def test_without_the_store_a_circuit_opens_in_time_and_the_checkpoint_is_made_up_for(
+    world: World,
+) -> None:
+    await world.fold.hold([PARTITION])
+    world.store.is_away = True
+    await world.fold.absorb(world.told(*BREAKS))
+    assert world.facts.views[KEY].status == "OPEN"
+    with pytest.raises(StoreUnavailable):
+        await world.fold.save()
+    world.store.is_away = False
+    await world.fold.save()
+    assert await world.circuit() == fold(BREAKS)[0]
+
+
+async def test_a_new_partition_waits_for_the_store_and_says_so(world: World) -> None:
+    world.store.is_away = True
+    with pytest.raises(StoreUnavailable):
+        await world.fold.hold([PARTITION])
+    with pytest.raises(StoreUnavailable):
+        await world.fold.watermarks()
+    world.store.is_away = False
+    await world.fold.hold([PARTITION])
+    assert len(await world.fold.watermarks()) == 1
+
+
+async def test_without_a_checkpoint_and_with_only_a_part_of_the_log_the_last_event_is_believed(
+    world: World,
+) -> None:
+    """Forced a long time ago, and what is on the log since would not open it: it is still forced."""
+    await world.fold.absorb(world.told(*calls("."), force_open()))
+    world.log.beginning = 2
+    later = world.told(*calls("..x", begin=10))
+    lone = world.another()
+    await lone.absorb(later)
+    assert world.said[1:] == []
+    lone_circuit = lone._held[PARTITION].circuits[KEY]
+    assert (lone_circuit.sequence, lone_circuit.circuit.watermarks) == (1, {0: 12})
+    await lone.absorb(world.told(release()))
+    assert [type(event).__name__ for event in world.said] == ["CircuitForcedOpen", "CircuitReleased"]
+    assert world.events.told[-1][1] == 2
+
+
+async def test_a_circuit_of_which_nothing_is_left_on_the_log_is_what_its_last_event_says(
+    world: World,
+) -> None:
+    world.told(*BREAKS, CircuitTicked(gateway=ALPHA, payment_method=UPI, at=after(31)))
+    await world.fold.hold([PARTITION])
+    world.log.beginning = await world.log.end_offset(CIRCUIT_OUTCOMES_TOPIC, PARTITION)
+    lone = world.another()
+    await lone.hold([PARTITION])
+    assert isinstance(lone._held[PARTITION].circuits[KEY].circuit.state, HalfOpen)
+    await lone.save()
+    assert isinstance((await world.circuit()).state, HalfOpen)
+
+
+async def test_a_checkpoint_that_cannot_be_read_is_made_again_from_the_log(world: World) -> None:
+    records = world.told(*BREAKS)
+    await world.fold.absorb(records)
+    await world.fold.save()
+    world.store._circuits = {
+        key: type(one)(
+            partition=one.partition, gateway=one.gateway, payment_method=one.payment_method, state="{}"
+        )
+        for key, one in world.store._circuits.items()
+    }
+    assert await world.circuit() == fold(BREAKS)[0]
+    assert world.said == fold(BREAKS)[1]
+
+
+async def test_what_cannot_be_read_is_a_dead_letter_and_those_behind_it_are_folded(world: World) -> None:
+    bad = world.told(a_call(), key="beta:UPI")
+    await world.fold.absorb([*bad, *world.told(*BREAKS)])
+    (letter,) = world.letters.published
+    assert "key" in letter.reason
+    assert world.said == fold(BREAKS)[1]
+
+
+async def test_a_long_log_is_folded_in_pieces(world: World) -> None:
+    messages = calls("." * (2 * CHUNK + 5))
+    world.told(*messages)
+    await world.fold.hold([PARTITION])
+    assert world.fold.counts.fetched_from_gaps == 2 * CHUNK + 5
+    assert world.fold._held[PARTITION].circuits[KEY].circuit == fold(messages)[0]
+
+
+async def test_those_who_watch_see_what_each_circuit_is(world: World) -> None:
+    await world.fold.absorb(world.told(*BREAKS))
+    registry = CollectorRegistry()
+    registry.register(CircuitMetrics(world.facts, world.fold.transitions))
+    labels = {"gateway": "alpha", "payment_method": "UPI"}
+    state = "payments_gateway_circuit_state"
+    assert registry.get_sample_value(state, {**labels, "status": "OPEN"}) == 1
+    assert registry.get_sample_value(state, {**labels, "status": "CLOSED"}) == 0
+    told = registry.get_sample_value(
+        "payments_gateway_circuit_transitions_total", {**labels, "event": "CircuitOpened"}
+    )
+    assert told == 1
