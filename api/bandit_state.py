@@ -71,7 +71,11 @@ class BanditStateRoutes:
             BanditState(
                 configuration_version=facts.configuration.version,
                 health_version=facts.health_version,
-                segments=tuple(_segment(segment, facts) for segment in segments if wanted in (None, segment)),
+                segments=tuple(
+                    _segment(segment, facts, self._facts.gateways())
+                    for segment in segments
+                    if wanted in (None, segment)
+                ),
             )
         )
 
@@ -83,7 +87,9 @@ def _segment(segment: str, facts: Facts, gateways: tuple[GatewayConfiguration, .
     circuits = {one: facts.circuit(one, method).status if method is not None else None for one in arms}
     drawn = [one for one in arms if circuits[one] in (None, "CLOSED", "FORCED_CLOSED")]
     policy = facts.configuration.bandit(segment)
-    chances = propensities([Arm(alpha=posteriors[one].alpha, beta=posteriors[one].beta) for one in drawn], policy)
+    chances = propensities(
+        [Arm(alpha=posteriors[one].alpha, beta=posteriors[one].beta) for one in drawn], policy
+    )
     chance_of = dict(zip(drawn, chances, strict=True))
     return SegmentState(
         segment=segment,

@@ -238,6 +238,7 @@ async def test_a_policy_is_enabled_without_a_body_and_keeps_its_budgets(world: W
         "exploration_share": 0.02,
         "worse_by": 0.05,
         "expected_loss": 0.0033,
+        "sharpness": 1.5,
     }
     assert world.configuration.current.routing.bandit("UPI").enabled
 

@@ -86,7 +86,9 @@ def test_a_gateway_that_fails_after_the_customer_has_acted_has_failed() -> None:
 @pytest.mark.parametrize(
     "event", [attempt_succeeded(), attempt_declined(declined(blame="customer"))], ids=["paid", "declined"]
 )
-def test_a_call_that_brought_the_customer_in_is_not_told_twice(event: AttemptSucceeded | AttemptDeclined) -> None:
+def test_a_call_that_brought_the_customer_in_is_not_told_twice(
+    event: AttemptSucceeded | AttemptDeclined,
+) -> None:
     assert message_of(recorded(replace(event, verified=True, account=AWAITED))) is None
 
 
