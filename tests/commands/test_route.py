@@ -189,6 +189,18 @@ def test_a_probe_comes_before_rules_and_scores() -> None:
     assert (probe.strategy, names(probe)) == ("PROBE", ["beta", "alpha", "gamma"])
 
 
+@pytest.mark.parametrize("status", ["CLOSED", "OPEN", "FORCED_OPEN", "FORCED_CLOSED"])
+def test_a_leave_to_probe_is_worth_nothing_once_the_circuit_is_not_half_open(status: CircuitStatus) -> None:
+    out = routed(ruled(beta=status), probe=PROBE)
+    assert (out.strategy, names(out)[0]) == ("SCORE", "alpha")
+    assert out.decision is not None
+    assert out.decision.probe is None
+
+
+def test_an_open_circuit_is_not_probed_where_all_are_open() -> None:
+    assert routed(ruled(alpha="OPEN", beta="OPEN", gamma="OPEN"), probe=PROBE).strategy == "LEAST_BAD"
+
+
 @pytest.mark.parametrize("rule", [exclude(BETA), pin(to=ALPHA)])
 def test_a_gateway_that_the_rules_exclude_is_not_probed(rule: Rule) -> None:
     out = routed(ruled(rule, beta="HALF_OPEN"), probe=PROBE)
