@@ -23,7 +23,8 @@ MOST_RULES = 200
 class ScoringWeights(Body, frozen=True, kw_only=True):
     """What each term of a score is worth, in points of success rate (0.01 is one in a hundred payments).
 
-    score = success + uncertainty · deviation - latency · seconds - cost · percent + affinity · value - priority · place
+    score = success + uncertainty · deviation + fit - latency · seconds - cost · percent + affinity · value
+    - priority · place
     """
 
     uncertainty: Weight = 2.0
