@@ -1,7 +1,7 @@
 """The application: every route, what surrounds them, and what they are given to work with."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -10,17 +10,22 @@ from starlette.middleware import Middleware
 
 from api import errors, metrics
 from api.admin import Admin
+from api.bandit_state import BanditStateRoutes
 from api.body import BodyLimits
 from api.circuits import CircuitRoutes, Circuits
+from api.configuration import ConfigurationRoutes
+from api.dry_run import DryRunRoutes
+from api.gateway_metrics import GatewayMetricsRoutes, PublishedMetrics
 from api.lag import LagMonitor
 from api.middleware import Guarded, Measured, RequestId
 from api.notifications import NotificationRoutes
 from api.ops import OpsRoutes
 from api.payments import PaymentRoutes
-from api.ports import Handler, Histories, Messages, Reader, Reviews
+from api.ports import Configuration, DryRun, Handler, Histories, Messages, Reader, Reviews
 from api.readiness import Readiness
 from api.reviews import ReviewRoutes
-from commands.ports import Clock
+from api.scoring import ScoringRoutes
+from commands.ports import Clock, RoutingFacts
 from infra.gateways.notifications import NotificationReader
 
 
@@ -34,6 +39,12 @@ class Services:
     reviews: Reviews
     messages: Messages
     notification_readers: Mapping[str, NotificationReader]
+    gateways: Collection[str]
+    """The names of all that there are."""
+    published_metrics: PublishedMetrics
+    configuration: Configuration
+    facts: RoutingFacts
+    dry_run: DryRun
     circuits: Circuits
     admin: Admin
     clock: Clock
@@ -50,7 +61,12 @@ def create_app(services: Services) -> Starlette:
             yield
 
     payments = PaymentRoutes(
-        services.handler, services.reader, services.histories, services.draining, services.body_limits
+        services.handler,
+        services.reader,
+        services.histories,
+        services.configuration,
+        services.draining,
+        services.body_limits,
     )
     notifications = NotificationRoutes(
         services.notification_readers, services.messages, services.clock, services.body_limits
@@ -63,6 +79,17 @@ def create_app(services: Services) -> Starlette:
         services.clock,
         services.body_limits,
     )
+    gateway_metrics = GatewayMetricsRoutes(services.published_metrics, services.gateways)
+    configuration = ConfigurationRoutes(
+        services.admin, services.configuration, services.facts, services.body_limits
+    )
+    dry_run = DryRunRoutes(
+        services.admin,
+        services.configuration,
+        services.dry_run,
+        services.facts,
+        services.body_limits,
+    )
     circuits = CircuitRoutes(services.admin, services.circuits, services.body_limits)
     ops = OpsRoutes(services.readiness, services.lag, services.draining)
     app = Starlette(
@@ -70,6 +97,11 @@ def create_app(services: Services) -> Starlette:
             *payments.routes(),
             *notifications.routes(),
             *reviews.routes(),
+            *gateway_metrics.routes(),
+            *configuration.routes(),
+            *dry_run.routes(),
+            *ScoringRoutes(services.facts).routes(),
+            *BanditStateRoutes(services.facts).routes(),
             *circuits.routes(),
             *ops.routes(),
             *metrics.routes(),

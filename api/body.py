@@ -38,14 +38,14 @@ async def json_body(request: Request, decoder: msgspec.json.Decoder[T], limits: 
 
 
 async def optional_json_body(
-    request: Request, decoder: msgspec.json.Decoder[T], limits: BodyLimits
-) -> T | None:
-    """As `json_body`, or None without a body."""
-    body = await read(request, limits)
-    if not body:
-        return None
+    request: Request, decoder: msgspec.json.Decoder[T], limits: BodyLimits, otherwise: T
+) -> T:
+    """Like `json_body`, or `otherwise` where nothing was sent."""
+    text = await read(request, limits)
+    if not text:
+        return otherwise
     _require_json(request)
-    return decoded(body, decoder)
+    return decoded(text, decoder)
 
 
 def _require_json(request: Request) -> None:

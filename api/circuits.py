@@ -180,7 +180,7 @@ class CircuitRoutes:
     def _obeying(self, order: Order) -> Endpoint:
         async def obey(request: Request) -> Response:
             key = self._circuits.key(request.path_params["gateway"], request.path_params["method"])
-            body = await optional_json_body(request, _DECODER, self._limits) or OrderBody()
+            body = await optional_json_body(request, _DECODER, self._limits, OrderBody())
             if faults := [*faults_of_text("note", body.note), *faults_of_text("by", body.by)]:
                 raise invalid(*faults)
             return json_response(await self._circuits.obey(order, key, body, request.state.request_id))

@@ -3,36 +3,45 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from redis.asyncio import Redis
-
 from api.admin import Admin
 from api.app import Services
 from api.checks import AdmissionCheck, FactsCheck, LogCheck, ProjectionCheck, RedisCheck, StoreCheck
 from api.circuits import Circuits
+from api.dry_run import CurrentRoute
 from api.lag import Consumer, LagMonitor
+from api.live_configuration import LiveConfiguration
+from api.live_facts import LiveFacts
 from api.readiness import Readiness
 from commands.handler import PaymentHandler
 from infra.clock import SystemClock
 from infra.gateways.registry import notification_reader, registry
 from infra.histories import LogHistories
 from infra.kafka.circuits import KafkaCircuitMessages
+from infra.kafka.configuration import KafkaConfigurationLog
 from infra.kafka.lag import GroupOffsets
 from infra.kafka.log import KafkaLog
 from infra.kafka.messages import KafkaMessages
-from infra.kafka.partition import partition_for
+from infra.kafka.partition import PAYMENT_PARTITIONS, partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
+from infra.kafka.tail import TopicTail
 from infra.postgres.circuits import PostgresCircuits
 from infra.postgres.database import Database
 from infra.postgres.messages import PostgresMessages
 from infra.postgres.payments import PaymentViews
 from infra.postgres.reservations import PostgresReservations
 from infra.postgres.reviews import PostgresReviews
+from infra.probes import LocalProbes
+from infra.redis.connection import connect
+from infra.redis.probes import RedisProbes
+from infra.redis.publications import PublishedMetrics
+from infra.redis.shards import RedisShards
+from infra.redis.snapshots import SnapshotFeed
 from infra.resources import admitted, tailed_circuits
 from infra.settings import Settings
 from projections.circuit_facts import CircuitFacts
 from projections.reader import PaymentReader
-from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, NOTIFICATIONS_TOPIC, PAYMENTS_TOPIC
+from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, CONFIGURATION_TOPIC, NOTIFICATIONS_TOPIC, PAYMENTS_TOPIC
 
 
 @asynccontextmanager
@@ -55,13 +64,24 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         )
         gateways = registry(settings)
         stack.push_async_callback(gateways.close)
+        configuration = LiveConfiguration(
+            lambda take: TopicTail(settings.kafka_bootstrap_servers, CONFIGURATION_TOPIC, take, clock),
+            KafkaConfigurationLog(publisher, clock),
+            clock,
+        )
+        stack.push_async_callback(configuration.stop)
+        await configuration.start()
         circuit_facts, circuit_store = CircuitFacts(), PostgresCircuits(database)
         circuit_tail = await stack.enter_async_context(
             tailed_circuits(settings, clock, circuit_store, circuit_facts)
         )
         histories = LogHistories(views, reader, partition_for)
-        redis = Redis.from_url(settings.redis_url)
+        redis = connect(settings.redis_url)
         stack.push_async_callback(redis.aclose)
+        facts = LiveFacts(gateways, lambda: configuration.current.routing, circuit_facts, clock.now)
+        feed = SnapshotFeed(connect(settings.redis_url), facts.believe)
+        stack.push_async_callback(feed.stop)
+        feed.start()
         groups = GroupOffsets(settings.kafka_bootstrap_servers)
         stack.push_async_callback(groups.stop)
         log = KafkaLog(publisher)
@@ -72,7 +92,8 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                 reservations=PostgresReservations(reservations, clock, settings.clock_guard_ms),
                 histories=histories,
                 gateways=gateways,
-                facts=gateways,
+                facts=facts,
+                probes=RedisProbes(redis, LocalProbes(clock.event_id()[-8:], clock.elapsed_ms)),
                 max_in_flight=settings.max_in_flight,
                 gateway_timeout_ms=settings.gateway_timeout_ms,
             ),
@@ -85,6 +106,11 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                 for configuration in gateways.gateways()
                 if (reads := notification_reader(configuration, settings)) is not None
             },
+            gateways=[configuration.id for configuration in gateways.gateways()],
+            published_metrics=PublishedMetrics(redis, clock.elapsed_ms),
+            configuration=configuration,
+            facts=facts,
+            dry_run=CurrentRoute(facts),
             circuits=Circuits(
                 circuit_facts,
                 circuit_tail,
@@ -101,8 +127,9 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                     "store": StoreCheck(database),
                     "projection": ProjectionCheck(reader.end_offsets, views.watermarks),
                     "admission": AdmissionCheck(admission),
+                    "configuration": configuration,
                 },
-                {"redis": RedisCheck(redis), "circuits": FactsCheck(circuit_tail)},
+                {"redis": RedisCheck(redis), "beliefs": facts, "circuits": FactsCheck(circuit_tail)},
             ),
             lag=LagMonitor(
                 clock,
@@ -118,6 +145,13 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                         group=settings.verifier_consumer_group,
                         topics=(NOTIFICATIONS_TOPIC,),
                         watermarks=PostgresMessages(database).watermarks,
+                    ),
+                    Consumer(
+                        group=settings.metrics_stream_group,
+                        topics=(settings.metrics_stream_key,),
+                        watermarks=RedisShards(
+                            redis, settings.metrics_stream_key, PAYMENT_PARTITIONS
+                        ).watermarks,
                     ),
                     Consumer(group=settings.circuit_consumer_group, topics=(PAYMENTS_TOPIC,)),
                     Consumer(

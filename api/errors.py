@@ -27,6 +27,7 @@ class Fault(StrEnum):
     MALFORMED_REQUEST = "malformed-request"
     MALFORMED_HEADER = "malformed-header"
     MALFORMED_QUERY = "malformed-query"
+    VERSION_MISSING = "version-missing"
     MALFORMED_BODY = "malformed-body"
     INVALID_BODY = "invalid-body"
     BODY_TOO_LARGE = "body-too-large"
@@ -37,6 +38,7 @@ class Fault(StrEnum):
     BAD_SIGNATURE = "bad-signature"
     UNREADABLE_NOTIFICATION = "unreadable-notification"
     GATEWAY_NOT_FOUND = "gateway-not-found"
+    NO_SUCH_GATEWAY = "no-such-gateway"
     CIRCUIT_NOT_FOUND = "circuit-not-found"
     CIRCUIT_NOT_CONFIRMED = "circuit-not-confirmed"
     PATH_NOT_FOUND = "path-not-found"
@@ -58,9 +60,13 @@ KINDS: dict[Refusal | Fault, tuple[int, str]] = {
     Refusal.PAYMENT_NOT_FOUND: (404, "There is no such payment"),
     Refusal.NOT_IN_REVIEW: (409, "This attempt is not in review"),
     Refusal.REFERENCE_MISSING: (422, "A success names the gateway's reference"),
+    Refusal.STALE_VERSION: (412, "It was set again since you looked"),
+    Refusal.UNCONFIRMED: (503, "It is not known yet whether this is in force"),
+    Refusal.SEGMENT_NOT_FOUND: (404, "There is no such segment"),
     Fault.MALFORMED_REQUEST: (400, "The request is not HTTP as we understand it"),
     Fault.MALFORMED_HEADER: (400, "A header is malformed"),
     Fault.MALFORMED_QUERY: (400, "A parameter of the query is malformed"),
+    Fault.VERSION_MISSING: (428, "The If-Match header is missing"),
     Fault.MALFORMED_BODY: (400, "The body is not JSON in UTF-8"),
     Fault.INVALID_BODY: (422, "The body is not what this path takes"),
     Fault.BODY_TOO_LARGE: (413, "The body is too large"),
@@ -71,6 +77,7 @@ KINDS: dict[Refusal | Fault, tuple[int, str]] = {
     Fault.BAD_SIGNATURE: (401, "The notification is not signed by its gateway"),
     Fault.UNREADABLE_NOTIFICATION: (400, "The notification cannot be read"),
     Fault.GATEWAY_NOT_FOUND: (404, "No gateway of this name sends notifications"),
+    Fault.NO_SUCH_GATEWAY: (404, "There is no such gateway"),
     Fault.CIRCUIT_NOT_FOUND: (404, "There is no such circuit"),
     Fault.CIRCUIT_NOT_CONFIRMED: (503, "The command is recorded, and not seen to have taken effect"),
     Fault.PATH_NOT_FOUND: (404, "There is nothing at this path"),

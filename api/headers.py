@@ -23,6 +23,7 @@ _CONTEXT = b"x-context-"
 _BARE_KEY = re.compile(r'[^"\\,;\x00-\x20\x7f-\xff]{1,255}')
 _QUOTED_KEY = re.compile(r'"((?:[^"\\\x00-\x20\x7f-\xff]|\\["\\]){1,255})"')
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+_VERSION = re.compile(r'"([0-9]{1,18})"', re.ASCII)
 _TOKEN = re.compile(rf"{re.escape(PAYMENTS_TOPIC)}-([0-9]{{1,3}}):([0-9]{{1,18}})", re.ASCII)
 
 
@@ -122,6 +123,19 @@ def wait_s(request: Request) -> int | None:
                 raise Rejected(Fault.MALFORMED_HEADER, "Prefer: wait takes whole seconds.")
             return min(int(seconds), LONGEST_WAIT_S)
     return None
+
+
+def if_match(request: Request, otherwise: int | None = None) -> int:
+    """The version that the client has seen, from the entity tag that it was given (RFC 9110 §13.1.1)."""
+    given = values(request.scope, b"if-match")
+    if not given and otherwise is not None:
+        return otherwise
+    if not given:
+        raise Rejected(Fault.VERSION_MISSING, "Send, in If-Match, the ETag of what you have looked at.")
+    match = _VERSION.fullmatch(given[0]) if len(given) == 1 else None
+    if match is None:
+        raise Rejected(Fault.MALFORMED_HEADER, "If-Match is one ETag as an answer of ours carried it.")
+    return int(match[1])
 
 
 def is_known(request: Request, etag: str) -> bool:

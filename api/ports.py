@@ -6,13 +6,16 @@ from contextlib import AbstractContextManager
 from typing import Literal, Protocol
 
 from commands.handler import Handled
+from commands.routing.configuration import Configured
 from schemas.base import Value
 from schemas.circuit import CircuitKey, CircuitMessage, KnownCircuit
+from schemas.configuration import SetRouting
 from schemas.envelope import Position, Recorded
 from schemas.http import PaymentBody
 from schemas.ids import PaymentId
 from schemas.notification import NotificationMessage
-from schemas.payment import PaymentEvent
+from schemas.payment import Order, PaymentEvent, PaymentRouted
+from schemas.routing_configuration import RoutingConfiguration
 from schemas.views import PaymentHistory, Watermark
 
 
@@ -55,6 +58,28 @@ class Histories(Protocol):
 class Messages(Protocol):
     async def publish(self, message: NotificationMessage, payment_id: PaymentId, request_id: str) -> None:
         """Returns when it is on the log. Raises LogUnavailable, AppendAmbiguous."""
+
+
+class Configuration(Protocol):
+    @property
+    def current(self) -> Configured:
+        """The last one known to this process."""
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether all that was configured when this process started is known to it; no payment is taken before."""
+
+    def loaded(self) -> Configured:
+        """Like `current`; raises LogUnavailable before it is loaded."""
+
+    async def set(self, command: SetRouting, request_id: str) -> Configured:
+        """The configuration with it in force. Raises Refused: somebody else was faster, or it cannot be told in time
+        whether it counts; LogUnavailable: nothing was set."""
+
+
+class DryRun(Protocol):
+    def route(self, order: Order, configuration: RoutingConfiguration) -> PaymentRouted:
+        """The route that the order would get under that configuration, with all else as it is now."""
 
 
 class Reviews(Protocol):

@@ -14,13 +14,15 @@ import msgspec
 from commands.ownership import Owner, fold, is_owned_by
 from commands.payment import decide
 from commands.payment_state import INITIAL, Open, PaymentState, Settled
-from commands.ports import Clock, EventLog, Gateways, Histories, Reservations, RoutingFacts
+from commands.ports import Clock, EventLog, Gateways, Histories, Probes, Reservations, RoutingFacts
+from commands.routing.probing import testable
 from commands.routing.retry import LEAST_TIMEOUT_MS
 from commands.writer import PaymentWriter
 from schemas.base import Value
 from schemas.charge import Charge
 from schemas.envelope import LONGEST_WINDOW_MS, Recorded, Window
 from schemas.errors import Refusal, Refused, Unavailable
+from schemas.gateway import GatewayConfiguration
 from schemas.http import PaymentBody
 from schemas.ids import PaymentId
 from schemas.instrument import masked
@@ -34,6 +36,7 @@ from schemas.payment import (
     TakeOverPayment,
 )
 from schemas.reservation import Held, Reservation
+from schemas.routing import Facts, Probe
 
 WINDOW_MARGIN_MS = 6_000
 """What an owner needs beyond its latency budget and one gateway timeout: the reservation and two bounded appends."""
@@ -56,6 +59,7 @@ class PaymentHandler:
         histories: Histories,
         gateways: Gateways,
         facts: RoutingFacts,
+        probes: Probes,
         max_in_flight: int,
         gateway_timeout_ms: int,
     ) -> None:
@@ -65,6 +69,7 @@ class PaymentHandler:
         self._histories = histories
         self._gateways = gateways
         self._facts = facts
+        self._probes = probes
         self._max_in_flight = max_in_flight
         self._gateway_timeout_ms = gateway_timeout_ms
         self._running: set[asyncio.Task[Handled]] = set()
@@ -107,7 +112,7 @@ class PaymentHandler:
         if not self._log.is_available:
             raise Refused(Refusal.LOG_UNAVAILABLE, "the event log does not answer", retry_after_s=2)
         since_ms = self._clock.elapsed_ms()
-        command = self._command(body, key, attributes)
+        command = await self._command(body, key, attributes)
         try:
             events = decide(command, INITIAL)
         except Refused:
@@ -148,6 +153,7 @@ class PaymentHandler:
                 schedule=self._facts.schedule(body.payment_method),
                 epoch=writer.owner.epoch,
                 at=self._clock.now(),
+                open_circuits=self._facts.facts().open_circuits(body.payment_method),
             )
             try:
                 await writer.append(decide(command, writer.state))
@@ -208,26 +214,42 @@ class PaymentHandler:
             raise
         return await self._pay(body, writer, events, since_ms)
 
-    def _command(self, body: PaymentBody, key: str, attributes: Mapping[str, str]) -> RequestPayment:
+    async def _command(self, body: PaymentBody, key: str, attributes: Mapping[str, str]) -> RequestPayment:
+        facts, gateways = self._facts.facts(), self._facts.gateways()
+        order = Order(
+            merchant_id=body.merchant_id,
+            customer_id=body.customer_id,
+            amount_minor=body.amount_minor,
+            currency=body.currency,
+            payment_method=body.payment_method,
+            instrument=masked(body.instrument),
+            attributes=dict(attributes),
+        )
         return RequestPayment(
             payment_id=self._clock.payment_id(),
-            order=Order(
-                merchant_id=body.merchant_id,
-                customer_id=body.customer_id,
-                amount_minor=body.amount_minor,
-                currency=body.currency,
-                payment_method=body.payment_method,
-                instrument=masked(body.instrument),
-                attributes=dict(attributes),
-            ),
+            order=order,
             key_hash=key_hash(key),
             fingerprint=fingerprint(key, body),
             policy=self._facts.retry_policy(body.merchant_id),
-            gateways=self._facts.gateways(),
+            gateways=gateways,
             schedule=self._facts.schedule(body.payment_method),
             epoch=1,
             at=self._clock.now(),
+            facts=facts,
+            draw=self._clock.draw(),
+            probe=await self._probe(order, gateways, facts),
         )
+
+    async def _probe(
+        self, order: Order, gateways: tuple[GatewayConfiguration, ...], facts: Facts
+    ) -> Probe | None:
+        """Nobody is asked unless a circuit is half open."""
+        for gateway in testable(order, gateways, facts):
+            view = facts.circuit(gateway, order.payment_method)
+            lease = await self._probes.take(gateway, order.payment_method, view)
+            if lease is not None:
+                return Probe(gateway=gateway, lease=lease)
+        return None
 
     def _wish(self, command: RequestPayment) -> Reservation:
         window_ms = command.policy.latency_budget_ms + self._gateway_timeout_ms + WINDOW_MARGIN_MS

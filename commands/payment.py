@@ -81,13 +81,16 @@ def decide(command: PaymentCommand, state: PaymentState) -> list[PaymentEvent]:
 
 def _start(command: RequestPayment, state: Absent | Open) -> list[PaymentEvent]:
     """The first attempt, with all that explains it. A request that is on the log already is not repeated."""
-    routed = route(command.order, command.gateways, command.policy)
+    routed = route(
+        command.order, command.gateways, command.policy, command.facts, command.draw, command.probe
+    )
     if not routed.candidates:
         reasons = ", ".join(f"{excluded.gateway}: {excluded.reason}" for excluded in routed.excluded)
         raise Refused(
             Refusal.NO_ELIGIBLE_GATEWAY, f"no gateway can take this payment ({reasons})", retry_after_s=5
         )
-    candidate = routed.candidates[0]
+    candidate, decision = routed.candidates[0], routed.decision
+    assert decision is not None
     first = AttemptStarted(
         attempt_id=attempt_id(command.payment_id, command.epoch, 1),
         number=1,
@@ -105,7 +108,9 @@ def _start(command: RequestPayment, state: Absent | Open) -> list[PaymentEvent]:
             amount_minor=command.order.amount_minor,
             currency=command.order.currency,
             instrument=command.order.instrument,
+            segment=decision.segment if decision.segment != command.order.payment_method else None,
         ),
+        probe=decision.probe.lease if decision.probe is not None else None,
     )
     is_known = isinstance(state, Open) and state.requested is not None
     return [routed, first] if is_known else [_requested(command), routed, first]
@@ -176,7 +181,9 @@ def _next(command: RecordOutcome, state: Open) -> Candidate | None:
     if state.routed is None:
         return None
     tried = frozenset(attempt.started.gateway for attempt in state.attempts)
-    return next_candidate(state.routed.candidates, tried, state.routed.policy, command.elapsed_ms)
+    return next_candidate(
+        state.routed.candidates, tried, state.routed.policy, command.elapsed_ms, command.open_circuits
+    )
 
 
 def _another(

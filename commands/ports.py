@@ -14,7 +14,7 @@ from schemas.outcome import Outcome
 from schemas.payment import PaymentEvent
 from schemas.reliability import ReliabilityEvent
 from schemas.reservation import Claimed, Held, Reservation, Reserved
-from schemas.routing import RetryPolicy
+from schemas.routing import Facts, RetryPolicy
 from schemas.verification import Received, Schedule, Takeover
 
 
@@ -29,6 +29,9 @@ class Clock(Protocol):
     def payment_id(self) -> PaymentId: ...
 
     def event_id(self) -> str: ...
+
+    def draw(self) -> float:
+        """Uniform in [0, 1)."""
 
 
 class EventLog(Protocol):
@@ -127,6 +130,9 @@ class RoutingFacts(Protocol):
     def retry_policy(self, merchant_id: str) -> RetryPolicy: ...
 
     def schedule(self, method: PaymentMethod) -> Schedule: ...
+
+    def facts(self) -> Facts:
+        """Everything else, as one consistent view."""
 
 
 class Probes(Protocol):

@@ -1,6 +1,7 @@
 """The only source of time and chance."""
 
 import os
+import random
 import time
 from datetime import UTC, datetime
 from uuid import UUID
@@ -25,6 +26,9 @@ class SystemClock:
     def event_id(self) -> str:
         """Sorts by time like a UUIDv7, and costs a tenth: there are five to a payment."""
         return f"evt_{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
+
+    def draw(self) -> float:
+        return random.random()
 
 
 def uuid7(milliseconds: int, chance: bytes) -> UUID:

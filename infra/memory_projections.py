@@ -199,6 +199,10 @@ class MemoryRecords:
     async def end_offset(self, topic: str, partition: int) -> int:
         return len(self._partitions.get((topic, partition), []))
 
+    async def offset_at(self, topic: str, partition: int, stamp_ms: int) -> int:
+        records = self._partitions.get((topic, partition), [])
+        return next((record.offset for record in records if record.timestamp >= stamp_ms), len(records))
+
 
 class MemoryDeadLetters:
     def __init__(self) -> None:

@@ -90,6 +90,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Unique per worker: it is its static membership, so that a restart takes a second instead of a minute."""
     projection_worker_web: Address = "127.0.0.1:13001"
 
+    metrics_stream_key: str = "payments.events.v1"
+    """The topic that hot metrics are made of."""
+    metrics_stream_group: str = "metrics-agg-v1"
+    metrics_consumer_name: str = "metrics-worker-1"
+    metrics_worker_web: Address = "127.0.0.1:13003"
+
     circuit_consumer_group: str = "circuits-v1"
     circuit_consumer_name: str = "circuit-writer-1"
     circuit_writer_web: Address = "127.0.0.1:13004"

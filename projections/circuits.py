@@ -2,6 +2,8 @@
 
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from schemas.circuit import (
     CircuitClosed,
     CircuitEvent,
@@ -15,6 +17,13 @@ from schemas.circuit import (
 
 
 def evolve(view: CircuitView, event: CircuitEvent) -> CircuitView:
+    changed = _told(view, event)
+    if isinstance(event, CircuitClosed) and view.began_as == "fast":
+        return replace(changed, recovered_at=event.at, usual=view.baseline)
+    return replace(changed, recovered_at=view.recovered_at, usual=view.usual)
+
+
+def _told(view: CircuitView, event: CircuitEvent) -> CircuitView:
     match event:
         case CircuitOpened():
             return CircuitView(
@@ -22,6 +31,8 @@ def evolve(view: CircuitView, event: CircuitEvent) -> CircuitView:
                 since=event.at,
                 until=event.until,
                 reason=event.reason,
+                began_as=event.reason if event.reason in ("fast", "slow") else view.began_as,
+                baseline=event.baseline,
                 opening=event.opening,
                 trial=view.trial,
             )
@@ -30,6 +41,8 @@ def evolve(view: CircuitView, event: CircuitEvent) -> CircuitView:
                 status="HALF_OPEN",
                 since=event.at,
                 reason=view.reason,
+                began_as=view.began_as,
+                baseline=view.baseline,
                 opening=event.opening,
                 trial=event.trial,
                 probes=event.probes,
@@ -37,7 +50,13 @@ def evolve(view: CircuitView, event: CircuitEvent) -> CircuitView:
             )
         case CircuitClosed():
             return CircuitView(
-                status="CLOSED", since=event.at, reason=view.reason, opening=event.opening, trial=event.trial
+                status="CLOSED",
+                since=event.at,
+                reason=view.reason,
+                began_as=view.began_as,
+                baseline=view.baseline,
+                opening=event.opening,
+                trial=event.trial,
             )
         case CircuitForcedOpen():
             return CircuitView(

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from schemas.ids import PaymentId
+from schemas.metrics import Changes, Found, StoredShard
 from schemas.verification import VerificationWork
 from schemas.views import (
     AttemptView,
@@ -85,3 +86,37 @@ class Sink(Protocol):
         self, topic: str, partitions: Collection[int]
     ) -> AbstractAsyncContextManager[Transaction]:
         """Committed when the block ends. Raises StoreUnavailable."""
+
+
+class TimedLog(Log, Protocol):
+    async def offset_at(self, topic: str, partition: int, stamp_ms: int) -> int:
+        """Of the first record stamped then or later; the end where there is none."""
+
+
+class ShardStore(Protocol):
+    """Tallies by source partition, each with its watermark, and both changed in one step. Raises StoreUnavailable."""
+
+    async def load(self, partition: int) -> StoredShard | None: ...
+
+    async def watermark(self, partition: int) -> Watermark | None: ...
+
+    async def store(self, partition: int, expected: int, watermark: Watermark, changes: Changes) -> Found:
+        """Written if the watermark there has the expected next offset, and nothing is otherwise."""
+
+    async def replace(self, partition: int, expected: int | None, shard: StoredShard) -> bool:
+        """Instead of everything that is there, if its watermark is the expected one, or there is none."""
+
+    async def changed_since(self, partition: int, next_offset: int) -> StoredShard | None:
+        """The watermark, and whole the buckets that were written since it was `next_offset`."""
+
+
+class MetricsCheckpoints(Protocol):
+    """A shard as it was some seconds ago, by minutes of event time. Raises StoreUnavailable."""
+
+    async def load(self, partition: int) -> tuple[Watermark, Sequence[bytes]] | None: ...
+
+    async def save(
+        self, partition: int, expected: Watermark | None, watermark: Watermark, slices: Mapping[int, bytes]
+    ) -> bool:
+        """The minutes that have changed, an empty one to leave, on top of the expected checkpoint; instead of any with
+        no expectation. False, and nothing is saved, when the checkpoint is another one."""

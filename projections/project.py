@@ -246,9 +246,12 @@ def _read(record: RawRecord, refusal: str | None) -> tuple[RawRecord, Recorded[E
     return record, readable(record)
 
 
-def readable(record: RawRecord) -> Recorded[Event]:
-    """The event, if it is one of the payment that the record's key names. Raises Unreadable."""
-    position = Position(topic=record.topic, partition=record.partition, offset=record.offset)
+def readable(record: RawRecord, topic: str | None = None) -> Recorded[Event]:
+    """The event, if it is one of the payment that the record's key names. Raises Unreadable.
+
+    A record of another topic, such as a copy, is read as one of the `topic` whose events it holds.
+    """
+    position = Position(topic=topic or record.topic, partition=record.partition, offset=record.offset)
     recorded = decode(record.value, record.headers, position, record.timestamp)
     if record.key != recorded.envelope.aggregate_id.encode():
         raise Unreadable("its key is not its subject")

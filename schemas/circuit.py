@@ -232,6 +232,10 @@ class CircuitView(Value, frozen=True, kw_only=True):
     """Of an open one: not before then will it try again."""
     reason: OpeningReason | None = None
     """Of its last opening."""
+    began_as: OpeningReason | None = None
+    """Why the first of these openings in a row happened: `fast` is an outage, `slow` a degradation."""
+    baseline: float | None = None
+    """The success rate that it was held against when it last opened."""
     opening: int = 0
     """How often in a row it has opened; kept when it closes, for whoever wants to know what it comes from."""
     trial: int = 0
@@ -241,6 +245,10 @@ class CircuitView(Value, frozen=True, kw_only=True):
     by: str | None = None
     note: str | None = None
     """Of a forced one."""
+    recovered_at: datetime | None = None
+    """When it last closed after an outage: what was learned before tells nothing of the gateway as it is now."""
+    usual: float | None = None
+    """The success rate that it had before that outage."""
 
 
 class KnownCircuit(Value, frozen=True, kw_only=True):

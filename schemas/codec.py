@@ -11,7 +11,7 @@ import msgspec
 
 from schemas.base import Event
 from schemas.circuit import CircuitEvent, CircuitMessage
-from schemas.configuration import ConfigurationEvent
+from schemas.configuration import ConfigurationEvent, unread
 from schemas.envelope import Envelope, Outgoing, Position, Recorded, Window
 from schemas.errors import Unreadable
 from schemas.notification import NotificationMessage
@@ -83,12 +83,22 @@ def decode(
             correlation_id=fields["ce_correlationid"],
             causation_id=fields["ce_causationid"],
         )
-        event = _decoders[position.topic].decode(value or b"")
+        event = _event(position.topic, value or b"")
     except KeyError as error:
         raise Unreadable(f"missing header or unknown topic: {error}") from error
     except (ValueError, RecursionError, msgspec.DecodeError) as error:
         raise Unreadable(str(error)) from error
     return Recorded(envelope=envelope, event=event, position=position, stamp_ms=stamp_ms)
+
+
+def _event(topic: str, value: bytes) -> Event:
+    """What a newer version of this service has configured is told also where it cannot be read (`UnreadSet`)."""
+    try:
+        return _decoders[topic].decode(value)
+    except msgspec.ValidationError:
+        if topic != CONFIGURATION_TOPIC:
+            raise
+        return unread(value)
 
 
 def rfc3339(moment: datetime) -> str:

@@ -1,6 +1,76 @@
-"""What is set for the whole service, as events on `configuration.events.v1`."""
+"""What is set for the whole service, as events on `configuration.events.v1`, and what may be asked to be set.
 
-from schemas.base import Event
+A version is the offset after the event that set it. Each event names the version of its aggregate that it was written
+instead of; the log is the judge: if that is no longer the version there, the event is void for every reader.
+"""
+
+from typing import Annotated, Literal, assert_never
+
+import msgspec
+from msgspec import Meta
+
+from schemas.base import Command, Event, Value
+from schemas.gateway import GatewayConfiguration
+from schemas.routing_configuration import (
+    Affinity,
+    BanditPolicy,
+    RoutingRules,
+    ScoringWeights,
+    Segmentation,
+)
+
+Version = Annotated[int, Meta(ge=0)]
+
+SCORING = "scoring"
+ROUTING_RULES = "routing-rules"
+SEGMENTATION = "segmentation"
+
+
+def bandit(segment: str) -> str:
+    """The aggregate of a segment's bandit policy."""
+    return f"bandit:{segment}"
+
+
+# Commands: `instead_of_version` is what the asker has seen
+
+
+class SetScoringWeights(Command, frozen=True, kw_only=True):
+    weights: ScoringWeights
+    affinities: tuple[Affinity, ...]
+    gateways: tuple[GatewayConfiguration, ...]
+    by: str
+    note: str
+    instead_of_version: int
+
+
+class SetRoutingRules(Command, frozen=True, kw_only=True):
+    rules: RoutingRules
+    gateways: tuple[GatewayConfiguration, ...]
+    by: str
+    note: str
+    instead_of_version: int
+
+
+class SetSegmentation(Command, frozen=True, kw_only=True):
+    segmentation: Segmentation
+    by: str
+    note: str
+    instead_of_version: int
+
+
+class SetBanditPolicy(Command, frozen=True, kw_only=True):
+    """Of one segment, or of `*`: every segment that has none of its own."""
+
+    segment: str
+    policy: BanditPolicy
+    by: str
+    note: str
+    instead_of_version: int
+
+
+SetRouting = SetScoringWeights | SetRoutingRules | SetSegmentation | SetBanditPolicy
+
+# Events
 
 
 class ReservationStoreAdopted(Event, frozen=True, kw_only=True):
@@ -12,4 +82,88 @@ class ReservationStoreAdopted(Event, frozen=True, kw_only=True):
     """The database's own number in its cluster (its OID)."""
 
 
-ConfigurationEvent = ReservationStoreAdopted
+class ScoringWeightsSet(Event, frozen=True, kw_only=True):
+    weights: ScoringWeights
+    affinities: tuple[Affinity, ...]
+    by: str
+    note: str
+    instead_of_version: Version
+
+
+class RoutingRulesSet(Event, frozen=True, kw_only=True):
+    """All rules, in order; those before are gone."""
+
+    rules: RoutingRules
+    by: str
+    note: str
+    instead_of_version: Version
+
+
+class SegmentationSet(Event, frozen=True, kw_only=True):
+    segmentation: Segmentation
+    by: str
+    note: str
+    instead_of_version: Version
+
+
+class BanditPolicySet(Event, frozen=True, kw_only=True):
+    segment: str
+    policy: BanditPolicy
+    by: str
+    note: str
+    instead_of_version: Version
+
+
+class UnreadSet(Event, frozen=True, kw_only=True):
+    """One of the above, as far as a process can read it that is too old for what was set. It is never written."""
+
+    aggregate: str
+    by: str
+    note: str
+    instead_of_version: Version
+
+
+RoutingSet = ScoringWeightsSet | RoutingRulesSet | SegmentationSet | BanditPolicySet
+ConfigurationEvent = ReservationStoreAdopted | RoutingSet
+Heard = ConfigurationEvent | UnreadSet
+
+
+def aggregate_of(asked: SetRouting | RoutingSet | UnreadSet) -> str:
+    match asked:
+        case SetScoringWeights() | ScoringWeightsSet():
+            return SCORING
+        case SetRoutingRules() | RoutingRulesSet():
+            return ROUTING_RULES
+        case SetSegmentation() | SegmentationSet():
+            return SEGMENTATION
+        case SetBanditPolicy(segment=segment) | BanditPolicySet(segment=segment):
+            return bandit(segment)
+        case UnreadSet(aggregate=aggregate):
+            return aggregate
+        case _:
+            assert_never(asked)
+
+
+class _Outline(Value, frozen=True, kw_only=True):
+    type: Literal["ScoringWeightsSet", "RoutingRulesSet", "SegmentationSet", "BanditPolicySet"]
+    by: str
+    note: str
+    instead_of_version: Version
+    segment: str = ""
+
+
+def unread(value: bytes) -> UnreadSet:
+    """Without what it sets; the versions can then still be followed. Raises DecodeError for anything else."""
+    outline = msgspec.json.decode(value, type=_Outline)
+    aggregates = {
+        "ScoringWeightsSet": SCORING,
+        "RoutingRulesSet": ROUTING_RULES,
+        "SegmentationSet": SEGMENTATION,
+        "BanditPolicySet": bandit(outline.segment),
+    }
+    return UnreadSet(
+        aggregate=aggregates[outline.type],
+        by=outline.by,
+        note=outline.note,
+        instead_of_version=outline.instead_of_version,
+    )

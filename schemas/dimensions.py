@@ -61,12 +61,11 @@ def dimensions_of(
     instrument: MaskedInstrument,
     segment: str | None = None,
 ) -> Dimensions:
-    network = instrument.network if isinstance(instrument, CardMasked) else None
     return Dimensions(
         payment_method=payment_method,
         amount_band=amount_band(amount_minor, currency),
         issuer=issuer(instrument),
-        network=network.lower() if network else None,
+        network=network(instrument),
         segment=segment,
     )
 
@@ -87,6 +86,11 @@ def issuer(instrument: MaskedInstrument) -> str | None:
             return instrument.bank_code.lower()
         case WalletMasked():
             return instrument.wallet.lower()
+
+
+def network(instrument: MaskedInstrument) -> str | None:
+    known = instrument.network if isinstance(instrument, CardMasked) else None
+    return known.lower() if known else None
 
 
 def earlier(outcome: Outcome | None) -> Earlier | None:

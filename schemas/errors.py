@@ -31,6 +31,9 @@ class Refusal(StrEnum):
     PAYMENT_NOT_FOUND = "payment-not-found"
     NOT_IN_REVIEW = "not-in-review"
     REFERENCE_MISSING = "gateway-reference-missing"
+    STALE_VERSION = "stale-version"
+    UNCONFIRMED = "unconfirmed"
+    SEGMENT_NOT_FOUND = "segment-not-found"
 
 
 class Refused(PaymentsError):

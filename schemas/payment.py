@@ -15,7 +15,16 @@ from schemas.gateway import GatewayConfiguration
 from schemas.ids import AttemptId, GatewayId, PaymentId
 from schemas.instrument import MaskedInstrument, PaymentMethod
 from schemas.outcome import Blame, Decline, DoubtReason, NextAction, NotSentReason, Outcome
-from schemas.routing import AttemptReason, Candidate, Excluded, RetryPolicy, Strategy
+from schemas.routing import (
+    AttemptReason,
+    Candidate,
+    Decision,
+    Excluded,
+    Facts,
+    Probe,
+    RetryPolicy,
+    Strategy,
+)
 from schemas.verification import Schedule, Source, Verdict
 
 # Values
@@ -56,6 +65,10 @@ class RequestPayment(Command, frozen=True, kw_only=True):
     schedule: Schedule
     epoch: int
     at: datetime
+    facts: Facts = Facts()
+    draw: float = 0.0
+    """Uniform in [0, 1): all the chance there is in a decision."""
+    probe: Probe | None = None
 
 
 class RecordOutcome(Command, frozen=True, kw_only=True):
@@ -69,6 +82,8 @@ class RecordOutcome(Command, frozen=True, kw_only=True):
     schedule: Schedule
     epoch: int
     at: datetime
+    open_circuits: frozenset[GatewayId] = frozenset()
+    """Of the payment's method, at this moment: nothing is tried there next."""
 
 
 class HandOverPayment(Command, frozen=True, kw_only=True):
@@ -158,6 +173,8 @@ class PaymentRouted(Event, frozen=True, kw_only=True):
     candidates: tuple[Candidate, ...]
     excluded: tuple[Excluded, ...]
     policy: RetryPolicy
+    decision: Decision | None = None
+    """None of those from before there were scores."""
 
 
 # Events: one attempt

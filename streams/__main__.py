@@ -12,13 +12,14 @@ import uvloop
 from infra.garbage import collect_rarely
 from infra.settings import Settings
 from infra.telemetry import configure_logging
-from streams import circuit_writer, payment_verifier, projection_worker
+from streams import circuit_writer, metrics_worker, payment_verifier, projection_worker
 
 log = structlog.get_logger(__name__)
 
 WORKERS: dict[str, Callable[[Settings, asyncio.Event], Awaitable[None]]] = {
     "projection_worker": projection_worker.run,
     "payment_verifier": payment_verifier.run,
+    "metrics_worker": metrics_worker.run,
     "circuit_writer": circuit_writer.run,
 }
 

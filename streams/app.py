@@ -5,6 +5,7 @@ The agent's part is in `streams/agent.py`. No tables, no `group_by`, no producer
 
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import faust
 
@@ -17,8 +18,13 @@ STOP_WITHIN_S = 7.0
 _SESSION_S = 6.0
 
 
-def make_app(bootstrap_servers: str, group: str, worker: str) -> faust.App:
-    """`worker` is unique in its group."""
+def make_app(
+    bootstrap_servers: str,
+    group: str,
+    worker: str,
+    begin: Literal["earliest", "latest"] = "earliest",
+) -> faust.App:
+    """`worker` is unique in its group. `begin` is where a group that has committed nothing does."""
     app = faust.App(
         group,
         broker=";".join(f"kafka://{server.strip()}" for server in bootstrap_servers.split(",")),
@@ -29,7 +35,7 @@ def make_app(bootstrap_servers: str, group: str, worker: str) -> faust.App:
         / "payments-gateway-faust",  # it makes one, and puts nothing there
         # `exactly_once` repeats records all the same (faust-streaming#177, #517): the sinks make it once.
         processing_guarantee="at_least_once",
-        consumer_auto_offset_reset="earliest",
+        consumer_auto_offset_reset=begin,
         # Static membership: a worker that was killed has its partitions back a second after its restart. A short
         # session: the partitions of one that does not come back move within seconds.
         consumer_group_instance_id=worker,

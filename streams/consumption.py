@@ -37,7 +37,7 @@ class Consumption:
         self._reader = reader
         self._views = views
         self._patience = Patience(absorb)
-        self.watchdog = Watchdog(topic, reader, views, elapsed_ms, lambda: _assigned(app, topic))
+        self.watchdog = Watchdog(topic, reader, views, elapsed_ms, lambda: assigned(app, topic))
         add_agent(app, topic, self._patience)
 
     @property
@@ -72,5 +72,5 @@ class Consumption:
                 raise Stalled(f"partitions {stalled} of {self._topic} do not move")
 
 
-def _assigned(app: faust.App, topic: str) -> list[int]:
+def assigned(app: faust.App, topic: str) -> list[int]:
     return [tp.partition for tp in app.consumer.assignment() if tp.topic == topic]

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from commands.routing.ranking import rank
 from infra.clock import uuid7
 from schemas import ids
 from schemas.codec import PAYMENTS_TOPIC
@@ -39,7 +40,8 @@ from schemas.payment import (
     RecordOutcome,
     RequestPayment,
 )
-from schemas.routing import AttemptReason, Candidate, Excluded, RetryPolicy
+from schemas.routing import AttemptReason, Candidate, Decision, Excluded, RetryPolicy
+from schemas.routing_configuration import ScoringWeights
 from schemas.verification import Schedule
 
 AT = datetime(2026, 11, 23, 9, 30, 0, 123_000, tzinfo=UTC)
@@ -205,17 +207,21 @@ def requested(order: Order | None = None) -> PaymentRequested:
 def routed(
     *names: str, excluded: tuple[Excluded, ...] = (), policy: RetryPolicy | None = None
 ) -> PaymentRouted:
+    """As it is decided where nothing is known of any gateway yet."""
     names = names or ("alpha", "beta", "gamma")
-    candidates = tuple(
+    decision = Decision(segment="UPI", draw=0.0, weights=ScoringWeights())
+    bare = [
         Candidate(gateway=GatewayId(name), priority=place, fee_bps=0, timeout_ms=2_500, horizon_s=HORIZON_S)
         for place, name in enumerate(names, start=1)
-    )
+    ]
+    strategy, candidates = rank(bare, decision)
     return PaymentRouted(
-        strategy="PRIORITY",
-        reason=f"{names[0]} has the first priority of {len(names)}",
+        strategy=strategy,
+        reason=f"{names[0]} has the best score of {len(names)}",
         candidates=candidates,
         excluded=excluded,
         policy=policy or RetryPolicy(),
+        decision=decision,
     )
 
 

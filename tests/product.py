@@ -192,6 +192,13 @@ class Client:
         ) as response:
             return Answer(response.status, await response.json(content_type=None), response.headers)
 
+    async def put(self, path: str, document: object, *, api: int = 0, **headers: str) -> "Answer":
+        url = f"{self._product.apis[api].url}{path}"
+        async with self._http.put(
+            url, json=document, headers={n.replace("_", "-"): v for n, v in headers.items()}
+        ) as response:
+            return Answer(response.status, await response.json(content_type=None), response.headers)
+
     async def set_profile(self, gateway: str, **profile: object) -> None:
         url = f"{self._product.simulator.url}/control/gateways/{gateway}"
         async with self._http.put(url, json=profile) as response:

@@ -1,50 +1,152 @@
 """The route of a payment: the gateways that can take it, in order, and why the others cannot."""
 
+from collections.abc import Iterable
+
+from commands.routing.eligibility import CIRCUIT_REASONS, exclusion
+from commands.routing.ranking import rank
+from commands.routing.rules import Ruling, apply, segment_of
+from schemas.dimensions import amount_band, issuer, network
 from schemas.gateway import GatewayConfiguration
+from schemas.ids import GatewayId
 from schemas.payment import Order, PaymentRouted
-from schemas.routing import Candidate, Excluded, Exclusion, RetryPolicy
+from schemas.routing import (
+    NO_FACTS,
+    Candidate,
+    Decision,
+    Excluded,
+    Exclusion,
+    Facts,
+    Probe,
+    RetryPolicy,
+    Strategy,
+    Versions,
+)
+from schemas.routing_configuration import Affinity, Pin
 
 
-def route(order: Order, gateways: tuple[GatewayConfiguration, ...], policy: RetryPolicy) -> PaymentRouted:
-    """By priority, then the lower fee, then the name. `candidates` is empty when no gateway can take the payment."""
-    reasons = {gateway.id: exclusion(order, gateway) for gateway in gateways}
-    eligible = sorted(
-        (gateway for gateway in gateways if reasons[gateway.id] is None),
-        key=lambda gateway: (gateway.priority, gateway.fee_bps, gateway.id),
+def route(
+    order: Order,
+    gateways: tuple[GatewayConfiguration, ...],
+    policy: RetryPolicy,
+    facts: Facts = NO_FACTS,
+    draw: float = 0.0,
+    probe: Probe | None = None,
+) -> PaymentRouted:
+    """`candidates` is empty when no gateway can take the payment. The same arguments give the same route."""
+    segment = segment_of(order, facts.configuration.segmentation)
+    ruling = apply(facts.configuration.rules, order, segment)
+    excluded: list[Excluded] = []
+    open_to: list[GatewayConfiguration] = []
+    shut: list[tuple[GatewayConfiguration, Exclusion]] = []
+    for gateway in gateways:
+        if (out := _excluded(order, gateway, ruling)) is not None:
+            excluded.append(out)
+        elif (reason := _circuit(order, gateway, facts, probe)) is not None:
+            shut.append((gateway, reason))
+        else:
+            open_to.append(gateway)
+    if not open_to and policy.try_open_circuits:
+        open_to, shut = [gateway for gateway, _ in shut], []
+    excluded += [Excluded(gateway=gateway.id, reason=reason) for gateway, reason in shut]
+    bandit = facts.configuration.bandit(segment)
+    decision = Decision(
+        segment=segment,
+        draw=draw,
+        weights=facts.configuration.weights,
+        bandit=bandit if bandit.enabled else None,
+        rule=ruling.decided_by,
+        probe=probe if probe is not None and any(one.id == probe.gateway for one in open_to) else None,
+        versions=Versions(
+            configuration=facts.configuration.version,
+            circuits=facts.circuits_version,
+            health=facts.health_version,
+        ),
     )
-    candidates = tuple(
-        Candidate(
-            gateway=gateway.id,
-            priority=gateway.priority,
-            fee_bps=gateway.fee_bps,
-            timeout_ms=gateway.timeout_ms,
-            horizon_s=gateway.horizon_s,
-        )
-        for gateway in eligible
-    )
-    excluded = tuple(
-        Excluded(gateway=id_, reason=reason) for id_, reason in reasons.items() if reason is not None
-    )
-    reason = (
-        f"{candidates[0].gateway} has the first priority of {len(candidates)}"
-        if candidates
-        else "none eligible"
+    strategy, candidates = rank(
+        [_candidate(order, one, segment, facts) for one in open_to], decision, facts.propensities
     )
     return PaymentRouted(
-        strategy="PRIORITY", reason=reason, candidates=candidates, excluded=excluded, policy=policy
+        strategy=strategy,
+        reason=_reason(strategy, candidates, decision),
+        candidates=candidates,
+        excluded=tuple(excluded),
+        policy=policy,
+        decision=decision,
     )
 
 
-def exclusion(order: Order, gateway: GatewayConfiguration) -> Exclusion | None:
-    """The first reason why the gateway cannot take the order; None when it can."""
-    if not gateway.enabled:
-        return "disabled"
-    if order.payment_method not in gateway.payment_methods:
-        return "method"
-    if order.currency not in gateway.currencies:
-        return "currency"
-    if order.amount_minor < gateway.minimum_amount_minor:
-        return "amount_below_minimum"
-    if gateway.maximum_amount_minor is not None and order.amount_minor > gateway.maximum_amount_minor:
-        return "amount_above_maximum"
+def _excluded(order: Order, gateway: GatewayConfiguration, ruling: Ruling) -> Excluded | None:
+    if (reason := exclusion(order, gateway)) is not None:
+        return Excluded(gateway=gateway.id, reason=reason)
+    if (rule := ruling.excluded.get(gateway.id)) is not None:
+        return Excluded(gateway=gateway.id, reason="rule", rule=rule)
+    pinned = ruling.decided_by
+    if pinned is not None and isinstance(pinned.then, Pin) and pinned.then.gateway != gateway.id:
+        return Excluded(gateway=gateway.id, reason="not_pinned", rule=pinned.id)
     return None
+
+
+def _circuit(
+    order: Order, gateway: GatewayConfiguration, facts: Facts, probe: Probe | None
+) -> Exclusion | None:
+    reason = CIRCUIT_REASONS.get(facts.circuit(gateway.id, order.payment_method).status)
+    may_probe = reason == "circuit_half_open" and probe is not None and probe.gateway == gateway.id
+    return None if may_probe else reason
+
+
+def _candidate(order: Order, gateway: GatewayConfiguration, segment: str, facts: Facts) -> Candidate:
+    method = order.payment_method
+    posterior = facts.posterior(gateway.id, segment, method)
+    return Candidate(
+        gateway=gateway.id,
+        priority=gateway.priority,
+        fee_bps=gateway.fee_bps,
+        timeout_ms=gateway.timeout_ms,
+        horizon_s=gateway.horizon_s,
+        circuit=facts.circuit(gateway.id, method).status,
+        alpha=posterior.alpha,
+        beta=posterior.beta,
+        fit=_fit(order, gateway.id, facts) if facts.fits else 0.0,
+        latency_ms=facts.latencies_ms.get((gateway.id, method)),
+        affinity=_affinity(order, gateway.id, facts.configuration.affinities),
+    )
+
+
+def _fit(order: Order, gateway: GatewayId, facts: Facts) -> float:
+    method, fits = order.payment_method, facts.fits
+    band = fits.get((gateway, method, "amount_band", amount_band(order.amount_minor, order.currency)), 0.0)
+    bank, scheme = issuer(order.instrument), network(order.instrument)
+    by_issuer = fits.get((gateway, method, "issuer", bank), 0.0) if bank else 0.0
+    by_network = fits.get((gateway, method, "network", scheme), 0.0) if scheme else 0.0
+    return band + by_issuer + by_network
+
+
+def _affinity(order: Order, gateway: GatewayId, affinities: Iterable[Affinity]) -> float:
+    return sum(
+        (
+            one.value
+            for one in affinities
+            if one.gateway == gateway
+            and one.merchant_id in (None, order.merchant_id)
+            and one.payment_method in (None, order.payment_method)
+        ),
+        0.0,
+    )
+
+
+def _reason(strategy: Strategy, candidates: tuple[Candidate, ...], decision: Decision) -> str:
+    """In a sentence; the numbers stand beside it."""
+    if not candidates:
+        return "none eligible"
+    first, of = candidates[0], len(candidates)
+    match strategy:
+        case "PROBE":
+            return f"{first.gateway} is tested by a payment: its circuit is half open"
+        case "RULE":
+            return f"{first.gateway} by the rule {decision.rule.id if decision.rule else ''}"
+        case "THOMPSON":
+            return f"{first.gateway} was drawn with probability {first.propensity or 0:.3f} of {of}"
+        case "LEAST_BAD":
+            return f"{first.gateway} is the least bad of {of}, whose circuits are all open"
+        case _:
+            return f"{first.gateway} has the best score of {of}"

@@ -26,7 +26,7 @@ from infra.settings import BadSetting, Settings
 from schemas.gateway import Adapter, GatewayConfiguration
 from schemas.ids import GatewayId
 from schemas.instrument import PaymentMethod
-from schemas.routing import RetryPolicy
+from schemas.routing import NO_FACTS, Facts, RetryPolicy
 from schemas.verification import Schedule
 
 _LOCAL: tuple[tuple[str, str, Adapter, int, int], ...] = (
@@ -75,6 +75,10 @@ class GatewayRegistry:
 
     def schedule(self, method: PaymentMethod) -> Schedule:
         return self._schedules[method]
+
+    def facts(self) -> Facts:
+        """Nothing is known here of how gateways do."""
+        return NO_FACTS
 
     async def close(self) -> None:
         for http in self._http.values():

@@ -64,6 +64,13 @@ class LogReader:
         async with self._consumer(timeout_s) as consumer:
             return int((await consumer.end_offsets([here]))[here])
 
+    async def offset_at(self, topic: str, partition: int, stamp_ms: int, timeout_s: float = 2.0) -> int:
+        """Of the first record stamped then or later; the end where there is none."""
+        here = TopicPartition(topic, partition)
+        async with self._consumer(timeout_s) as consumer:
+            found = (await consumer.offsets_for_times({here: max(0, stamp_ms)}))[here]
+            return int(found.offset if found else (await consumer.end_offsets([here]))[here])
+
     async def beginning_offset(self, topic: str, partition: int, timeout_s: float = 2.0) -> int:
         """The first that is still on the log."""
         here = TopicPartition(topic, partition)

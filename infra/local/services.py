@@ -51,6 +51,13 @@ def programs() -> list[Program]:
             ready="/ops/liveness",
         ),
         Program(
+            name="metrics_worker",
+            module=("streams", "metrics_worker"),
+            variable="METRICS_WORKER_WEB",
+            usual=f"{HOST}:{base + 3003}",
+            ready="/ops/liveness",
+        ),
+        Program(
             name="circuit_writer",
             module=("streams", "circuit_writer"),
             variable="CIRCUIT_WRITER_WEB",

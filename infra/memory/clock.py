@@ -37,3 +37,7 @@ class MemoryClock:
 
     def event_id(self) -> str:
         return "evt_" + self.payment_id().removeprefix("pay_")
+
+    def draw(self) -> float:
+        self._minted += 1
+        return int.from_bytes(sha256(f"{self._seed} {self._minted}".encode()).digest()[:6], "big") / 2**48

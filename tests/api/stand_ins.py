@@ -15,22 +15,26 @@ from api.app import Services
 from api.body import BodyLimits
 from api.checks import FactsCheck
 from api.circuits import Circuits
+from api.dry_run import CurrentRoute
 from api.lag import LagMonitor
+from api.live_configuration import LiveConfiguration, Take
 from api.ports import Check, Proof
 from api.readiness import Readiness
 from commands.circuit import decide
 from commands.circuit_state import Circuit, new_circuit
 from commands.handler import Handled
 from infra.gateways.notifications import NotificationReader
+from infra.memory.configuration import MemoryConfigurationTail, MemoryConfigurationTopic
 from projections.circuit_facts import CircuitFacts
 from schemas.circuit import CircuitKey, CircuitMessage, CircuitPolicy
 from schemas.codec import CIRCUITS_TOPIC, PAYMENTS_TOPIC
 from schemas.envelope import ALWAYS, Envelope, Position, Recorded, Window
-from schemas.errors import BadSignature, LogUnavailable, Unreadable
+from schemas.errors import BadSignature, LogUnavailable, StoreUnavailable, Unreadable
 from schemas.gateway import GatewayConfiguration
 from schemas.http import PaymentBody
 from schemas.ids import AttemptId, GatewayId, PaymentId, attempt_id
-from schemas.instrument import UpiMasked
+from schemas.instrument import PaymentMethod, UpiMasked
+from schemas.metrics import Published
 from schemas.notification import GatewayNotified, IgnoredNotification, NotificationMessage
 from schemas.payment import (
     AttemptStarted,
@@ -41,8 +45,10 @@ from schemas.payment import (
     PaymentRouted,
     PaymentSucceeded,
 )
-from schemas.routing import Candidate, RetryPolicy
+from schemas.routing import NO_FACTS, Candidate, Facts, RetryPolicy
+from schemas.verification import Schedule
 from schemas.views import PaymentHistory
+from tests.builders import SCHEDULE, a_gateway
 
 PAYMENT = PaymentId("pay_01jd8x5w3r0000000000000000")
 ATTEMPT = attempt_id(PAYMENT, 1, 1)
@@ -129,6 +135,9 @@ class ManualClock:
     def event_id(self) -> str:
         self.minted += 1
         return f"evt_{self.minted}"
+
+    def draw(self) -> float:
+        return 0.0
 
 
 @dataclass(frozen=True)
@@ -324,6 +333,25 @@ class SignedReader:
         )
 
 
+class MemoryFacts:
+    """The gateways that the routes know of, and what is `known` of them."""
+
+    def __init__(self) -> None:
+        self.known = NO_FACTS
+
+    def gateways(self) -> tuple[GatewayConfiguration, ...]:
+        return (a_gateway(GATEWAY, priority=1), a_gateway("stripe", payment_methods=("CARD",), priority=2))
+
+    def retry_policy(self, merchant_id: str) -> RetryPolicy:
+        return RetryPolicy()
+
+    def schedule(self, method: PaymentMethod) -> Schedule:
+        return SCHEDULE
+
+    def facts(self) -> Facts:
+        return self.known
+
+
 @dataclass
 class ScriptedCheck:
     proof: Proof = field(default_factory=lambda: Proof(ok=True, detail="answers"))
@@ -342,6 +370,20 @@ async def nothing(_: str) -> Mapping[int, int]:
     return {}
 
 
+@dataclass
+class ScriptedMetrics:
+    """What was published of gateways; everything stays until a test changes it."""
+
+    told: dict[str, bytes] = field(default_factory=dict)
+    published: Published | None = None
+    away: bool = False
+
+    async def figures(self, gateway: str) -> tuple[bytes | None, Published | None]:
+        if self.away:
+            raise StoreUnavailable("away")
+        return self.told.get(gateway), self.published
+
+
 async def no_offsets(_: str) -> Mapping[tuple[str, int], int]:
     return {}
 
@@ -358,16 +400,26 @@ class World:
     notification_readers: Mapping[str, NotificationReader] = field(
         default_factory=lambda: {GATEWAY: SignedReader()}
     )
+    published_metrics: ScriptedMetrics = field(default_factory=ScriptedMetrics)
+    facts: MemoryFacts = field(default_factory=MemoryFacts)
     circuit_facts: CircuitFacts = field(default_factory=CircuitFacts)
     circuit_tail: ScriptedTail = field(default_factory=ScriptedTail)
     clock: ManualClock = field(default_factory=ManualClock)
+    topic: MemoryConfigurationTopic = field(default_factory=MemoryConfigurationTopic)
     log: ScriptedCheck = field(default_factory=ScriptedCheck)
     redis: ScriptedCheck = field(default_factory=ScriptedCheck)
     limits: BodyLimits = field(default_factory=BodyLimits)
     lag: Callable[[ManualClock], LagMonitor] = lambda clock: LagMonitor(clock, nothing, no_offsets, ())
 
     def __post_init__(self) -> None:
+        """Its configuration is loaded; `tail` is how it hears of another."""
+        self.configuration = LiveConfiguration(self._tail, self.topic, self.clock, confirmed_within_s=0.2)
         self.circuit_writer = MemoryCircuitWriter(self.circuit_facts)
+
+    def _tail(self, take: Take) -> MemoryConfigurationTail:
+        self.tail = self.topic.tail(take)
+        self.tail.is_caught_up = True
+        return self.tail
 
     def services(self) -> Services:
         required: dict[str, Check] = {"log": self.log}
@@ -378,6 +430,11 @@ class World:
             reviews=self.reviews,
             messages=self.messages,
             notification_readers=self.notification_readers,
+            gateways=[GATEWAY],
+            published_metrics=self.published_metrics,
+            configuration=self.configuration,
+            facts=self.facts,
+            dry_run=CurrentRoute(self.facts),
             circuits=Circuits(
                 self.circuit_facts,
                 self.circuit_tail,

@@ -11,6 +11,7 @@ SUBCOMMANDS = {
     "claims": "time a verifier's claims behind short and long backlogs",
     "settle": "time how soon payments in doubt are settled: told, polled, after a kill, and given back",
     "backlog": "let one verifier, then two, work behind a hundred thousand due payments",
+    "metrics": "how fast hot metrics are kept, how soon they are published, and how soon they are back",
     "load": "post payments to a running service, in a closed loop or at a fixed rate",
 }
 

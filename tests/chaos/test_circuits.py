@@ -72,7 +72,11 @@ async def test_a_force_is_obeyed_here_before_its_answer_and_everywhere_within_ha
 
 async def test_payments_through_a_gateway_that_breaks_open_its_circuit(client: Client) -> None:
     await client.set_profile(
-        "razorpay", seed=7, success_rate=1.0, faults=[{"kind": "error_500_before_effect"}], latency={"fixed_ms": 5}
+        "razorpay",
+        seed=7,
+        success_rate=1.0,
+        faults=[{"kind": "error_500_before_effect"}],
+        latency={"fixed_ms": 5},
     )
     for _ in range(15):
         await client.pay(f"key-{uuid.uuid4()}")

@@ -11,13 +11,15 @@ from infra.memory.clock import MemoryClock
 from infra.memory.fate import UNTROUBLED, Fate
 from infra.memory.gateways import CallFate, Entry, Ledger, MemoryGateway, MemoryGateways, no_pause
 from infra.memory.log import MemoryHistories, MemoryLog
+from infra.memory.probes import MemoryLeases, MemoryProbes
 from infra.memory.reservations import MemoryReservations
+from infra.probes import LocalProbes
 from schemas.gateway import GatewayConfiguration
 from schemas.http import PaymentBody
 from schemas.ids import AttemptId, GatewayId
 from schemas.instrument import PaymentMethod
 from schemas.outcome import Outcome
-from schemas.routing import RetryPolicy
+from schemas.routing import Facts, RetryPolicy
 from schemas.verification import Schedule
 from tests.builders import SCHEDULE, a_body, gateways, success
 
@@ -39,7 +41,11 @@ class System:
         self.calls: deque[CallFate] = deque()
         self.policy = RetryPolicy()
         self.configured: tuple[GatewayConfiguration, ...] = gateways(*NAMES)
+        self.known = Facts()
         self.clock = MemoryClock()
+        self.probes = MemoryProbes(
+            MemoryLeases(), LocalProbes("here", self.clock.elapsed_ms), self.clock.elapsed_ms
+        )
         self.log = MemoryLog(MemoryClock(skew_ms=broker_skew_ms), fate=lambda: _next(self.records))
         self.reservations = MemoryReservations(self.clock, fate=lambda: _next(self.rows))
         self.histories = MemoryHistories(self.log, self.clock)
@@ -52,6 +58,9 @@ class System:
 
     def schedule(self, method: PaymentMethod) -> Schedule:
         return SCHEDULE
+
+    def facts(self) -> Facts:
+        return self.known
 
     def retry_policy(self, merchant_id: str) -> RetryPolicy:
         return self.policy
@@ -80,6 +89,7 @@ class System:
             histories=histories or self.histories,
             gateways=MemoryGateways(held),
             facts=self,
+            probes=self.probes,
             max_in_flight=max_in_flight,
             gateway_timeout_ms=2_500,
         )

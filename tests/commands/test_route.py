@@ -2,7 +2,8 @@
 
 import pytest
 
-from commands.routing.route import exclusion, route
+from commands.routing.eligibility import exclusion
+from commands.routing.route import route
 from schemas.gateway import GatewayConfiguration
 from schemas.routing import RetryPolicy
 from tests.builders import a_gateway, an_order

@@ -1,5 +1,6 @@
 """The twins have the shape of the ports: mypy checks the assignments, and the test that they are made."""
 
+from api.live_configuration import ConfigurationLog, Tail
 from commands.ports import (
     Alarms,
     Clock,
@@ -13,6 +14,7 @@ from commands.ports import (
 )
 from infra.memory.alarms import MemoryAlarms
 from infra.memory.clock import MemoryClock
+from infra.memory.configuration import MemoryConfigurationTopic
 from infra.memory.gateways import Ledger, MemoryGateway, MemoryGateways, seeded_outcome
 from infra.memory.log import MemoryHistories, MemoryLog
 from infra.memory.probes import MemoryLeases, MemoryProbes
@@ -38,3 +40,10 @@ def test_the_twins_are_what_the_handler_asks_for() -> None:
     local = LocalProbes("7f3a", memory_clock.elapsed_ms)
     probes: Probes = MemoryProbes(MemoryLeases(), local, memory_clock.elapsed_ms)
     assert all((clock, log, histories, reservations, queue, alarms, gateway, gateways, probes))
+
+
+def test_the_topic_of_configuration_in_memory_is_what_a_process_asks_for() -> None:
+    topic = MemoryConfigurationTopic()
+    configuration_log: ConfigurationLog = topic
+    tail: Tail = topic.tail(lambda record: None)
+    assert all((configuration_log, tail))

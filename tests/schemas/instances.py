@@ -17,7 +17,13 @@ from schemas.circuit import (
     ProbeStarted,
     Release,
 )
-from schemas.configuration import ReservationStoreAdopted
+from schemas.configuration import (
+    BanditPolicySet,
+    ReservationStoreAdopted,
+    RoutingRulesSet,
+    ScoringWeightsSet,
+    SegmentationSet,
+)
 from schemas.dimensions import Account, Dimensions, Earlier
 from schemas.ids import GatewayId
 from schemas.instrument import UpiMasked
@@ -37,6 +43,7 @@ from schemas.payment import (
     PaymentFailed,
     PaymentHandedOver,
     PaymentRequested,
+    PaymentRouted,
     PaymentSucceeded,
     PaymentTakenOver,
     ReviewRequested,
@@ -49,8 +56,21 @@ from schemas.reliability import (
     VerificationOverdue,
     VerificationOverdueEnded,
 )
-from schemas.routing import Excluded
-from tests.builders import AT, PAYMENT, attempt, routed, started
+from schemas.routing import Candidate, Decision, Excluded, Probe, RetryPolicy, Terms, Versions
+from schemas.routing_configuration import (
+    Affinity,
+    BanditPolicy,
+    Condition,
+    Exclude,
+    Pin,
+    Prefer,
+    RoutingRules,
+    Rule,
+    ScoringWeights,
+    Segmentation,
+    Split,
+)
+from tests.builders import AT, PAYMENT, attempt, started
 
 ALPHA = GatewayId("alpha")
 ACCOUNT = Account(
@@ -60,6 +80,48 @@ ACCOUNT = Account(
     started_at=AT,
     instead_of=Earlier(kind="declined", code="insufficient_funds", blame="customer"),
     probe="prb_1",
+)
+
+ROUTED = PaymentRouted(
+    strategy="THOMPSON",
+    reason="alpha was drawn with probability 0.969 of 1",
+    candidates=(
+        Candidate(
+            gateway=ALPHA,
+            priority=1,
+            fee_bps=200,
+            timeout_ms=2_500,
+            horizon_s=259_200,
+            circuit="HALF_OPEN",
+            alpha=912.5,
+            beta=80.25,
+            fit=-0.01,
+            latency_ms=310.0,
+            affinity=0.5,
+            terms=Terms(
+                success=0.9192,
+                uncertainty=0.0173,
+                fit=-0.01,
+                latency=-0.00062,
+                cost=-0.002,
+                affinity=0.005,
+                priority=-0.00001,
+            ),
+            score=0.92887,
+            propensity=0.969,
+        ),
+    ),
+    excluded=(Excluded(gateway=GatewayId("gamma"), reason="rule", rule="no_gamma"),),
+    policy=RetryPolicy(),
+    decision=Decision(
+        segment="UPI:gold",
+        draw=0.25,
+        weights=ScoringWeights(),
+        bandit=BanditPolicy(enabled=True),
+        rule=Rule(id="gold_first", then=Prefer(gateways=(ALPHA,)), when=Condition(segments=("UPI:gold",))),
+        probe=Probe(gateway=ALPHA, lease="3.1"),
+        versions=Versions(configuration=12, circuits=34, health=56),
+    ),
 )
 
 INSTANCES: tuple[Event, ...] = (
@@ -78,7 +140,7 @@ INSTANCES: tuple[Event, ...] = (
         requested_at=AT,
     ),
     ExperimentAssigned(experiment_id="exp_1", variant="treatment", treatment=True),
-    routed("alpha", "beta", excluded=(Excluded(gateway=GatewayId("gamma"), reason="disabled"),)),
+    ROUTED,
     replace(started(), probe="prb_1"),
     AttemptSucceeded(
         attempt_id=attempt(),
@@ -148,6 +210,57 @@ INSTANCES: tuple[Event, ...] = (
     LateSuccessDetected(attempt_id=attempt(), gateway=ALPHA, gateway_reference="txn_1", kept=False),
     ChargeCompensated(attempt_id=attempt(), gateway=ALPHA, gateway_reference="txn_1", by="refund"),
     ReservationStoreAdopted(system_identifier="7439285720001", timeline=2, database=16384),
+    ScoringWeightsSet(
+        weights=ScoringWeights(uncertainty=1, latency=0.01, cost=0.002, affinity=0.02, priority=0.0001),
+        affinities=(Affinity(gateway=ALPHA, value=-0.5, merchant_id="mrc_1", payment_method="UPI"),),
+        by="asha",
+        note="latency matters more in the sale",
+        instead_of_version=7,
+    ),
+    RoutingRulesSet(
+        rules=RoutingRules(
+            rules=(
+                Rule(
+                    id="no-beta-at-night",
+                    then=Exclude(gateways=(GatewayId("beta"),)),
+                    when=Condition(
+                        merchant_ids=("mrc_1",),
+                        segments=("UPI",),
+                        payment_methods=("UPI", "CARD"),
+                        currencies=("INR",),
+                        minimum_amount_minor=100,
+                        maximum_amount_minor=100_000,
+                        issuers=("okhdfcbank",),
+                        networks=("visa",),
+                        attributes={"channel": ("app", "web")},
+                    ),
+                    enabled=False,
+                    note="until they have mended it",
+                ),
+                Rule(id="pinned", then=Pin(gateway=ALPHA), when=Condition(merchant_ids=("mrc_2",))),
+                Rule(id="halves", then=Split(weights={ALPHA: 50, GatewayId("beta"): 50})),
+                Rule(id="last", then=Prefer(gateways=(ALPHA, GatewayId("beta")))),
+            )
+        ),
+        by="asha",
+        note="a contract",
+        instead_of_version=0,
+    ),
+    SegmentationSet(
+        segmentation=Segmentation(
+            dimensions=("payment_method", "merchant_tier"), merchant_tiers={"mrc_1": "gold"}
+        ),
+        by="asha",
+        note="the large ones learn by themselves",
+        instead_of_version=9,
+    ),
+    BanditPolicySet(
+        segment="UPI:gold",
+        policy=BanditPolicy(enabled=True, exploration_share=0.01, worse_by=0.04, expected_loss=0.002),
+        by="asha",
+        note="a trial",
+        instead_of_version=0,
+    ),
     GatewayNotified(
         gateway=ALPHA,
         event_id="evt_razorpay_1",

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.codec import PAYMENTS_TOPIC, Headers, decode, encode, rfc3339
+from schemas.codec import CONFIGURATION_TOPIC, PAYMENTS_TOPIC, Headers, decode, encode, rfc3339
+from schemas.configuration import UnreadSet
 from schemas.envelope import ALWAYS, LONGEST_WINDOW_MS, Outgoing, Position, Window
 from schemas.errors import Unreadable
 from tests.builders import AT, recorded, started
@@ -99,6 +100,41 @@ def test_an_envelope_of_other_types_is_unreadable(name: str) -> None:
     value, headers = a_record()
     with pytest.raises(Unreadable):
         decode(value, [(known, b"soon" if known == name else held) for known, held in headers], HERE, 1_000)
+
+
+@pytest.mark.parametrize(
+    ("value", "aggregate"),
+    [
+        (
+            b'{"type":"RoutingRulesSet","rules":{"rules":[{"id":"r","then":{"type":"shadow"}}]},%s}',
+            "routing-rules",
+        ),
+        (b'{"type":"ScoringWeightsSet","weights":{"moon":1},"affinities":[],%s}', "scoring"),
+        (b'{"type":"SegmentationSet","segmentation":{"dimensions":["moon"]},%s}', "segmentation"),
+        (b'{"type":"BanditPolicySet","segment":"UPI","policy":{"moon":1},%s}', "bandit:UPI"),
+    ],
+)
+def test_what_a_newer_version_has_configured_is_told_without_what_it_is(value: bytes, aggregate: str) -> None:
+    position = Position(topic=CONFIGURATION_TOPIC, partition=0, offset=7)
+    who = b'"by":"asha","note":"n","instead_of_version":3'
+    assert decode(value % who, a_record()[1], position, 1_000).event == UnreadSet(
+        aggregate=aggregate, by="asha", note="n", instead_of_version=3
+    )
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b'{"type":"RoutingRulesSet","rules":{"rules":[]},"by":"asha","note":"n"}',
+        b'{"type":"RoutingRulesSet","by":"asha","note":"n","instead_of_version":"3"}',
+        b'{"type":"MoonSet","by":"asha","note":"n","instead_of_version":3}',
+        b'{"type":"ReservationStoreAdopted","system_identifier":1,"timeline":1}',
+        b"{",
+    ],
+)
+def test_anything_else_on_the_configuration_is_unreadable(value: bytes) -> None:
+    with pytest.raises(Unreadable):
+        decode(value, a_record()[1], Position(topic=CONFIGURATION_TOPIC, partition=0, offset=7), 1_000)
 
 
 def test_a_record_of_a_topic_we_do_not_know_is_unreadable() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from zlib import crc32
 
 from commands.ports import Alarms, Clock, EventLog, Gateways, Histories
 from infra.kafka.partition import partition_for
@@ -12,16 +13,19 @@ from infra.memory.reservations import MemoryReservations
 from infra.memory.verification_queue import MemoryVerificationQueue
 from infra.memory_projections import MemoryPayments
 from schemas.base import Value
+from schemas.circuit import CircuitStatus, CircuitView
 from schemas.gateway import GatewayConfiguration
 from schemas.ids import GatewayId
 from schemas.instrument import PaymentMethod
-from schemas.routing import RetryPolicy
+from schemas.routing import Facts, RetryPolicy
+from schemas.routing_configuration import BanditPolicy, RoutingConfiguration
 from schemas.verification import Schedule
 from tests.builders import a_gateway
 from tests.simulation import courses
 from tests.simulation.faults import Rates
 from tests.simulation.process import Process
 
+METHODS: tuple[PaymentMethod, ...] = ("UPI", "CARD", "NETBANKING", "WALLET")
 GATEWAYS = tuple(GatewayId(name) for name in ("alpha", "beta", "gamma"))
 SCHEDULE = Schedule(after_s=(4, 10, 30, 70))
 CLOSE_AFTER = timedelta(seconds=40)
@@ -61,7 +65,15 @@ class Scenario(Value, frozen=True, kw_only=True):
     make_sink: Callable[[], MemoryPayments] = lambda: MemoryPayments(partition_for)
 
 
-class Facts:
+CIRCUIT_SPELL_MS = 1_500
+STATUSES: tuple[CircuitStatus, ...] = (*("CLOSED",) * 5, "OPEN", "HALF_OPEN", "FORCED_OPEN")
+"""One of these, by chance, is a circuit's for a spell."""
+CONFIGURATION = RoutingConfiguration(bandits={"*": BanditPolicy(enabled=True)})
+
+
+class KnownFacts:
+    """Circuits open and close for no reason while payments are made: whatever routing says, nobody is charged twice."""
+
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
 
@@ -82,3 +94,19 @@ class Facts:
 
     def schedule(self, method: PaymentMethod) -> Schedule:
         return SCHEDULE
+
+    def facts(self) -> Facts:
+        spell = int(MemoryClock().elapsed_ms()) // CIRCUIT_SPELL_MS
+        return Facts(
+            configuration=CONFIGURATION,
+            circuits={
+                (name, method): CircuitView(
+                    status=STATUSES[crc32(f"{name} {spell}".encode()) % len(STATUSES)],
+                    trial=spell,
+                    probes=2,
+                    probe_lease_s=1,
+                )
+                for name in GATEWAYS
+                for method in METHODS
+            },
+        )

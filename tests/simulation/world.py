@@ -18,7 +18,9 @@ from infra.memory.alarms import MemoryAlarms
 from infra.memory.clock import MemoryClock
 from infra.memory.gateways import Ledger, MemoryGateway, MemoryGateways
 from infra.memory.log import MemoryHistories, MemoryLog
+from infra.memory.probes import MemoryLeases, MemoryProbes
 from infra.memory.reservations import MemoryReservations
+from infra.probes import LocalProbes
 from projections.verifications import work
 from schemas.base import Value
 from schemas.envelope import LONGEST_WINDOW_MS
@@ -39,7 +41,7 @@ from tests.simulation.scenario import (
     LARGEST_SKEW_MS,
     LOOKUP_LAG_MS,
     POLICIES,
-    Facts,
+    KnownFacts,
     Scenario,
 )
 from tests.simulation.verification import AMOUNT_MINOR, Liar, Messages, Reviewer
@@ -76,6 +78,9 @@ class World:
             self.broker_clock,
             fate=self.faults.of_a_record,
             stamps_may_go_back=self.chance.random() < 0.3,
+        )
+        self.probes = MemoryProbes(
+            MemoryLeases(), LocalProbes("here", MemoryClock().elapsed_ms), MemoryClock().elapsed_ms
         )
         self.reservations = scenario.make_reservations(
             self.store_clock, fate=self.faults.of_a_row, guard_ms=2 * LARGEST_SKEW_MS
@@ -282,7 +287,8 @@ class World:
             reservations=gated(process, self.reservations),
             histories=histories,
             gateways=gateways,
-            facts=Facts(self.scenario),
+            facts=KnownFacts(self.scenario),
+            probes=gated(process, self.probes),
             max_in_flight=64,
             gateway_timeout_ms=GATEWAY_TIMEOUT_MS,
         )
@@ -295,7 +301,7 @@ class World:
             log=log,
             histories=histories,
             gateways=gateways,
-            facts=Facts(self.scenario),
+            facts=KnownFacts(self.scenario),
             queue=gated(process, self.queue),
             alarms=gated(process, self.scenario.wrap_alarms(self.alarms)),
             close_after=CLOSE_AFTER,

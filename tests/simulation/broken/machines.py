@@ -73,3 +73,6 @@ class StoppingClock:
 
     def event_id(self) -> str:
         return self._clock.event_id()
+
+    def draw(self) -> float:
+        return self._clock.draw()

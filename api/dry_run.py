@@ -1,0 +1,144 @@
+"""`POST /routing-rules/dry-run`: the route that a payment would get now, or under other rules, without making it."""
+
+from collections.abc import Mapping
+
+import msgspec
+from msgspec.structs import replace
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from api import headers
+from api.admin import Admin
+from api.answers import json_response
+from api.body import BodyLimits, invalid, json_body
+from api.ports import Configuration, DryRun
+from commands.ports import RoutingFacts
+from commands.routing.route import route
+from commands.routing.rule_faults import rule_faults_in
+from commands.routing.rules import apply, segment_of
+from commands.routing.unreached_rules import warnings_in
+from schemas.base import Value
+from schemas.http import FieldError, faults_in
+from schemas.ids import GatewayId
+from schemas.instrument import masked
+from schemas.payment import Order, PaymentRouted
+from schemas.routing import Candidate, Excluded, Strategy
+from schemas.routing_bodies import DryRunBody
+from schemas.routing_configuration import Action, RoutingConfiguration, RoutingRules
+
+_DECODER = msgspec.json.Decoder(DryRunBody)
+
+
+class ExcludedByRule(Value, frozen=True, kw_only=True):
+    gateway: GatewayId
+    rule: str
+
+
+class DecidingRule(Value, frozen=True, kw_only=True):
+    rule: str
+    then: Action
+
+
+class RouteAnswer(Value, frozen=True, kw_only=True):
+    """Candidates in the order they would be tried; none means that the payment would be refused."""
+
+    strategy: Strategy
+    reason: str
+    candidates: tuple[Candidate, ...]
+    excluded: tuple[Excluded, ...]
+
+
+class DryRunAnswer(Value, frozen=True, kw_only=True):
+    """`configuration_version` is None for rules that are only proposed."""
+
+    configuration_version: int | None
+    segment: str
+    excluded_by_rules: tuple[ExcludedByRule, ...]
+    decided_by: DecidingRule | None
+    route: RouteAnswer
+    warnings: tuple[FieldError, ...]
+
+
+class CurrentRoute:
+    """The route as the payment service would choose it."""
+
+    def __init__(self, facts: RoutingFacts) -> None:
+        self._facts = facts
+
+    def route(self, order: Order, configuration: RoutingConfiguration) -> PaymentRouted:
+        """Nothing is drawn: where chance decides, the best score leads, and each has its propensity beside it."""
+        facts = replace(self._facts.facts(), configuration=configuration, propensities={})
+        return route(order, self._facts.gateways(), self._facts.retry_policy(order.merchant_id), facts)
+
+
+class DryRunRoutes:
+    def __init__(
+        self,
+        admin: Admin,
+        configuration: Configuration,
+        dry_run: DryRun,
+        facts: RoutingFacts,
+        limits: BodyLimits,
+    ) -> None:
+        self._admin = admin
+        self._configuration = configuration
+        self._dry_run = dry_run
+        self._facts = facts
+        self._limits = limits
+
+    def routes(self) -> list[Route]:
+        return [Route("/routing-rules/dry-run", self._admin.only(self.try_out), methods=["POST"])]
+
+    async def try_out(self, request: Request) -> Response:
+        """For operators only: it tells what is agreed with merchants, and with which gateways."""
+        attributes = headers.attributes(request.scope)
+        body = await json_body(request, _DECODER, self._limits)
+        faults = faults_in(body)
+        if body.rules is not None:
+            faults += rule_faults_in(RoutingRules(rules=body.rules), self._facts.gateways())
+        if faults:
+            raise invalid(*faults)
+        configuration = self._configuration.loaded().routing
+        if body.rules is not None:
+            configuration = replace(configuration, rules=RoutingRules(rules=body.rules))
+        order = _order(body, attributes)
+        routed = self._dry_run.route(order, configuration)
+        version = configuration.version if body.rules is None else None
+        return json_response(_answer(order, configuration, version, routed))
+
+
+def _order(body: DryRunBody, attributes: Mapping[str, str]) -> Order:
+    return Order(
+        merchant_id=body.merchant_id,
+        customer_id=body.customer_id,
+        amount_minor=body.amount_minor,
+        currency=body.currency,
+        payment_method=body.payment_method,
+        instrument=masked(body.instrument),
+        attributes=dict(attributes),
+    )
+
+
+def _answer(
+    order: Order, configuration: RoutingConfiguration, version: int | None, routed: PaymentRouted
+) -> DryRunAnswer:
+    segment = segment_of(order, configuration.segmentation)
+    ruling = apply(configuration.rules, order, segment)
+    return DryRunAnswer(
+        configuration_version=version,
+        segment=segment,
+        excluded_by_rules=tuple(
+            ExcludedByRule(gateway=gateway, rule=rule) for gateway, rule in ruling.excluded.items()
+        ),
+        decided_by=DecidingRule(rule=ruling.decided_by.id, then=ruling.decided_by.then)
+        if ruling.decided_by
+        else None,
+        route=RouteAnswer(
+            strategy=routed.strategy,
+            reason=routed.reason,
+            candidates=routed.candidates,
+            excluded=routed.excluded,
+        ),
+        warnings=tuple(warnings_in(configuration.rules)),
+    )

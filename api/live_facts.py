@@ -1,0 +1,107 @@
+"""What this process knows for routing: kept up to date beside the payments, so that a decision asks nobody.
+
+Configuration and circuits are heard from the log, and in force at once. Beliefs follow the published snapshot of hot
+metrics; while Redis is away the last one stays in force.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from api.ports import Proof
+from projections.beliefs import Beliefs, Believed
+from projections.posteriors import Forgetting
+from schemas.circuit import CircuitView
+from schemas.gateway import GatewayConfiguration
+from schemas.ids import GatewayId
+from schemas.instrument import PaymentMethod
+from schemas.metrics import RoutingSnapshot
+from schemas.routing import Facts, RetryPolicy
+from schemas.routing_configuration import RoutingConfiguration
+from schemas.verification import Schedule
+
+STALE_AFTER_S = 5.0
+
+NOTHING = Believed(posteriors={}, latencies_ms={}, fits={})
+
+
+class Registry(Protocol):
+    def gateways(self) -> tuple[GatewayConfiguration, ...]: ...
+
+    def retry_policy(self, merchant_id: str) -> RetryPolicy: ...
+
+    def schedule(self, method: PaymentMethod) -> Schedule: ...
+
+
+class Circuits(Protocol):
+    @property
+    def views(self) -> Mapping[tuple[GatewayId, PaymentMethod], CircuitView]: ...
+
+    @property
+    def version(self) -> int: ...
+
+
+class LiveFacts:
+    """Satisfies `RoutingFacts`. `facts()` is the same object until something has changed."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        configuration: Callable[[], RoutingConfiguration],
+        circuits: Circuits,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._registry = registry
+        self._configuration = configuration
+        self._circuits = circuits
+        self._now = now
+        self._beliefs = Beliefs(Forgetting())
+        self._snapshot: RoutingSnapshot | None = None
+        self._believed = NOTHING
+        self._facts = Facts()
+
+    def gateways(self) -> tuple[GatewayConfiguration, ...]:
+        return self._registry.gateways()
+
+    def retry_policy(self, merchant_id: str) -> RetryPolicy:
+        return self._registry.retry_policy(merchant_id)
+
+    def schedule(self, method: PaymentMethod) -> Schedule:
+        return self._registry.schedule(method)
+
+    def facts(self) -> Facts:
+        configuration = self._configuration()
+        known = self._facts
+        if known.configuration is not configuration or known.circuits_version != self._circuits.version:
+            self._facts = known = replace(
+                known,
+                configuration=configuration,
+                circuits=dict(self._circuits.views),
+                circuits_version=self._circuits.version,
+                propensities={},
+            )
+        return known
+
+    def believe(self, snapshot: RoutingSnapshot) -> None:
+        """Takes a millisecond, a few times a second."""
+        self._snapshot = snapshot
+        self._believed = self._beliefs.learn(snapshot, self._circuits.views)
+        self._facts = replace(
+            self._facts,
+            posteriors=self._believed.posteriors,
+            latencies_ms=self._believed.latencies_ms,
+            fits=self._believed.fits,
+            health_version=snapshot.version,
+            propensities={},
+        )
+
+    async def check(self) -> Proof:
+        """Stale beliefs are worth a look, and stop no payment."""
+        if self._snapshot is None:
+            return Proof(ok=False, detail="no hot metrics were heard of yet")
+        age_s = (self._now() - self._snapshot.as_of).total_seconds()
+        if age_s > STALE_AFTER_S:
+            return Proof(ok=False, detail=f"hot metrics are of {age_s:.0f} s ago")
+        return Proof(ok=True, detail=f"hot metrics of {max(age_s, 0):.1f} s ago")

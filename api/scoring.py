@@ -1,0 +1,114 @@
+"""`GET /scoring/debug`: why a payment would go where it would go now, with every term of every score."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from api.answers import json_response
+from api.errors import Fault, Rejected
+from commands.ports import RoutingFacts
+from commands.routing.route import route
+from schemas.base import Body, Value
+from schemas.circuit import CircuitView
+from schemas.ids import GatewayId
+from schemas.instrument import (
+    CardMasked,
+    MaskedInstrument,
+    NetbankingMasked,
+    PaymentMethod,
+    Slug,
+    UpiMasked,
+    WalletMasked,
+)
+from schemas.money import EXPONENTS
+from schemas.payment import Order
+from schemas.routing import Candidate, Decision, Excluded, Strategy
+
+Merchant = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$(?!\n)")]
+
+
+class Context(Body, frozen=True, kw_only=True):
+    """The parameters of the query; `issuer` is a UPI handle, a card's first six digits, or the code of a bank or
+    wallet."""
+
+    payment_method: PaymentMethod
+    amount_minor: Annotated[int, Meta(gt=0, le=10**15)] = 100_000
+    currency: str = "INR"
+    merchant_id: Merchant = "any"
+    issuer: Slug | None = None
+    network: Slug | None = None
+
+
+class Scores(Value, frozen=True, kw_only=True):
+    """As a payment of this context would be routed now. Where chance decides, the best score is shown first, and each
+    candidate has its propensity."""
+
+    strategy: Strategy
+    reason: str
+    candidates: tuple[Candidate, ...]
+    excluded: tuple[Excluded, ...]
+    decision: Decision | None
+    circuits: dict[GatewayId, CircuitView]
+
+
+class ScoringRoutes:
+    def __init__(self, facts: RoutingFacts) -> None:
+        self._facts = facts
+
+    def routes(self) -> list[Route]:
+        return [Route("/scoring/debug", self.show, methods=["GET"])]
+
+    async def show(self, request: Request) -> Response:
+        context = _context(request)
+        facts, gateways = self._facts.facts(), self._facts.gateways()
+        routed = route(_order(context), gateways, self._facts.retry_policy(context.merchant_id), facts)
+        return json_response(
+            Scores(
+                strategy=routed.strategy,
+                reason=routed.reason,
+                candidates=routed.candidates,
+                excluded=routed.excluded,
+                decision=routed.decision,
+                circuits={one.id: facts.circuit(one.id, context.payment_method) for one in gateways},
+            )
+        )
+
+
+def _context(request: Request) -> Context:
+    """Raises Rejected, naming the parameter."""
+    try:
+        context = msgspec.convert(dict(request.query_params), Context, strict=False)
+    except msgspec.ValidationError as error:
+        raise Rejected(
+            Fault.MALFORMED_QUERY, f"{error}".replace("`$.", "`").replace("Object", "The query")
+        ) from None
+    if context.currency not in EXPONENTS:
+        raise Rejected(Fault.MALFORMED_QUERY, "currency is a code of ISO 4217.")
+    return context
+
+
+def _order(context: Context) -> Order:
+    return Order(
+        merchant_id=context.merchant_id,
+        customer_id="any",
+        amount_minor=context.amount_minor,
+        currency=context.currency,
+        payment_method=context.payment_method,
+        instrument=_instrument(context),
+    )
+
+
+def _instrument(context: Context) -> MaskedInstrument:
+    match context.payment_method:
+        case "UPI":
+            return UpiMasked(handle=context.issuer)
+        case "CARD":
+            return CardMasked(bin=context.issuer or "", last4="", network=context.network)
+        case "NETBANKING":
+            return NetbankingMasked(bank_code=context.issuer or "")
+        case "WALLET":
+            return WalletMasked(wallet=context.issuer or "")

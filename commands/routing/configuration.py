@@ -1,0 +1,163 @@
+"""What is configured: the fold of `configuration.events.v1`, and what may be set instead.
+
+The fold is the judge between two who write at once. What a proposal itself does wrong is told in
+`configuration_faults.py`.
+"""
+
+from datetime import datetime
+from typing import assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from schemas.base import Value
+from schemas.configuration import (
+    BanditPolicySet,
+    Heard,
+    ReservationStoreAdopted,
+    RoutingRulesSet,
+    RoutingSet,
+    ScoringWeightsSet,
+    SegmentationSet,
+    SetBanditPolicy,
+    SetRouting,
+    SetRoutingRules,
+    SetScoringWeights,
+    SetSegmentation,
+    UnreadSet,
+    aggregate_of,
+)
+from schemas.envelope import Recorded
+from schemas.errors import Refusal, Refused
+from schemas.routing_configuration import RoutingConfiguration
+
+
+class Setting(Value, frozen=True, kw_only=True):
+    """Who set an aggregate as it stands, when and why. Version 0: nobody did, and the defaults are in force."""
+
+    version: int = 0
+    by: str | None = None
+    note: str | None = None
+    at: datetime | None = None
+
+
+class Configured(Value, frozen=True, kw_only=True):
+    routing: RoutingConfiguration = RoutingConfiguration()
+    settings: dict[str, Setting] = msgspec.field(default_factory=dict)
+    """By aggregate, of those that were ever set."""
+    unread: dict[str, int] = msgspec.field(default_factory=dict)
+    """The versions that count and that this process is too old to read; it goes on with those before."""
+
+    def setting(self, aggregate: str) -> Setting:
+        return self.settings.get(aggregate) or _NEVER_SET
+
+    def version(self, aggregate: str) -> int:
+        """That which counts on the log."""
+        return self.unread.get(aggregate) or self.setting(aggregate).version
+
+
+_NEVER_SET = Setting()
+INITIAL = Configured()
+
+
+def decide(command: SetRouting, configured: Configured) -> list[RoutingSet]:
+    """`[]` when it is so already. Raises Refused if it was set again since the asker looked."""
+    aggregate = aggregate_of(command)
+    version = configured.version(aggregate)
+    if aggregate in configured.unread:
+        raise Refused(
+            Refusal.STALE_VERSION,
+            f"Version {version} is in force, and this process is too old for it: ask a newer one.",
+        )
+    if version != command.instead_of_version:
+        raise Refused(Refusal.STALE_VERSION, f"Version {version} is in force: look at it first.")
+    return [] if version > 0 and _is_so(command, configured.routing) else [_set(command)]
+
+
+def _is_so(command: SetRouting, routing: RoutingConfiguration) -> bool:
+    match command:
+        case SetScoringWeights():
+            return (command.weights, command.affinities) == (routing.weights, routing.affinities)
+        case SetRoutingRules():
+            return command.rules == routing.rules
+        case SetSegmentation():
+            return command.segmentation == routing.segmentation
+        case SetBanditPolicy():
+            return command.policy == routing.bandits.get(command.segment)
+        case _:
+            assert_never(command)
+
+
+def _set(command: SetRouting) -> RoutingSet:
+    match command:
+        case SetScoringWeights():
+            return ScoringWeightsSet(
+                weights=command.weights,
+                affinities=command.affinities,
+                by=command.by,
+                note=command.note,
+                instead_of_version=command.instead_of_version,
+            )
+        case SetRoutingRules():
+            return RoutingRulesSet(
+                rules=command.rules,
+                by=command.by,
+                note=command.note,
+                instead_of_version=command.instead_of_version,
+            )
+        case SetSegmentation():
+            return SegmentationSet(
+                segmentation=command.segmentation,
+                by=command.by,
+                note=command.note,
+                instead_of_version=command.instead_of_version,
+            )
+        case SetBanditPolicy():
+            return BanditPolicySet(
+                segment=command.segment,
+                policy=command.policy,
+                by=command.by,
+                note=command.note,
+                instead_of_version=command.instead_of_version,
+            )
+        case _:
+            assert_never(command)
+
+
+def evolve(configured: Configured, record: Recorded[Heard]) -> Configured:
+    """A void event changes nothing, not even a version."""
+    event = record.event
+    if isinstance(event, ReservationStoreAdopted) or is_void(configured, record):
+        return configured
+    aggregate, version = aggregate_of(event), record.position.offset + 1
+    if isinstance(event, UnreadSet):
+        return replace(configured, unread={**configured.unread, aggregate: version})
+    setting = Setting(version=version, by=event.by, note=event.note, at=record.envelope.at)
+    return Configured(
+        routing=_with(configured.routing, event, version),
+        settings={**configured.settings, aggregate: setting},
+        unread={name: known for name, known in configured.unread.items() if name != aggregate},
+    )
+
+
+def is_void(configured: Configured, record: Recorded[Heard]) -> bool:
+    """Whether its writer had not seen what stands there before it."""
+    event = record.event
+    if isinstance(event, ReservationStoreAdopted):
+        return record.is_void
+    return record.is_void or event.instead_of_version != configured.version(aggregate_of(event))
+
+
+def _with(routing: RoutingConfiguration, event: RoutingSet, version: int) -> RoutingConfiguration:
+    match event:
+        case ScoringWeightsSet():
+            return replace(routing, version=version, weights=event.weights, affinities=event.affinities)
+        case RoutingRulesSet():
+            return replace(routing, version=version, rules=event.rules)
+        case SegmentationSet():
+            return replace(routing, version=version, segmentation=event.segmentation)
+        case BanditPolicySet():
+            bandits = {**routing.bandits, event.segment: event.policy}
+            return replace(routing, version=version, bandits=bandits)
+        case _:
+            assert_never(event)

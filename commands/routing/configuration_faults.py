@@ -1,0 +1,109 @@
+"""What is wrong with a proposed configuration whose every field is well formed by itself: all of it at once.
+
+Pointers are into the body that proposed it (RFC 6901), and nothing quotes what the client sent.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import assert_never, get_args
+
+from commands.routing.rule_faults import Gateways, by_id, rule_faults_in, text_faults, unknown_gateway, within
+from commands.routing.rules import STANDARD_TIER
+from schemas.configuration import (
+    SetBanditPolicy,
+    SetRouting,
+    SetRoutingRules,
+    SetScoringWeights,
+    SetSegmentation,
+)
+from schemas.http import FieldError
+from schemas.instrument import PaymentMethod
+from schemas.money import EXPONENTS
+from schemas.routing_configuration import (
+    Affinity,
+    Segmentation,
+    SegmentDimension,
+)
+
+ANY_SEGMENT = "*"
+_BAND = re.compile(r"1e[0-9]")
+
+
+def faults_in(command: SetRouting) -> list[FieldError]:
+    match command:
+        case SetRoutingRules():
+            faults = rule_faults_in(command.rules, command.gateways)
+        case SetScoringWeights():
+            faults = list(_of_affinities(command.affinities, by_id(command.gateways)))
+        case SetSegmentation():
+            faults = list(_of_segmentation(command.segmentation))
+        case SetBanditPolicy():
+            faults = []
+        case _:
+            assert_never(command)
+    return [*faults, *text_faults("/by", command.by), *text_faults("/note", command.note)]
+
+
+# Weights
+
+
+def _of_affinities(affinities: Sequence[Affinity], gateways: Gateways) -> Iterator[FieldError]:
+    seen: set[tuple[str, str | None, str | None]] = set()
+    for place, one in enumerate(affinities):
+        here = f"/affinities/{place}"
+        key = (one.gateway, one.merchant_id, one.payment_method)
+        if key in seen:
+            yield FieldError(pointer=here, detail="is about the same as an earlier one")
+        seen.add(key)
+        if one.merchant_id is None and one.payment_method is None:
+            yield FieldError(pointer=here, detail="names neither a merchant_id nor a payment_method")
+        yield from text_faults(f"{here}/merchant_id", one.merchant_id or "")
+        if one.gateway not in gateways:
+            yield unknown_gateway(f"{here}/gateway")
+        elif (
+            one.payment_method is not None and one.payment_method not in gateways[one.gateway].payment_methods
+        ):
+            detail = "is none that this gateway takes"
+            yield FieldError(pointer=f"{here}/payment_method", detail=detail)
+
+
+# Segments
+
+
+def _of_segmentation(segmentation: Segmentation) -> Iterator[FieldError]:
+    if not segmentation.dimensions:
+        yield FieldError(pointer="/dimensions", detail="is empty: a segment would have no name")
+    for place, dimension in enumerate(segmentation.dimensions):
+        if dimension in segmentation.dimensions[:place]:
+            yield FieldError(pointer=f"/dimensions/{place}", detail="is named before")
+    for merchant in segmentation.merchant_tiers:
+        pointer = within("/merchant_tiers", merchant)
+        if not 1 <= len(merchant) <= 64:
+            yield FieldError(pointer=pointer, detail="is no merchant's id: these have 1 to 64 characters")
+        yield from text_faults("/merchant_tiers", merchant)
+
+
+def is_segment(name: str, segmentation: Segmentation) -> bool:
+    """Whether a payment may be of it, or it stands for all of them."""
+    parts = name.split(":")
+    return name == ANY_SEGMENT or (
+        len(parts) == len(segmentation.dimensions)
+        and all(
+            _is_value(part, dimension, segmentation)
+            for part, dimension in zip(parts, segmentation.dimensions, strict=True)
+        )
+    )
+
+
+def _is_value(part: str, dimension: SegmentDimension, segmentation: Segmentation) -> bool:
+    match dimension:
+        case "payment_method":
+            return part in get_args(PaymentMethod)
+        case "merchant_tier":
+            return part == STANDARD_TIER or part in segmentation.merchant_tiers.values()
+        case "amount_band":
+            return _BAND.fullmatch(part) is not None
+        case "currency":
+            return part in EXPONENTS
+        case _:
+            assert_never(dimension)

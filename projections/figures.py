@@ -1,0 +1,108 @@
+"""What is published of the windows: figures for people, and the routing snapshot. Pure; a tally in, a struct out."""
+
+from collections.abc import Iterable, Mapping
+from math import sqrt
+
+from projections.sketch import quantiles
+from projections.tallies import LATENCY
+from projections.windows import RollingWindows
+from schemas.metrics import WINDOWS_MIN, Cell, ErrorCount, RoutingCell, WindowFigures
+from schemas.outcome import Blame
+
+Z_95 = 1.959963984540054
+GATEWAYS_OWN = ("not_sent:dns", "not_sent:tls", "not_sent:connect")
+"""As `is_gateways_fault` in schemas/outcome.py: what it never got. Other things were not sent for our own reasons."""
+_HISTORIES = ("method", "segment")
+_FIVE_MINUTES, _FIFTEEN_MINUTES = WINDOWS_MIN.index(5), WINDOWS_MIN.index(15)
+
+
+def wilson(succeeded: int, of: int) -> tuple[float, float]:
+    """The score interval of a proportion at 95 % (Wilson 1927): within 0..1 and sensible for few, none and all."""
+    rate, z2 = succeeded / of, Z_95**2
+    middle = (rate + z2 / (2 * of)) / (1 + z2 / of)
+    half = Z_95 * sqrt(rate * (1 - rate) / of + z2 / (4 * of**2)) / (1 + z2 / of)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def figures(tally: Mapping[str, int]) -> WindowFigures:
+    errors: list[ErrorCount] = []
+    latencies: dict[int, int] = {}
+    declined: dict[Blame, int] = {}
+    attempts = 0
+    for words, count in tally.items():
+        if words.startswith(LATENCY):
+            latencies[int(words[len(LATENCY) :])] = count
+            continue
+        attempts += count
+        if error := _error(words, count):
+            errors.append(error)
+            if error.blame:
+                declined[error.blame] = declined.get(error.blame, 0) + count
+    errors.sort(key=lambda error: (-error.count, error.kind, error.blame or "", error.code))
+    succeeded, faults, doubts = _health(tally)
+    judged = succeeded + faults + doubts
+    low, high = wilson(succeeded, judged) if judged > 0 and 0 <= succeeded <= judged else (None, None)
+    p50, p90, p95, p99 = quantiles(latencies, (0.5, 0.9, 0.95, 0.99))
+    return WindowFigures(
+        attempts=attempts,
+        succeeded=succeeded,
+        gateway_faults=faults,
+        declined=declined,
+        not_sent=sum(error.count for error in errors if error.kind == "not_sent"),
+        awaiting_customer=tally.get("awaiting_customer", 0),
+        in_doubt=doubts,
+        success_rate=succeeded / judged if judged > 0 else None,
+        success_rate_low=low,
+        success_rate_high=high,
+        latency_ms_p50=p50,
+        latency_ms_p90=p90,
+        latency_ms_p95=p95,
+        latency_ms_p99=p99,
+        errors=tuple(errors),
+    )
+
+
+def window_figures(sums: Iterable[Mapping[str, int]]) -> dict[str, WindowFigures]:
+    return {f"{minutes}m": figures(tally) for minutes, tally in zip(WINDOWS_MIN, sums, strict=True)}
+
+
+def attempts_in(tally: Mapping[str, int]) -> int:
+    return sum(count for words, count in tally.items() if not words.startswith(LATENCY))
+
+
+def routing_cell(windows: RollingWindows, cell: Cell) -> RoutingCell:
+    sums = windows.sums(cell)
+    succeeded, faults, doubts = _health(sums[_FIFTEEN_MINUTES])
+    p50, p95 = quantiles(_latencies(sums[_FIVE_MINUTES]), (0.5, 0.95))
+    history: list[tuple[int, int, int]] = []
+    if cell.kind in _HISTORIES:
+        for bucket, tally in windows.history(cell):
+            well, badly, unknown = _health(tally)
+            if well or badly or unknown:
+                history.append((bucket, well, badly + unknown))
+    return RoutingCell(*cell, tuple(history), succeeded, faults + doubts, p50, p95)
+
+
+def _latencies(tally: Mapping[str, int]) -> dict[int, int]:
+    return {int(words[len(LATENCY) :]): count for words, count in tally.items() if words.startswith(LATENCY)}
+
+
+def _health(tally: Mapping[str, int]) -> tuple[int, int, int]:
+    """Succeeded, the gateway's own faults, and in doubt."""
+    faults = doubts = 0
+    for words, count in tally.items():
+        if words.startswith("declined:gateway:") or words in GATEWAYS_OWN:
+            faults += count
+        elif words.startswith("in_doubt:"):
+            doubts += count
+    return tally.get("succeeded", 0), faults, doubts
+
+
+def _error(words: str, count: int) -> ErrorCount | None:
+    match words.split(":"):
+        case ["declined", ("customer" | "risk" | "caller" | "issuer" | "gateway") as blame, code]:
+            return ErrorCount(kind="declined", code=code, count=count, blame=blame)
+        case [("not_sent" | "in_doubt") as kind, code]:
+            return ErrorCount(kind=kind, code=code, count=count)
+        case _:
+            return None

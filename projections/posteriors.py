@@ -1,0 +1,161 @@
+"""What is believed of a gateway's success rate in a segment: a Beta distribution, folded from buckets of outcomes.
+
+Old evidence is forgotten with a half-life, and at once when a change is detected: the evidence is then that of the
+time since the change. `reference`: discounted Thompson sampling (Raj and Kalyani 2017, arXiv 1707.09727) and a
+generalised likelihood ratio test for the change (Besson et al., arXiv 1902.01575).
+
+A gateway that has become worse is forgotten faster, and what it usually does comes back as the expectation: a
+brown-out ends, and nobody but a payment can find out. One whose circuit has closed after an outage begins anew.
+"""
+
+from math import log
+
+from msgspec.structs import replace
+
+from schemas.base import Value
+from schemas.routing import Posterior
+
+BUCKET_S = 10
+SCALES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+"""Spans of buckets, ending with the newest one, that may turn out to differ from what was before them."""
+HORIZON_BUCKETS = 360
+"""An hour: nothing older is evidence."""
+HORIZON_STEP = 60
+"""The beginning of the horizon moves in steps of ten minutes, so that a fold can be continued in between."""
+
+
+class Forgetting(Value, frozen=True, kw_only=True):
+    """How fast evidence ages. A half-life in time scales with a segment's own traffic: twice the payments are twice
+    the evidence that is remembered."""
+
+    half_life_s: float = 1_400.0
+    degraded_half_life_s: float = 240.0
+    alarm: float = 13.0
+    """The log likelihood ratio at which there has been a change; 13 is one false alarm in some 100,000 payments."""
+    usual_weight: float = 10.0
+    """Payments that the usual rate of a degraded or recovered gateway is worth."""
+    least_recent: int = 6
+    least_before: int = 20
+
+
+class Belief(Value, frozen=True, kw_only=True):
+    """After all buckets through `bucket`; counts are as if every outcome were from that bucket."""
+
+    bucket: int
+    succeeded: float = 0.0
+    failed: float = 0.0
+    usual_succeeded: float = 1.0
+    usual_failed: float = 1.0
+    """The prior: uniform, until a usual rate is known."""
+    is_degraded: bool = False
+    recent: tuple[tuple[int, int, int], ...] = ()
+    """(bucket, succeeded, failed) since the last change, within the longest scale; the newest last."""
+    changed_at: int | None = None
+
+
+def fold(belief: Belief, bucket: int, succeeded: int, failed: int, forgetting: Forgetting) -> Belief:
+    """One more bucket, newer than all before it."""
+    keep = _kept(belief, bucket - belief.bucket, forgetting)
+    since = bucket - SCALES[-1]
+    recent = (*(one for one in belief.recent if one[0] > since), (bucket, succeeded, failed))
+    grown = replace(
+        belief,
+        bucket=bucket,
+        succeeded=belief.succeeded * keep + succeeded,
+        failed=belief.failed * keep + failed,
+        recent=recent,
+    )
+    return _restarted(grown, forgetting)
+
+
+def reopened(bucket: int, usual: float, forgetting: Forgetting) -> Belief:
+    """Its circuit has closed again after an outage: what was known of the outage is no evidence any more."""
+    weight = forgetting.usual_weight
+    return Belief(
+        bucket=bucket - 1,
+        usual_succeeded=1 + weight * usual,
+        usual_failed=1 + weight * (1 - usual),
+        changed_at=bucket,
+    )
+
+
+def posterior(belief: Belief, bucket: int, succeeded: int, failed: int, forgetting: Forgetting) -> Posterior:
+    """As it stands in `bucket`, whose outcomes so far are given."""
+    keep = _kept(belief, bucket - belief.bucket, forgetting)
+    return Posterior(
+        alpha=belief.succeeded * keep + succeeded + belief.usual_succeeded,
+        beta=belief.failed * keep + failed + belief.usual_failed,
+        changed_at=belief.changed_at,
+    )
+
+
+def _kept(belief: Belief, buckets: int, forgetting: Forgetting) -> float:
+    half_life_s = forgetting.degraded_half_life_s if belief.is_degraded else forgetting.half_life_s
+    return float(0.5 ** (buckets * BUCKET_S / half_life_s))
+
+
+def _restarted(belief: Belief, forgetting: Forgetting) -> Belief:
+    """With nothing but the span that differs most from the time before it, if it differs enough."""
+    strongest, change = forgetting.alarm, None
+    for count, succeeded, failed in _spans(belief):
+        ratio = _likelihood_ratio(belief, succeeded, failed, forgetting)
+        if ratio > strongest:
+            strongest, change = ratio, (count, succeeded, failed)
+    if change is None:
+        return belief
+    count, succeeded, failed = change
+    before_ok, before_bad = _before(belief, succeeded, failed)
+    usual = (before_ok + 0.5) / (before_ok + before_bad + 1)
+    is_worse = (succeeded + 0.5) / (succeeded + failed + 1) < usual
+    weight = forgetting.usual_weight if is_worse else 0.0
+    recent = belief.recent[-count:]
+    return replace(
+        belief,
+        succeeded=float(succeeded),
+        failed=float(failed),
+        usual_succeeded=1 + weight * usual,
+        usual_failed=1 + weight * (1 - usual),
+        is_degraded=is_worse,
+        recent=recent,
+        changed_at=recent[0][0],
+    )
+
+
+def _spans(belief: Belief) -> list[tuple[int, int, int]]:
+    """(how many of the recent buckets, succeeded, failed) of every scale that holds more than the one before it."""
+    spans: list[tuple[int, int, int]] = []
+    succeeded = failed = count = 0
+    scales = iter(SCALES)
+    scale = next(scales)
+    for bucket, ok, bad in reversed(belief.recent):
+        age = belief.bucket - bucket
+        if age >= scale:
+            spans.append((count, succeeded, failed))
+            scale = next((longer for longer in scales if longer > age), SCALES[-1] + 1)
+        succeeded += ok
+        failed += bad
+        count += 1
+    spans.append((count, succeeded, failed))
+    return spans
+
+
+def _before(belief: Belief, succeeded: int, failed: int) -> tuple[float, float]:
+    return max(belief.succeeded - succeeded, 0.0), max(belief.failed - failed, 0.0)
+
+
+def _likelihood_ratio(belief: Belief, succeeded: int, failed: int, forgetting: Forgetting) -> float:
+    """How much likelier two rates are than one: n₁·KL(p₁, p) + n₀·KL(p₀, p)."""
+    recent = succeeded + failed
+    before_ok, before_bad = _before(belief, succeeded, failed)
+    before = before_ok + before_bad
+    if recent < forgetting.least_recent or before < forgetting.least_before:
+        return 0.0
+    now_rate = (succeeded + 0.5) / (recent + 1)
+    then_rate = (before_ok + 0.5) / (before + 1)
+    both = (succeeded + before_ok + 0.5) / (recent + before + 1)
+    return recent * _divergence(now_rate, both) + before * _divergence(then_rate, both)
+
+
+def _divergence(rate: float, other: float) -> float:
+    """Kullback-Leibler, of one Bernoulli distribution from another."""
+    return rate * log(rate / other) + (1 - rate) * log((1 - rate) / (1 - other))

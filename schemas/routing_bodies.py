@@ -1,0 +1,62 @@
+"""The bodies by which routing is configured and tried."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from schemas.base import Body
+from schemas.http import PaymentBody
+from schemas.routing_configuration import (
+    MOST_RULES,
+    Affinity,
+    Rule,
+    ScoringWeights,
+    Segmentation,
+    SegmentDimension,
+    Share,
+)
+
+By = Annotated[str, Meta(min_length=1, max_length=64)]
+Note = Annotated[str, Meta(max_length=500)]
+Rules = Annotated[tuple[Rule, ...], Meta(max_length=MOST_RULES)]
+
+
+class RoutingRulesBody(Body, frozen=True, kw_only=True):
+    """`PUT /routing-rules`: all rules, in order."""
+
+    rules: Rules
+    by: By
+    note: Note = ""
+
+
+class ScoringWeightsBody(Body, frozen=True, kw_only=True):
+    """`PUT /scoring/weights`: all of both. A weight that is left out has its default."""
+
+    weights: ScoringWeights
+    affinities: Annotated[tuple[Affinity, ...], Meta(max_length=500)] = ()
+    by: By
+    note: Note = ""
+
+
+class SegmentationBody(Segmentation, frozen=True, kw_only=True):
+    """`PUT /bandit/segmentation`."""
+
+    dimensions: tuple[SegmentDimension, ...]
+    by: By
+    note: Note = ""
+
+
+class BanditPolicyBody(Body, frozen=True, kw_only=True):
+    """`POST /bandit/policy/{segment}/enable` and `/disable`. A budget that is left out stays as it is."""
+
+    exploration_share: Share | None = None
+    worse_by: Share | None = None
+    expected_loss: Share | None = None
+    by: By = "operator"
+    note: Note = ""
+
+
+class DryRunBody(PaymentBody, frozen=True, kw_only=True):
+    """`POST /routing-rules/dry-run`: a payment as it would be posted, and perhaps rules to try in place of ours."""
+
+    rules: Rules | None = None

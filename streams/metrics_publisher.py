@@ -1,0 +1,157 @@
+"""One worker publishes for all: it merges the shards of every partition and tells what the windows are now.
+
+Its own shards it has in memory; those of other workers it follows through the store, by what changed there. Whoever
+holds the lease publishes; when it dies, another one does two seconds later, with a higher version.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+from msgspec import Struct
+
+from infra.clock import SystemClock
+from projections.hot_metrics import HotMetrics
+from projections.merge import Merge
+from projections.ports import ShardStore
+from projections.publication import Publication
+from projections.shard import KEPT
+from schemas.errors import Unavailable
+from schemas.metrics import BUCKET_S, Published, StoredShard
+from schemas.views import Watermark
+
+PUBLISH_EVERY_S = 0.15
+LEASE_MS = 2_000
+NOTHING_YET = Watermark(next_offset=-1, last_stamp_ms=0)
+
+
+class Publications(Protocol):
+    async def lead(self, name: str, for_ms: int) -> bool: ...
+
+    async def published(self) -> Published | None: ...
+
+    async def publish(self, published: Published, gateways: Mapping[str, bytes], snapshot: bytes) -> None: ...
+
+
+class PublisherCounts(Struct):
+    published: int = 0
+    leads: int = 0
+    """1 while this worker publishes."""
+    busy_ms: float = 0.0
+    """Spent on all of them together."""
+
+
+class MetricsPublisher:
+    def __init__(
+        self,
+        name: str,
+        metrics: HotMetrics,
+        store: ShardStore,
+        publications: Publications,
+        clock: SystemClock,
+        partitions: int,
+    ) -> None:
+        self._name = name
+        self._metrics = metrics
+        self._store = store
+        self._publications = publications
+        self._clock = clock
+        self._partitions = range(partitions)
+        self._version = 0
+        self._led: Led | None = None
+        self.waiting_for: str | None = None
+        self.counts = PublisherCounts()
+
+    async def run(self) -> None:
+        """Never returns. What is not published now is with the next turn."""
+        while True:
+            begun_ms = self._clock.elapsed_ms()
+            try:
+                await self.turn()
+            except Unavailable as error:
+                self.waiting_for = f"{type(error).__name__}: {error}"
+            else:
+                self.waiting_for = None
+            spent_s = (self._clock.elapsed_ms() - begun_ms) / 1000
+            await asyncio.sleep(
+                max(PUBLISH_EVERY_S - spent_s, spent_s)
+            )  # half of the time is the agent's at least
+
+    async def turn(self) -> None:
+        """Publish once, if the lease is ours. Raises Unavailable."""
+        begun_ms = self._clock.elapsed_ms()
+        leads = await self._publications.lead(self._name, LEASE_MS)
+        self.counts.leads = int(leads)
+        if not leads:
+            self._led = None
+            for partition in self._partitions:
+                self._metrics.take_news(partition)
+            return
+        if self._led is None:
+            self._led = Led(self._now())
+            last = await self._publications.published()
+            self._version = max(self._version, last.version if last else 0)
+        await self._gather(self._led)
+        await self._led.settle(self._now())
+        if self._clock.elapsed_ms() - begun_ms < LEASE_MS / 2:  # or somebody else may hold it by now
+            await self._tell(self._led)
+        self.counts.busy_ms += self._clock.elapsed_ms() - begun_ms
+
+    async def _gather(self, led: "Led") -> None:
+        others = []
+        for partition in self._partitions:
+            news, shard = self._metrics.take_news(partition), self._metrics.shards.get(partition)
+            if shard is None:
+                others.append(partition)
+            elif led.merge.holds(partition, shard.buckets):
+                led.merge.note(news)
+            else:
+                led.merge.replace(partition, shard.buckets)
+        await asyncio.gather(*(self._follow(led, partition) for partition in others))
+
+    async def _follow(self, led: "Led", partition: int) -> None:
+        known = led.copies.get(partition)
+        if known is None or not led.merge.holds(partition, known.buckets):
+            known = StoredShard(NOTHING_YET, {})
+        changed = await self._store.changed_since(partition, known.watermark.next_offset)
+        if changed is not None and changed.watermark.next_offset < known.watermark.next_offset:
+            changed, known = await self._store.load(partition), StoredShard(NOTHING_YET, {})
+        if changed is not None:
+            led.follow(partition, known, changed)
+
+    async def _tell(self, led: "Led") -> None:
+        now = self._clock.now()
+        self._version = max(self._version + 1, int(now.timestamp() * 1000))
+        led.publication.refresh()
+        published = Published(version=self._version, as_of=now)
+        gateways, snapshot = led.publication.gateways(published), led.publication.snapshot(published)
+        await self._publications.publish(published, gateways, snapshot)
+        self.counts.published += 1
+
+    def _now(self) -> int:
+        return int(self._clock.now().timestamp()) // BUCKET_S
+
+
+class Led:
+    """What is known as long as the lease is held."""
+
+    def __init__(self, now: int) -> None:
+        self.merge = Merge(now)
+        self.publication = Publication(self.merge.windows)
+        self.copies: dict[int, StoredShard] = {}
+
+    def follow(self, partition: int, known: StoredShard, changed: StoredShard) -> None:
+        """A copy of another worker's shard, with the buckets that changed."""
+        for bucket, tallies in changed.buckets.items():
+            self.merge.note({bucket: known.buckets.get(bucket, {}).keys() | tallies.keys()})
+            known.buckets[bucket] = tallies
+        for bucket in [b for b in known.buckets if b <= self.merge.windows.now - KEPT]:
+            del known.buckets[bucket]
+        self.copies[partition] = StoredShard(changed.watermark, known.buckets)
+        if not self.merge.holds(partition, known.buckets):
+            self.merge.replace(partition, known.buckets)
+
+    async def settle(self, now: int) -> None:
+        while self.merge.settle():  # noqa: ASYNC110  # it is we who work; others have their turns between
+            await asyncio.sleep(0)
+        self.merge.windows.advance(now)

@@ -1,0 +1,112 @@
+"""Hours that a routing policy is judged on: how likely each gateway is to succeed, second by second."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+class SimulatedGateway(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`success_rate` is linear between its points (seconds, rate); two points at one time are a jump."""
+
+    name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{1,31}$")]
+    success_rate: Annotated[tuple[tuple[float, Annotated[float, Meta(ge=0, le=1)]], ...], Meta(min_length=1)]
+    latency_ms_p50: Annotated[float, Meta(ge=1)] = 300.0
+    fee_bps: Annotated[int, Meta(ge=0, le=10_000)] = 0
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    gateways: Annotated[tuple[SimulatedGateway, ...], Meta(min_length=1, max_length=32)]
+    transactions_per_second: Annotated[float, Meta(gt=0, le=10_000)] = 10.0
+    duration_s: Annotated[float, Meta(gt=0, le=7 * 86_400)] = 3_600.0
+    feedback_delay_transactions: Annotated[int, Meta(ge=0, le=100_000)] = 20
+    runs: Annotated[int, Meta(ge=1, le=10_000)] = 200
+    seed: int = 1
+    name: str = ""
+
+    @property
+    def transactions(self) -> int:
+        return round(self.duration_s * self.transactions_per_second)
+
+    @property
+    def times_s(self) -> Floats:
+        times: Floats = np.arange(self.transactions) / self.transactions_per_second
+        return times
+
+    def rates(self) -> Floats:
+        """(gateways, transactions): the success rate of each gateway at every transaction."""
+        return np.array([_rates(gateway, self.times_s) for gateway in self.gateways])
+
+
+def read(path: Path) -> Scenario:
+    """Raises msgspec.ValidationError, with the place in the file."""
+    scenario = msgspec.json.decode(path.read_bytes(), type=Scenario)
+    for gateway in scenario.gateways:
+        times = [time for time, _ in gateway.success_rate]
+        if times != sorted(times):
+            raise msgspec.ValidationError(f"{gateway.name}: the times of success_rate must ascend")
+    if len({gateway.name for gateway in scenario.gateways}) != len(scenario.gateways):
+        raise msgspec.ValidationError("two gateways have one name")
+    return scenario if scenario.name else msgspec.structs.replace(scenario, name=path.stem)
+
+
+def _rates(gateway: SimulatedGateway, times: Floats) -> Floats:
+    """Right-continuous at a jump: from that moment on it is the second of the two points."""
+    known = np.array([time for time, _ in gateway.success_rate])
+    rates = np.array([rate for _, rate in gateway.success_rate])
+    right = np.searchsorted(known, times, side="right")
+    before, after = np.clip(right - 1, 0, len(known) - 1), np.clip(right, 0, len(known) - 1)
+    span = known[after] - known[before]
+    share = np.divide(times - known[before], span, out=np.zeros_like(times), where=span > 0)
+    found: Floats = rates[before] + np.clip(share, 0, 1) * (rates[after] - rates[before])
+    return found
+
+
+def _flat(name: str, *points: tuple[float, float]) -> SimulatedGateway:
+    return SimulatedGateway(name=name, success_rate=points)
+
+
+def _outage(rate: float, *falls: tuple[float, float, float]) -> tuple[tuple[float, float], ...]:
+    """A steady rate but for falls of (from, to, rate)."""
+    points = [(0.0, rate)]
+    for begin, end, low in falls:
+        points += [(begin, rate), (begin, low), (end, low), (end, rate)]
+    return tuple(points)
+
+
+STANDARD = (
+    Scenario(
+        name="S1", gateways=(_flat("beta", (0, 0.92)), _flat("alpha", (0, 0.90)), _flat("gamma", (0, 0.86)))
+    ),
+    Scenario(
+        name="S2",
+        gateways=(
+            _flat("beta", *_outage(0.92, (1200, 1800, 0.05))),
+            _flat("alpha", (0, 0.90)),
+            _flat("gamma", (0, 0.86)),
+        ),
+    ),
+    Scenario(
+        name="S3",
+        gateways=(
+            _flat("beta", (0, 0.93), (3600, 0.83)),
+            _flat("alpha", (0, 0.85), (3600, 0.92)),
+            _flat("gamma", (0, 0.87)),
+        ),
+    ),
+    Scenario(
+        name="S4",
+        gateways=(
+            _flat("beta", *_outage(0.94, (600, 1800, 0.30), (2400, 3000, 0.80))),
+            _flat("alpha", (0, 0.89)),
+            _flat("gamma", (0, 0.87)),
+        ),
+    ),
+)
+"""Of the reference: stationary; the best gateway broken for ten minutes; two that cross; a long outage and, after
+its end, a brown-out of 14 points. The best is not the first by name, which is what decides between equals."""

@@ -1,0 +1,78 @@
+"""Rules that operators set at two processes at once, and that a killed process knows again when it is back."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from infra.settings import DEFAULT_ADMIN_KEY
+from tests.product import Answer, Client, Product
+
+pytestmark = pytest.mark.chaos
+
+IN_FORCE_WITHIN_S = 0.5
+
+
+@pytest.fixture
+async def operator(client: Client) -> AsyncIterator["Operator"]:
+    operator = Operator(client)
+    yield operator
+    answer = await operator.put([], version=(await operator.get())["version"])  # as it was found
+    assert answer.status == 200
+
+
+class Operator:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def get(self, *, api: int = 0) -> dict[str, Any]:
+        answer = await self._client.get("/routing-rules", api=api, X_Internal_Api_Key=DEFAULT_ADMIN_KEY)
+        assert answer.status == 200, answer
+        return answer.body
+
+    async def put(self, rules: list[dict[str, Any]], *, version: int, api: int = 0) -> Answer:
+        return await self._client.put(
+            "/routing-rules",
+            {"by": "asha", "rules": rules},
+            api=api,
+            X_Internal_Api_Key=DEFAULT_ADMIN_KEY,
+            If_Match=f'"{version}"',
+        )
+
+
+def a_rule(id: str) -> dict[str, Any]:
+    return {"id": id, "then": {"type": "prefer", "gateways": ["stripe", "razorpay"]}}
+
+
+async def test_what_is_set_at_one_process_is_in_force_at_the_other(operator: Operator) -> None:
+    answer = await operator.put([a_rule("first")], version=(await operator.get())["version"])
+    assert answer.status == 200, answer
+    acknowledged = time.monotonic()
+    while await operator.get(api=1) != answer.body:
+        assert time.monotonic() - acknowledged < IN_FORCE_WITHIN_S
+        await asyncio.sleep(0.01)
+
+
+async def test_of_two_operators_at_two_processes_one_wins_and_the_other_is_told(operator: Operator) -> None:
+    for turn in range(10):
+        version = (await operator.get())["version"]
+        one, other = await asyncio.gather(
+            operator.put([a_rule(f"one-{turn}")], version=version),
+            operator.put([a_rule(f"other-{turn}")], version=version, api=1),
+        )
+        assert sorted([one.status, other.status]) == [200, 412], (one, other)
+        won = one if one.status == 200 else other
+        await asyncio.sleep(IN_FORCE_WITHIN_S)
+        assert await operator.get() == await operator.get(api=1) == won.body
+
+
+async def test_a_process_that_was_killed_knows_again_what_is_set(
+    product: Product, operator: Operator
+) -> None:
+    answer = await operator.put([a_rule("kept")], version=(await operator.get())["version"])
+    product.api.kill()
+    await product.api.start()
+    await product.api.wait_ready()
+    assert await operator.get() == answer.body

@@ -1,0 +1,261 @@
+"""What is configured, by the log; and what may be set instead."""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from commands.routing.configuration import INITIAL, Configured, Setting, decide, evolve, is_void
+from schemas.codec import CONFIGURATION_TOPIC
+from schemas.configuration import (
+    BanditPolicySet,
+    Heard,
+    ReservationStoreAdopted,
+    RoutingRulesSet,
+    ScoringWeightsSet,
+    SegmentationSet,
+    SetBanditPolicy,
+    SetRoutingRules,
+    SetScoringWeights,
+    SetSegmentation,
+    UnreadSet,
+)
+from schemas.envelope import ALWAYS, Envelope, Position, Recorded, Window
+from schemas.errors import Refusal, Refused
+from schemas.routing_configuration import (
+    BanditPolicy,
+    RoutingConfiguration,
+    RoutingRules,
+    ScoringWeights,
+    Segmentation,
+)
+from tests.builders import AT
+from tests.commands.rules import ALPHA, BETA, pin, rules
+
+ADOPTED = ReservationStoreAdopted(system_identifier="1", timeline=1)
+PINNED = rules(pin())
+ENABLED = BanditPolicy(enabled=True)
+
+
+def rules_set(given: RoutingRules = PINNED, *, instead_of: int = 0) -> RoutingRulesSet:
+    return RoutingRulesSet(rules=given, by="asha", note="a contract", instead_of_version=instead_of)
+
+
+def policy_set(segment: str, *, instead_of: int = 0, policy: BanditPolicy = ENABLED) -> BanditPolicySet:
+    return BanditPolicySet(segment=segment, policy=policy, by="asha", note="", instead_of_version=instead_of)
+
+
+def set_rules(given: RoutingRules = PINNED, *, instead_of: int = 0) -> SetRoutingRules:
+    return SetRoutingRules(
+        rules=given, gateways=(), by="asha", note="a contract", instead_of_version=instead_of
+    )
+
+
+def on_the_log(*events: Heard) -> list[Recorded[Heard]]:
+    return [
+        Recorded(
+            envelope=Envelope(
+                event_id=f"evt_{offset}",
+                aggregate_id="a",
+                sequence=1,
+                at=AT,
+                epoch=1,
+                window=ALWAYS,
+                correlation_id="req_1",
+                causation_id="req_1",
+            ),
+            event=event,
+            position=Position(topic=CONFIGURATION_TOPIC, partition=0, offset=offset),
+            stamp_ms=1_000,
+        )
+        for offset, event in enumerate(events)
+    ]
+
+
+def folded(records: Sequence[Recorded[Heard]]) -> Configured:
+    configured = INITIAL
+    for record in records:
+        configured = evolve(configured, record)
+    return configured
+
+
+def after(*events: Heard) -> Configured:
+    return folded(on_the_log(*events))
+
+
+def test_before_anything_was_set_the_defaults_are_in_force() -> None:
+    assert after() == INITIAL
+    assert after().routing == RoutingConfiguration()
+    assert after().setting("routing-rules") == Setting(version=0, by=None, note=None, at=None)
+
+
+def test_what_is_set_is_in_force_with_its_offset_and_who_set_it() -> None:
+    configured = after(ADOPTED, rules_set())
+    assert configured.routing == RoutingConfiguration(version=2, rules=PINNED)
+    assert configured.setting("routing-rules") == Setting(version=2, by="asha", note="a contract", at=AT)
+
+
+def test_each_kind_has_a_version_of_its_own() -> None:
+    weights, segmentation = ScoringWeights(latency=1), Segmentation(dimensions=("currency",))
+    configured = after(
+        rules_set(),
+        ScoringWeightsSet(weights=weights, affinities=(), by="a", note="", instead_of_version=0),
+        SegmentationSet(segmentation=segmentation, by="a", note="", instead_of_version=0),
+        policy_set("INR"),
+        policy_set("*"),
+    )
+    assert configured.routing == RoutingConfiguration(
+        version=5,
+        weights=weights,
+        rules=PINNED,
+        segmentation=segmentation,
+        bandits={"INR": ENABLED, "*": ENABLED},
+    )
+    assert {name: one.version for name, one in configured.settings.items()} == {
+        "routing-rules": 1,
+        "scoring": 2,
+        "segmentation": 3,
+        "bandit:INR": 4,
+        "bandit:*": 5,
+    }
+
+
+def test_of_two_who_had_seen_the_same_the_second_is_void() -> None:
+    configured = after(rules_set(PINNED), rules_set(rules(pin(to=BETA))))
+    assert configured.routing == RoutingConfiguration(version=1, rules=PINNED)
+
+
+def test_who_has_seen_the_last_one_replaces_it() -> None:
+    other = rules(pin(to=BETA))
+    assert after(rules_set(), rules_set(other, instead_of=1)).routing.rules == other
+
+
+def test_after_a_void_one_the_version_before_it_still_counts() -> None:
+    other = rules(pin(to=BETA))
+    assert after(rules_set(), rules_set(rules()), rules_set(other, instead_of=1)).routing.rules == other
+
+
+def test_a_record_outside_its_window_is_void() -> None:
+    (record,) = on_the_log(rules_set())
+    late = replace(
+        record, envelope=replace(record.envelope, window=Window(valid_from_ms=0, valid_until_ms=1_000))
+    )
+    assert is_void(INITIAL, late)
+    assert evolve(INITIAL, late) == INITIAL
+
+
+# What a newer version of the service has set
+
+UNREAD = UnreadSet(aggregate="routing-rules", by="a newer one", note="", instead_of_version=1)
+
+
+def test_what_cannot_be_read_leaves_in_force_what_was_before_it() -> None:
+    configured = after(rules_set(), UNREAD)
+    assert configured.routing == RoutingConfiguration(version=1, rules=PINNED)
+    assert configured.setting("routing-rules").version == 1
+    assert configured.unread == {"routing-rules": 2}
+
+
+def test_nobody_sets_anything_instead_of_what_they_cannot_see() -> None:
+    for seen in (1, 2):
+        with pytest.raises(Refused) as refused:
+            decide(set_rules(rules(), instead_of=seen), after(rules_set(), UNREAD))
+        assert refused.value.reason == Refusal.STALE_VERSION
+
+
+def test_what_replaces_it_is_in_force_again_here_too() -> None:
+    other = rules(pin(to=BETA))
+    configured = after(rules_set(), UNREAD, rules_set(rules(), instead_of=1), rules_set(other, instead_of=2))
+    assert configured.routing == RoutingConfiguration(version=4, rules=other)
+    assert not configured.unread
+
+
+def test_a_void_one_that_cannot_be_read_changes_nothing() -> None:
+    assert after(rules_set(), replace(UNREAD, instead_of_version=0)) == after(rules_set())
+
+
+segments = st.sampled_from(["UPI", "CARD", "*"])
+events = st.lists(
+    st.one_of(
+        st.just(ADOPTED),
+        st.builds(
+            lambda version, to: rules_set(rules(pin(to=to)), instead_of=version),
+            st.integers(0, 6),
+            st.sampled_from([ALPHA, BETA]),
+        ),
+        st.builds(
+            lambda segment, version: policy_set(segment, instead_of=version), segments, st.integers(0, 6)
+        ),
+    ),
+    max_size=8,
+)
+
+
+@given(events)
+def test_void_events_could_as_well_not_have_happened(story: list[Heard]) -> None:
+    """At whatever offset the others lie."""
+    records = on_the_log(*story)
+    configured, counted = INITIAL, []
+    for record in records:
+        if not is_void(configured, record):
+            counted.append(record)
+        configured = evolve(configured, record)
+    assert folded(counted) == configured
+
+
+@given(events)
+def test_what_is_decided_on_the_newest_is_never_void(story: list[Heard]) -> None:
+    configured = after(*story)
+    version = configured.setting("routing-rules").version
+    new = decide(set_rules(rules(pin("another")), instead_of=version), configured)
+    *_, last = on_the_log(*story, *new)
+    assert not is_void(configured, last)
+    assert evolve(configured, last).routing.rules == rules(pin("another"))
+
+
+# What may be set
+
+
+def test_what_is_asked_for_becomes_an_event_that_names_what_it_replaces() -> None:
+    assert decide(set_rules(rules(), instead_of=1), after(rules_set())) == [rules_set(rules(), instead_of=1)]
+
+
+def test_every_kind_can_be_set() -> None:
+    weights, segmentation = ScoringWeights(latency=1), Segmentation(dimensions=("currency",))
+    assert decide(
+        SetScoringWeights(
+            weights=weights, affinities=(), gateways=(), by="a", note="n", instead_of_version=0
+        ),
+        INITIAL,
+    ) == [ScoringWeightsSet(weights=weights, affinities=(), by="a", note="n", instead_of_version=0)]
+    assert decide(
+        SetSegmentation(segmentation=segmentation, by="a", note="n", instead_of_version=0), INITIAL
+    ) == [SegmentationSet(segmentation=segmentation, by="a", note="n", instead_of_version=0)]
+    assert decide(
+        SetBanditPolicy(segment="*", policy=ENABLED, by="a", note="n", instead_of_version=0), INITIAL
+    ) == [BanditPolicySet(segment="*", policy=ENABLED, by="a", note="n", instead_of_version=0)]
+
+
+@pytest.mark.parametrize("seen", [0, 2, 7])
+def test_who_has_seen_another_version_is_refused(seen: int) -> None:
+    with pytest.raises(Refused) as refused:
+        decide(set_rules(rules(), instead_of=seen), after(rules_set()))
+    assert refused.value.reason == Refusal.STALE_VERSION
+
+
+def test_what_is_so_already_is_not_set_again() -> None:
+    assert decide(set_rules(instead_of=1), after(rules_set())) == []
+
+
+def test_defaults_that_nobody_set_are_set_when_they_are_asked_for() -> None:
+    """Defaults may be others in a later version of the service; what was set stays."""
+    assert decide(set_rules(rules()), INITIAL) == [rules_set(rules())]
+
+
+def test_a_segment_without_a_policy_has_that_of_all_and_may_be_given_one_that_is_equal() -> None:
+    configured = after(policy_set("*"))
+    assert configured.routing.bandit("UPI") == ENABLED
+    asked = SetBanditPolicy(segment="UPI", policy=ENABLED, by="asha", note="", instead_of_version=0)
+    assert decide(asked, configured) == [policy_set("UPI")]

@@ -1,0 +1,191 @@
+"""What one worker publishes for all is the fold of every partition, whoever has it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from infra.clock import SystemClock
+from infra.memory_metrics import MemoryMetricsCheckpoints, MemoryShards
+from infra.memory_projections import MemoryDeadLetters, MemoryRecords
+from projections.hot_metrics import HotMetrics
+from projections.shard import CELLS_MAX
+from schemas.base import Event
+from schemas.codec import PAYMENTS_TOPIC
+from schemas.metrics import GatewayFigures, Published, RoutingSnapshot
+from streams.metrics_publisher import MetricsPublisher
+from tests.projections.outcomes import DOUBT, SUCCESS, decline, records, told
+
+PARTITIONS = 3
+
+
+class Publications:
+    """One lease for all, and what was published."""
+
+    def __init__(self) -> None:
+        self.holder: str | None = None
+        self.last: Published | None = None
+        self.gateways: dict[str, GatewayFigures] = {}
+        self.snapshot: RoutingSnapshot | None = None
+
+    async def lead(self, name: str, for_ms: int) -> bool:
+        self.holder = self.holder or name
+        return self.holder == name
+
+    async def published(self) -> Published | None:
+        return self.last
+
+    async def publish(self, published: Published, gateways: Mapping[str, bytes], snapshot: bytes) -> None:
+        assert self.last is None or published.version > self.last.version
+        self.last = published
+        self.gateways = {
+            name: msgspec.json.decode(told, type=GatewayFigures) for name, told in gateways.items()
+        }
+        self.snapshot = msgspec.msgpack.decode(snapshot, type=RoutingSnapshot)
+
+
+class World:
+    def __init__(self) -> None:
+        self.clock = SystemClock()
+        self.log = MemoryRecords()
+        self.store = MemoryShards()
+        self.publications = Publications()
+        self.metrics = {name: self.worker() for name in ("one", "two")}
+        self.publishers = {
+            name: MetricsPublisher(name, metrics, self.store, self.publications, self.clock, PARTITIONS)
+            for name, metrics in self.metrics.items()
+        }
+
+    def worker(self) -> HotMetrics:
+        return HotMetrics(
+            PAYMENTS_TOPIC,
+            self.store,
+            MemoryMetricsCheckpoints(),
+            self.log,
+            MemoryDeadLetters(),
+            lambda: self.clock.now().timestamp() * 1000,
+        )
+
+    async def tell(self, name: str, partition: int, events: Sequence[Event]) -> None:
+        stamp_ms = int(self.clock.now().timestamp() * 1000)
+        run = [
+            self.log.append(PAYMENTS_TOPIC, partition, stamp_ms, record.key, record.value, record.headers)
+            for record in records(events)
+        ]
+        await self.metrics[name].absorb(run)
+
+    def event(self, outcome: object = SUCCESS, ago_s: float = 0, **changes: object) -> Event:
+        at = self.clock.now() - timedelta(seconds=ago_s)
+        return told(outcome, at=at, **changes)  # type: ignore[arg-type]
+
+    def hour(self, gateway: str = "alpha") -> int:
+        return self.publications.gateways[gateway].total["60m"].attempts
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_the_shards_of_all_workers_are_published_together_and_again_when_they_change(
+    world: World,
+) -> None:
+    await world.tell("one", 0, [world.event(), world.event(decline("gateway"))])
+    await world.tell("two", 1, [world.event(DOUBT)])
+    await world.publishers["one"].turn()
+    assert world.hour() == 3
+
+    await world.tell("two", 2, [world.event(), world.event(gateway="beta")])
+    await world.tell("two", 1, [world.event(SUCCESS, instead_of=DOUBT, verified=True), world.event()])
+    await world.publishers["one"].turn()
+    assert (world.hour(), world.hour("beta")) == (5, 1)
+    figures = world.publications.gateways["alpha"].methods["UPI"].windows["1m"]
+    assert (figures.succeeded, figures.gateway_faults, figures.in_doubt) == (4, 1, 0)
+
+
+async def test_who_has_no_lease_publishes_nothing_and_whoever_gets_it_goes_on_with_a_higher_version(
+    world: World,
+) -> None:
+    await world.tell("one", 0, [world.event()])
+    await world.publishers["one"].turn()
+    await world.publishers["two"].turn()
+    first = world.publications.last
+    assert first is not None
+
+    world.publications.holder = None
+    await world.tell("two", 0, [world.event()])
+    await world.publishers["two"].turn()
+    assert world.hour() == 2
+    assert world.publications.last is not None
+    assert world.publications.last.version > first.version
+
+
+async def test_a_partition_that_moves_to_another_worker_is_counted_once(world: World) -> None:
+    await world.tell("one", 0, [world.event()])
+    await world.publishers["one"].turn()
+    await world.tell("two", 0, [world.event(), world.event()])
+    world.metrics["one"].keep([1])
+    await world.publishers["one"].turn()
+    assert world.hour() == 3
+    await world.tell("one", 0, [world.event()])
+    await world.publishers["one"].turn()
+    assert world.hour() == 4
+
+
+async def test_a_store_that_forgot_everything_changes_nothing_of_what_is_published(world: World) -> None:
+    await world.tell("one", 0, [world.event()])
+    await world.tell("two", 1, [world.event()])
+    await world.publishers["one"].turn()
+    world.store.flush()
+    await world.publishers["one"].turn()
+    assert world.hour() == 2
+    await world.metrics["one"].tend(0)
+    await world.metrics["two"].tend(1)
+    await world.tell("two", 1, [world.event()])
+    await world.publishers["one"].turn()
+    assert world.hour() == 3
+
+
+async def test_the_snapshot_has_the_history_of_methods_and_segments_and_every_other_cell(
+    world: World,
+) -> None:
+    events = [
+        world.event(outcome, ago_s, segment="small", issuer="okbank")
+        for outcome, ago_s in [(SUCCESS, 0), (DOUBT, 0), (decline("gateway"), 1_500)]
+    ]
+    await world.tell("one", 0, events)
+    await world.publishers["one"].turn()
+    snapshot = world.publications.snapshot
+    assert snapshot is not None
+    cells = {(cell.kind, cell.value): cell for cell in snapshot.cells}
+    assert set(cells) == {("method", ""), ("segment", "small"), ("issuer", "okbank"), ("amount_band", "1e3")}
+    for kind in ("method", "segment"):
+        (cell,) = (cell for (its, _), cell in cells.items() if its == kind)
+        assert [sum(part[place] for part in cell.history) for place in (1, 2)] == [1, 2]
+        assert (cell.succeeded_15m, cell.failed_15m) == (1, 1)
+    assert cells["issuer", "okbank"].history == ()
+    assert cells["issuer", "okbank"].latency_ms_p50 == pytest.approx(120, rel=0.01)
+
+
+async def test_cells_that_are_too_many_over_all_shards_are_not_all_in_the_snapshot(world: World) -> None:
+    for partition in range(PARTITIONS):
+        issuers = [f"bank{number}-{partition}" for number in range(CELLS_MAX)]
+        await world.tell("one", partition, [world.event(issuer=issuer) for issuer in issuers])
+    await world.publishers["one"].turn()
+    assert world.publications.snapshot is not None
+    assert sum(cell.kind == "issuer" for cell in world.publications.snapshot.cells) == CELLS_MAX
+    assert world.hour() == PARTITIONS * CELLS_MAX
+
+
+async def test_only_the_busiest_of_many_finer_cells_are_shown_and_all_are_in_the_snapshot(
+    world: World,
+) -> None:
+    events = [world.event(issuer=f"bank{number}") for number in range(30)]
+    await world.tell("one", 0, [*events, world.event(issuer="bank17")])
+    await world.publishers["one"].turn()
+    shown = world.publications.gateways["alpha"].methods["UPI"].issuers
+    assert len(shown) == 10
+    assert next(iter(shown)) == "bank17"
+    assert world.publications.snapshot is not None
+    assert sum(cell.kind == "issuer" for cell in world.publications.snapshot.cells) == 30
