@@ -30,6 +30,8 @@ def product(stack: Stack) -> Iterator[Product]:
 @pytest.fixture
 async def client(product: Product) -> AsyncIterator[Client]:
     client = Client(product)
+    for gateway in ("razorpay", "stripe", "payu", "cashfree"):
+        await client.set_profile(gateway, seed=7, success_rate=1.0, latency={"fixed_ms": 5})
     yield client
     await client.close()
 
@@ -70,7 +72,7 @@ async def test_a_force_is_obeyed_here_before_its_answer_and_everywhere_within_ha
     assert (await client.order("/circuit-breaker/release/payu/CARD")).body["status"] == "CLOSED"
 
 
-async def test_payments_through_a_gateway_that_breaks_open_its_circuit(client: Client) -> None:
+async def test_a_gateway_that_breaks_is_avoided_and_comes_back_by_its_probes(client: Client) -> None:
     await client.set_profile(
         "razorpay",
         seed=7,
@@ -84,8 +86,14 @@ async def test_payments_through_a_gateway_that_breaks_open_its_circuit(client: C
         await becomes(client, "razorpay", "UPI", "OPEN", api, 2)
     circuit = await shown(client, "razorpay", "UPI", 0)
     assert (circuit["reason"], circuit["opening"]) == ("fast", 1)
+    assert {(await client.pay(f"key-{uuid.uuid4()}", api=n % 2)).status for n in range(10)} == {201}
+
     await client.set_profile("razorpay", seed=7, success_rate=1.0, latency={"fixed_ms": 5})
-    assert (await client.order("/circuit-breaker/force-close/razorpay/UPI")).status == 200
+    await becomes(client, "razorpay", "UPI", "HALF_OPEN", 0, 40)
+    for number in range(8):
+        assert (await client.pay(f"key-{uuid.uuid4()}", api=number % 2)).status == 201
+    for api in (0, 1):
+        await becomes(client, "razorpay", "UPI", "CLOSED", api, 2)
 
 
 async def test_while_its_writer_is_away_an_order_is_recorded_and_takes_effect_when_it_is_back(
