@@ -13,7 +13,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol, cast
+from typing import cast
 
 import msgspec
 import structlog
@@ -31,7 +31,6 @@ from schemas.circuit import (
     CircuitMessage,
     CircuitPolicy,
     CircuitTicked,
-    KnownCircuit,
     StoredCircuit,
     circuit_name,
 )
@@ -39,6 +38,7 @@ from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, CIRCUITS_TOPIC, decode
 from schemas.envelope import Position
 from schemas.errors import LogUnavailable, Unavailable, Unreadable
 from schemas.views import DeadLetter, Watermark
+from streams.circuit_ports import Events, Facts, Log, Store
 
 log = structlog.get_logger(__name__)
 
@@ -49,39 +49,6 @@ _POLL_S = 0.02
 
 _encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(WrittenCircuit)
-
-
-class Store(Protocol):
-    """Raises StoreUnavailable."""
-
-    async def checkpoint(self, partition: int) -> tuple[Watermark, Sequence[StoredCircuit]] | None: ...
-
-    async def save_checkpoint(
-        self, marks: Mapping[int, Watermark], circuits: Sequence[StoredCircuit]
-    ) -> None:
-        """All or nothing, but for partitions that somebody has taken as far or farther."""
-
-
-class Log(Protocol):
-    """Raises LogUnavailable."""
-
-    async def read(self, topic: str, partition: int, start: int, stop: int) -> Sequence[RawRecord]: ...
-
-    async def beginning_offset(self, topic: str, partition: int) -> int: ...
-
-    async def end_offset(self, topic: str, partition: int) -> int: ...
-
-
-class Events(Protocol):
-    async def publish(self, told: Sequence[tuple[CircuitEvent, int, Position]]) -> None:
-        """Returns when all are acknowledged. Raises Unavailable."""
-
-
-class Facts(Protocol):
-    """What everybody knows of circuits by their events."""
-
-    @property
-    def known(self) -> Mapping[CircuitKey, KnownCircuit]: ...
 
 
 class Held(msgspec.Struct):
@@ -122,7 +89,9 @@ class CircuitFold:
     async def absorb(self, records: Sequence[RawRecord]) -> None:
         """Fold them, and whatever is missing before them. Raises Unavailable."""
         async with self._turn:
-            for partition, batch in grouped(records).items():
+            # Those at hand first: a partition that cannot be loaded must not keep the others from opening.
+            batches = sorted(grouped(records).items(), key=lambda batch: batch[0] not in self._held)
+            for partition, batch in batches:
                 held = self._held.get(partition)
                 fresh = [one for one in batch if held is None or one.offset >= held.mark.next_offset]
                 self.counts.known_already += len(batch) - len(fresh)

@@ -17,6 +17,7 @@ from infra.kafka.reader import LogReader
 from infra.local.ports import HOST, free_ports
 from infra.local.processes import Service, finish
 from infra.local.stack import Stack
+from infra.settings import DEFAULT_ADMIN_KEY
 from schemas.base import Event
 from schemas.codec import PAYMENTS_TOPIC, decode
 from schemas.envelope import Position, Recorded
@@ -60,6 +61,7 @@ class Product:
         apis: int = 1,
         workers: int = 1,
         verifiers: int = 0,
+        circuit_writers: int = 0,
         profiles: Sequence[Profile] = PLAIN_PROFILES,
         gateways: Sequence[Mapping[str, object]] = PLAIN_GATEWAYS,
         env: Mapping[str, str] | None = None,
@@ -90,6 +92,7 @@ class Product:
         self._worker_names = count()
         self.workers = [self.another_worker() for _ in range(workers)]
         self.verifiers = [self.another_verifier() for _ in range(verifiers)]
+        self.circuit_writers = [self.another_circuit_writer() for _ in range(circuit_writers)]
 
     def another_worker(self) -> Service:
         """Not started, and for its maker to stop."""
@@ -103,6 +106,12 @@ class Product:
         env = {"PAYMENT_VERIFIER_WEB": bind, "VERIFIER_CONSUMER_NAME": name}
         return self._service(name, ["streams", "payment_verifier"], bind, "/ops/liveness", env)
 
+    def another_circuit_writer(self) -> Service:
+        """Not started, and for its maker to stop."""
+        name, bind = f"circuit-writer-{next(self._worker_names)}", f"{HOST}:{free_ports(1)[0]}"
+        env = {"CIRCUIT_WRITER_WEB": bind, "CIRCUIT_CONSUMER_NAME": name}
+        return self._service(name, ["streams", "circuit_writer"], bind, "/ops/readiness", env)
+
     @property
     def api(self) -> Service:
         return self.apis[0]
@@ -113,7 +122,7 @@ class Product:
 
     @property
     def services(self) -> list[Service]:
-        return [self.simulator, *self.workers, *self.verifiers, *self.apis]
+        return [self.simulator, *self.workers, *self.verifiers, *self.circuit_writers, *self.apis]
 
     async def start(self) -> None:
         await finish(["infra.postgres", "migrate"], env=self.env, log=self.folder / "migrate.log")
@@ -173,6 +182,13 @@ class Client:
         url = f"{self._product.apis[api].url}{path}"
         async with self._http.get(
             url, headers={n.replace("_", "-"): v for n, v in headers.items()}
+        ) as response:
+            return Answer(response.status, await response.json(content_type=None), response.headers)
+
+    async def order(self, path: str, *, api: int = 0) -> "Answer":
+        """An operator's POST, without a body."""
+        async with self._http.post(
+            f"{self._product.apis[api].url}{path}", headers={"X-Internal-Api-Key": DEFAULT_ADMIN_KEY}
         ) as response:
             return Answer(response.status, await response.json(content_type=None), response.headers)
 

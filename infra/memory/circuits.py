@@ -26,7 +26,7 @@ class MemoryCircuits:
     ) -> None:
         self._answer()
         nowhere = Watermark(next_offset=-1, last_stamp_ms=0)
-        moved = {p: m for p, m in marks.items() if m.next_offset > self._marks.get(p, nowhere).next_offset}
+        moved = {p: m for p, m in marks.items() if m.next_offset >= self._marks.get(p, nowhere).next_offset}
         self._marks |= moved
         self._circuits |= {
             (one.gateway, one.payment_method): one for one in circuits if one.partition in moved
@@ -42,7 +42,7 @@ class MemoryCircuits:
 
     async def save_views(self, known: Mapping[CircuitKey, KnownCircuit], next_offset: int) -> None:
         self._answer()
-        if next_offset > self._views[1]:
+        if next_offset >= self._views[1]:
             self._views = {**self._views[0], **known}, next_offset
 
     def _answer(self) -> None:

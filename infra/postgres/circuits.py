@@ -49,7 +49,7 @@ class PostgresCircuits:
     async def save_checkpoint(
         self, marks: Mapping[int, Watermark], circuits: Sequence[StoredCircuit]
     ) -> None:
-        """All of it in one transaction, but for the partitions that somebody has taken as far or farther already."""
+        """All of it in one transaction, but for the partitions that somebody has taken farther already."""
         async with self._database.transaction(timeout_s=2.0) as connection:
             moved = await connection.fetch(
                 _SQL.move_watermarks,
@@ -94,7 +94,7 @@ class PostgresCircuits:
         return known, int(rows[0]["next_offset"]) if rows else 0
 
     async def save_views(self, known: Mapping[CircuitKey, KnownCircuit], next_offset: int) -> None:
-        """Unless what is stored is as new."""
+        """Unless what is stored is newer."""
         async with self._database.transaction(timeout_s=2.0) as connection:
             moved = await connection.fetch(
                 _SQL.move_watermarks, *VIEWS, CIRCUITS_TOPIC, [0], [next_offset], [0]

@@ -6,15 +6,15 @@ FROM watermarks AS w LEFT JOIN circuit_checkpoints AS c ON c.partition = w.parti
 WHERE w.projection = $1 AND w.version = $2 AND w.topic = $3 AND w.partition = $4
 
 -- name: move_watermarks
--- Forward only, and returns those that moved: of two writers in the middle of a rebalance the later one to commit may be
--- behind, and its circuits must not be stored either.
+-- Never back, and returns those that may be stored: of two writers in the middle of a rebalance the later one to commit
+-- may be behind, and its circuits must not be stored either. The same messages come to the same circuits.
 INSERT INTO watermarks AS w (projection, version, topic, partition, next_offset, last_stamp_ms)
 SELECT $1, $2, $3, partition, next_offset, last_stamp_ms
 FROM unnest($4::int[], $5::bigint[], $6::bigint[]) AS new (partition, next_offset, last_stamp_ms)
 ORDER BY partition
 ON CONFLICT (projection, version, topic, partition) DO UPDATE SET
     next_offset = excluded.next_offset, last_stamp_ms = excluded.last_stamp_ms, updated_at = now()
-WHERE w.next_offset < excluded.next_offset
+WHERE w.next_offset <= excluded.next_offset
 RETURNING partition
 
 -- name: put_checkpoints

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
-from commands.circuit_state import Circuit, HalfOpen
+from commands.circuit_state import HalfOpen
+from commands.circuit_writing import WrittenCircuit
 from infra.kafka.partition import partition_for
 from infra.memory.circuits import MemoryCircuits
 from infra.memory_projections import MemoryDeadLetters, MemoryRecords, RawRecord
@@ -116,13 +119,13 @@ class World:
     def said(self) -> list[CircuitEvent]:
         return [event for event, *_ in self.events.told]
 
-    async def circuit(self) -> Circuit:
-        """As it is checkpointed."""
-        _, stored = await self.store.checkpoint(PARTITION) or (None, [])
-        restored = self.another()
-        await restored.hold([PARTITION])
-        assert len(stored) <= 1
-        return restored._held[PARTITION].circuits[KEY].circuit
+    async def written(self, by: CircuitFold | None = None) -> WrittenCircuit:
+        """As it is checkpointed, where it is given by that process just now."""
+        await (by or self.fold).save()
+        checkpoint = await self.store.checkpoint(PARTITION)
+        assert checkpoint is not None
+        (stored,) = checkpoint[1]
+        return msgspec.json.decode(stored.state, type=WrittenCircuit)
 
 
 @pytest.fixture
@@ -162,7 +165,7 @@ async def test_after_a_crash_the_next_one_goes_on_from_the_checkpoint_and_says_n
     next_one = world.another()
     await next_one.hold([PARTITION])
     assert world.said == fold(BREAKS)[1]
-    assert next_one._held[PARTITION].circuits[KEY].circuit == fold(BREAKS)[0]
+    assert (await world.written(next_one)).circuit == fold(BREAKS)[0]
 
 
 async def test_what_may_or_may_not_have_been_told_is_told_again_with_the_same_number(world: World) -> None:
@@ -203,7 +206,7 @@ async def test_a_partition_that_was_somebody_elses_meanwhile_is_loaded_anew(worl
     await other.save()
     await world.fold.absorb(records[15:])
     assert world.said == fold(BREAKS)[1]
-    assert world.fold._held[PARTITION].circuits[KEY].circuit == fold(BREAKS)[0]
+    assert (await world.written()).circuit == fold(BREAKS)[0]
 
 
 async def test_what_is_taken_away_is_forgotten_and_gets_no_ticks(world: World) -> None:
@@ -235,8 +238,7 @@ async def test_without_the_store_a_circuit_opens_in_time_and_the_checkpoint_is_m
     with pytest.raises(StoreUnavailable):
         await world.fold.save()
     world.store.is_away = False
-    await world.fold.save()
-    assert await world.circuit() == fold(BREAKS)[0]
+    assert (await world.written()).circuit == fold(BREAKS)[0]
 
 
 async def test_a_new_partition_waits_for_the_store_and_says_so(world: World) -> None:
@@ -260,7 +262,7 @@ async def test_without_a_checkpoint_and_with_only_a_part_of_the_log_the_last_eve
     lone = world.another()
     await lone.absorb(later)
     assert world.said[1:] == []
-    lone_circuit = lone._held[PARTITION].circuits[KEY]
+    lone_circuit = await world.written(lone)
     assert (lone_circuit.sequence, lone_circuit.circuit.watermarks) == (1, {0: 12})
     await lone.absorb(world.told(release()))
     assert [type(event).__name__ for event in world.said] == ["CircuitForcedOpen", "CircuitReleased"]
@@ -275,22 +277,20 @@ async def test_a_circuit_of_which_nothing_is_left_on_the_log_is_what_its_last_ev
     world.log.beginning = await world.log.end_offset(CIRCUIT_OUTCOMES_TOPIC, PARTITION)
     lone = world.another()
     await lone.hold([PARTITION])
-    assert isinstance(lone._held[PARTITION].circuits[KEY].circuit.state, HalfOpen)
-    await lone.save()
-    assert isinstance((await world.circuit()).state, HalfOpen)
+    assert isinstance((await world.written(lone)).circuit.state, HalfOpen)
 
 
 async def test_a_checkpoint_that_cannot_be_read_is_made_again_from_the_log(world: World) -> None:
     records = world.told(*BREAKS)
     await world.fold.absorb(records)
     await world.fold.save()
-    world.store._circuits = {
-        key: type(one)(
-            partition=one.partition, gateway=one.gateway, payment_method=one.payment_method, state="{}"
-        )
-        for key, one in world.store._circuits.items()
-    }
-    assert await world.circuit() == fold(BREAKS)[0]
+    checkpoint = await world.store.checkpoint(PARTITION)
+    assert checkpoint is not None
+    mark, (stored,) = checkpoint
+    await world.store.save_checkpoint({PARTITION: mark}, [replace(stored, state="{}")])
+    next_one = world.another()
+    await next_one.hold([PARTITION])
+    assert (await world.written(next_one)).circuit == fold(BREAKS)[0]
     assert world.said == fold(BREAKS)[1]
 
 
@@ -307,7 +307,7 @@ async def test_a_long_log_is_folded_in_pieces(world: World) -> None:
     world.told(*messages)
     await world.fold.hold([PARTITION])
     assert world.fold.counts.fetched_from_gaps == 2 * CHUNK + 5
-    assert world.fold._held[PARTITION].circuits[KEY].circuit == fold(messages)[0]
+    assert (await world.written()).circuit == fold(messages)[0]
 
 
 async def test_those_who_watch_see_what_each_circuit_is(world: World) -> None:

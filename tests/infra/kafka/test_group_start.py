@@ -1,0 +1,60 @@
+"""A group that has never read a topic begins where it is told to, and one that has goes on."""
+
+import asyncio
+import os
+
+import pytest
+
+from infra.clock import SystemClock
+from infra.kafka.group_start import begin_at
+from infra.kafka.lag import GroupOffsets
+from infra.kafka.producer import Publisher
+from infra.kafka.reader import LogReader
+from infra.kafka.topics import make_topics
+from infra.local.stack import Stack
+from infra.settings import Settings
+from schemas.codec import NOTIFICATIONS_TOPIC as TOPIC
+from schemas.errors import LogUnavailable
+
+_clock = SystemClock()
+
+
+def now_ms() -> int:
+    return round(_clock.now().timestamp() * 1000)
+
+
+@pytest.mark.integration
+async def test_a_new_group_begins_at_a_moment_and_an_old_one_where_it_was(stack: Stack) -> None:
+    settings = Settings.from_environment(stack.env)
+    await make_topics(settings)
+    servers, group = settings.kafka_bootstrap_servers, f"begins_{os.getpid()}"
+    publisher, reader, groups = Publisher(servers), LogReader(servers), GroupOffsets(servers)
+    await publisher.start()
+
+    async def tell() -> int:
+        return int((await publisher.publish(TOPIC, 3, [(b"k", b"{", [])]))[0].offset)
+
+    await tell()
+    await asyncio.sleep(0.05)
+    moment_ms = now_ms()
+    await asyncio.sleep(0.05)
+    first = await tell()
+    await tell()
+    await begin_at(servers, group, TOPIC, moment_ms)
+    offsets = await groups.offsets(group)
+    ends = await reader.end_offsets(TOPIC)
+    assert offsets[TOPIC, 3] == first
+    assert {place: offset for place, offset in offsets.items() if place != (TOPIC, 3)} == {
+        (TOPIC, partition): end for partition, end in ends.items() if partition != 3
+    }
+
+    await begin_at(servers, group, TOPIC, now_ms() + 1_000)
+    assert await groups.offsets(group) == offsets
+    await groups.stop()
+    await reader.stop()
+    await publisher.stop()
+
+
+async def test_a_log_that_is_away_is_named() -> None:
+    with pytest.raises(LogUnavailable):
+        await begin_at("127.0.0.1:1", "a_group", TOPIC, 0)
