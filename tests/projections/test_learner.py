@@ -38,7 +38,8 @@ def plainly(counts: Counts, reopening: tuple[int, float] | None, now: int) -> Po
     belief = Belief(bucket=begin)
     if reopening is not None and begin <= reopening[0] <= now:
         begin, belief = reopening[0], reopened(*reopening, FORGETTING)
-    for bucket in sorted(bucket for bucket in counts if begin <= bucket < now):
+    told = {bucket for bucket, count in counts.items() if count != (0, 0)}
+    for bucket in sorted(bucket for bucket in told if begin <= bucket < now):
         succeeded, failed = (max(count, 0) for count in counts[bucket])
         belief = fold(belief, bucket, succeeded, failed, FORGETTING)
     succeeded, failed = (max(count, 0) for count in counts.get(now, (0, 0)))
