@@ -14,9 +14,10 @@ from commands.routing.bandit import Arm, propensities
 from projections.posteriors import BUCKET_S
 from schemas.base import Value
 from schemas.circuit import CircuitStatus
+from schemas.gateway import GatewayConfiguration
 from schemas.ids import GatewayId
 from schemas.instrument import PaymentMethod
-from schemas.routing import Facts, Posterior
+from schemas.routing import UNKNOWN, Facts, Posterior
 from schemas.routing_configuration import BanditPolicy
 
 _METHODS: tuple[PaymentMethod, ...] = get_args(PaymentMethod)
@@ -70,28 +71,37 @@ class BanditStateRoutes:
             BanditState(
                 configuration_version=facts.configuration.version,
                 health_version=facts.health_version,
-                segments=tuple(_segment(segment, facts) for segment in segments if wanted in (None, segment)),
+                segments=tuple(
+                    _segment(segment, facts, self._facts.gateways())
+                    for segment in segments
+                    if wanted in (None, segment)
+                ),
             )
         )
 
 
-def _segment(segment: str, facts: Facts) -> SegmentState:
-    known = sorted((gateway, one) for (gateway, of), one in facts.posteriors.items() if of == segment)
+def _segment(segment: str, facts: Facts, gateways: tuple[GatewayConfiguration, ...]) -> SegmentState:
+    method = _method(segment)
+    arms = [one.id for one in gateways if method is None or method in one.payment_methods]
+    posteriors = {one: _posterior(one, segment, method, facts) for one in arms}
+    circuits = {one: facts.circuit(one, method).status if method is not None else None for one in arms}
+    drawn = [one for one in arms if circuits[one] in (None, "CLOSED", "FORCED_CLOSED")]
     policy = facts.configuration.bandit(segment)
-    circuits = {gateway: _circuit(gateway, segment, facts) for gateway, _ in known}
-    drawn = [
-        (gateway, one) for gateway, one in known if circuits[gateway] in (None, "CLOSED", "FORCED_CLOSED")
-    ]
-    chances = propensities([Arm(alpha=one.alpha, beta=one.beta) for _, one in drawn], policy)
-    chance_of = dict(zip((gateway for gateway, _ in drawn), chances, strict=True))
+    chances = propensities(
+        [Arm(alpha=posteriors[one].alpha, beta=posteriors[one].beta) for one in drawn], policy
+    )
+    chance_of = dict(zip(drawn, chances, strict=True))
     return SegmentState(
         segment=segment,
         policy=policy,
-        arms=tuple(
-            _arm(gateway, posterior, circuits[gateway], chance_of.get(gateway))
-            for gateway, posterior in known
-        ),
+        arms=tuple(_arm(one, posteriors[one], circuits[one], chance_of.get(one)) for one in arms),
     )
+
+
+def _posterior(gateway: GatewayId, segment: str, method: PaymentMethod | None, facts: Facts) -> Posterior:
+    if method is None:
+        return facts.posteriors.get((gateway, segment), UNKNOWN)
+    return facts.posterior(gateway, segment, method)
 
 
 def _arm(
@@ -113,7 +123,6 @@ def _arm(
     )
 
 
-def _circuit(gateway: GatewayId, segment: str, facts: Facts) -> CircuitStatus | None:
-    """None where the segment's name does not begin with a method, and so has no circuit of its own."""
-    method = next((one for one in _METHODS if one == segment.partition(":")[0]), None)
-    return facts.circuit(gateway, method).status if method is not None else None
+def _method(segment: str) -> PaymentMethod | None:
+    """None where the segment's name does not begin with a method, and so has no circuits of its own."""
+    return next((one for one in _METHODS if one == segment.partition(":")[0]), None)

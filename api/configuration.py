@@ -166,6 +166,7 @@ def _policy(before: BanditPolicy, body: BanditPolicyBody, *, enabled: bool) -> B
         enabled=enabled,
         exploration_share=given(body.exploration_share, before.exploration_share),
         worse_by=given(body.worse_by, before.worse_by),
+        sharpness=given(body.sharpness, before.sharpness),
         expected_loss=given(body.expected_loss, before.expected_loss),
     )
 

@@ -33,6 +33,7 @@ class BanditPolicyAnswer(Setting, frozen=True, kw_only=True):
     exploration_share: float
     worse_by: float
     expected_loss: float
+    sharpness: float
 
 
 class BanditPoliciesAnswer(Value, frozen=True, kw_only=True):
@@ -69,6 +70,7 @@ def policy_answer(segment: str, configured: Configured) -> BanditPolicyAnswer:
         exploration_share=policy.exploration_share,
         worse_by=policy.worse_by,
         expected_loss=policy.expected_loss,
+        sharpness=policy.sharpness,
     )
 
 

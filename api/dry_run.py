@@ -16,46 +16,33 @@ from api.ports import Configuration, DryRun
 from commands.ports import RoutingFacts
 from commands.routing.route import route
 from commands.routing.rule_faults import rule_faults_in
-from commands.routing.rules import apply, segment_of
 from commands.routing.unreached_rules import warnings_in
 from schemas.base import Value
 from schemas.http import FieldError, faults_in
-from schemas.ids import GatewayId
 from schemas.instrument import masked
 from schemas.payment import Order, PaymentRouted
-from schemas.routing import Candidate, Excluded, Strategy
+from schemas.routing import Candidate, Decision, Excluded, Strategy
 from schemas.routing_bodies import DryRunBody
-from schemas.routing_configuration import Action, RoutingConfiguration, RoutingRules
+from schemas.routing_configuration import RoutingConfiguration, RoutingRules
 
 _DECODER = msgspec.json.Decoder(DryRunBody)
 
 
-class ExcludedByRule(Value, frozen=True, kw_only=True):
-    gateway: GatewayId
-    rule: str
-
-
-class DecidingRule(Value, frozen=True, kw_only=True):
-    rule: str
-    then: Action
-
-
 class RouteAnswer(Value, frozen=True, kw_only=True):
-    """Candidates in the order they would be tried; none means that the payment would be refused."""
+    """Candidates in the order they would be tried, with their scores and the probability of each to be the first; none
+    means that the payment would be refused. `decision` is what the order follows from."""
 
     strategy: Strategy
     reason: str
     candidates: tuple[Candidate, ...]
     excluded: tuple[Excluded, ...]
+    decision: Decision | None
 
 
 class DryRunAnswer(Value, frozen=True, kw_only=True):
     """`configuration_version` is None for rules that are only proposed."""
 
     configuration_version: int | None
-    segment: str
-    excluded_by_rules: tuple[ExcludedByRule, ...]
-    decided_by: DecidingRule | None
     route: RouteAnswer
     warnings: tuple[FieldError, ...]
 
@@ -102,10 +89,9 @@ class DryRunRoutes:
         configuration = self._configuration.loaded().routing
         if body.rules is not None:
             configuration = replace(configuration, rules=RoutingRules(rules=body.rules))
-        order = _order(body, attributes)
-        routed = self._dry_run.route(order, configuration)
+        routed = self._dry_run.route(_order(body, attributes), configuration)
         version = configuration.version if body.rules is None else None
-        return json_response(_answer(order, configuration, version, routed))
+        return json_response(_answer(configuration, version, routed))
 
 
 def _order(body: DryRunBody, attributes: Mapping[str, str]) -> Order:
@@ -120,25 +106,15 @@ def _order(body: DryRunBody, attributes: Mapping[str, str]) -> Order:
     )
 
 
-def _answer(
-    order: Order, configuration: RoutingConfiguration, version: int | None, routed: PaymentRouted
-) -> DryRunAnswer:
-    segment = segment_of(order, configuration.segmentation)
-    ruling = apply(configuration.rules, order, segment)
+def _answer(configuration: RoutingConfiguration, version: int | None, routed: PaymentRouted) -> DryRunAnswer:
     return DryRunAnswer(
         configuration_version=version,
-        segment=segment,
-        excluded_by_rules=tuple(
-            ExcludedByRule(gateway=gateway, rule=rule) for gateway, rule in ruling.excluded.items()
-        ),
-        decided_by=DecidingRule(rule=ruling.decided_by.id, then=ruling.decided_by.then)
-        if ruling.decided_by
-        else None,
         route=RouteAnswer(
             strategy=routed.strategy,
             reason=routed.reason,
             candidates=routed.candidates,
             excluded=routed.excluded,
+            decision=routed.decision,
         ),
         warnings=tuple(warnings_in(configuration.rules)),
     )

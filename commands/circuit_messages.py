@@ -41,6 +41,9 @@ TELLING = (
 def message_of(recorded: Recorded[PaymentEvent]) -> CircuitMessage | None:
     """None of what is void, of what verification found out afterwards, and of what is no gateway's doing.
 
+    A call that has brought the customer in was answered, and counts as one that went well; that the gateway then failed
+    is news, by whomever it is told.
+
     Its time is the broker's: one clock for all that write, and the one by which a circuit opens and is tried again.
     """
     if recorded.is_void:
@@ -48,6 +51,9 @@ def message_of(recorded: Recorded[PaymentEvent]) -> CircuitMessage | None:
     match recorded.event:
         case AttemptStarted() as started:
             return _probe(started, recorded)
+        case AttemptDeclined(verified=True) as ended if _waited_for_the_customer(ended):
+            call = _call(ended, recorded)
+            return call if call is not None and call.is_failure else None
         case AttemptSucceeded(verified=True) | AttemptDeclined(verified=True) | AttemptNotSent(verified=True):
             return None
         case (
@@ -60,6 +66,11 @@ def message_of(recorded: Recorded[PaymentEvent]) -> CircuitMessage | None:
             return _call(ended, recorded)
         case _:
             return None
+
+
+def _waited_for_the_customer(ended: AttemptDeclined) -> bool:
+    before = ended.account.instead_of if ended.account is not None else None
+    return before is not None and before.kind == "awaiting_customer"
 
 
 def _probe(started: AttemptStarted, recorded: Recorded[PaymentEvent]) -> ProbeStarted | None:

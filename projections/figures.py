@@ -4,15 +4,12 @@ from collections.abc import Iterable, Mapping
 from math import sqrt
 
 from projections.sketch import quantiles
-from projections.tallies import LATENCY
+from projections.tallies import LATENCY, health
 from projections.windows import RollingWindows
 from schemas.metrics import WINDOWS_MIN, Cell, ErrorCount, RoutingCell, WindowFigures
 from schemas.outcome import Blame
 
 Z_95 = 1.959963984540054
-GATEWAYS_OWN = ("not_sent:dns", "not_sent:tls", "not_sent:connect")
-"""As `is_gateways_fault` in schemas/outcome.py: what it never got. Other things were not sent for our own reasons."""
-_HISTORIES = ("method", "segment")
 _FIVE_MINUTES, _FIFTEEN_MINUTES = WINDOWS_MIN.index(5), WINDOWS_MIN.index(15)
 
 
@@ -39,7 +36,7 @@ def figures(tally: Mapping[str, int]) -> WindowFigures:
             if error.blame:
                 declined[error.blame] = declined.get(error.blame, 0) + count
     errors.sort(key=lambda error: (-error.count, error.kind, error.blame or "", error.code))
-    succeeded, faults, doubts = _health(tally)
+    succeeded, faults, doubts = health(tally)
     judged = succeeded + faults + doubts
     low, high = wilson(succeeded, judged) if judged > 0 and 0 <= succeeded <= judged else (None, None)
     p50, p90, p95, p99 = quantiles(latencies, (0.5, 0.9, 0.95, 0.99))
@@ -72,30 +69,13 @@ def attempts_in(tally: Mapping[str, int]) -> int:
 
 def routing_cell(windows: RollingWindows, cell: Cell) -> RoutingCell:
     sums = windows.sums(cell)
-    succeeded, faults, doubts = _health(sums[_FIFTEEN_MINUTES])
+    succeeded, faults, doubts = health(sums[_FIFTEEN_MINUTES])
     p50, p95 = quantiles(_latencies(sums[_FIVE_MINUTES]), (0.5, 0.95))
-    history: list[tuple[int, int, int]] = []
-    if cell.kind in _HISTORIES:
-        for bucket, tally in windows.history(cell):
-            well, badly, unknown = _health(tally)
-            if well or badly or unknown:
-                history.append((bucket, well, badly + unknown))
-    return RoutingCell(*cell, tuple(history), succeeded, faults + doubts, p50, p95)
+    return RoutingCell(*cell, windows.history(cell), succeeded, faults + doubts, p50, p95)
 
 
 def _latencies(tally: Mapping[str, int]) -> dict[int, int]:
     return {int(words[len(LATENCY) :]): count for words, count in tally.items() if words.startswith(LATENCY)}
-
-
-def _health(tally: Mapping[str, int]) -> tuple[int, int, int]:
-    """Succeeded, the gateway's own faults, and in doubt."""
-    faults = doubts = 0
-    for words, count in tally.items():
-        if words.startswith("declined:gateway:") or words in GATEWAYS_OWN:
-            faults += count
-        elif words.startswith("in_doubt:"):
-            doubts += count
-    return tally.get("succeeded", 0), faults, doubts
 
 
 def _error(words: str, count: int) -> ErrorCount | None:

@@ -24,6 +24,8 @@ from schemas.views import DeadLetter, Watermark
 
 GAP_CHUNK = 2_000
 """Records of a gap that are fetched and stored at a time."""
+READ_AT_ONCE = 3
+"""Gaps, of different partitions: a read's time begins to run before its turn does."""
 NEEDED_MS = (KEPT + 1) * BUCKET_S * 1000
 """No record stamped longer ago says anything about the last hour: an outcome is appended after its attempt started,
 but for clocks that differ, and a correction of an attempt from before belongs to a bucket that has left."""
@@ -50,6 +52,7 @@ class HotMetrics:
         self._dead_letters = dead_letters
         self._now_ms = now_ms
         self._turns: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._readers = asyncio.Semaphore(READ_AT_ONCE)
         self._saved: dict[int, Watermark] = {}
         self._unsaved: dict[int, set[int]] = {}
         self._news: dict[int, dict[int, set[Cell]]] = {}
@@ -119,7 +122,8 @@ class HotMetrics:
         self._filled.add(partition)
 
     async def _fetch(self, shard: Shard, stop: int) -> None:
-        missing = await self._log.read(self._topic, shard.partition, shard.next_offset, stop)
+        async with self._readers:
+            missing = await self._log.read(self._topic, shard.partition, shard.next_offset, stop)
         self.counts.fetched_from_gaps += len(missing)
         await self._take(shard, missing)
 

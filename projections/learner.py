@@ -9,7 +9,7 @@ from projections.posteriors import (
     posterior,
     reopened,
 )
-from schemas.routing import UNKNOWN, Posterior
+from schemas.routing import Posterior
 
 REMEMBERED = 6
 """Beliefs after the newest buckets, from which a fold is resumed when one of these buckets still changes: outcomes come
@@ -44,11 +44,11 @@ class Learner:
 
     def reopen(self, bucket: int, usual: float) -> None:
         """Its circuit last closed after an outage in this bucket; `usual` is the rate before it."""
-        if self._reopening == (bucket, usual):
-            return
-        before = self._reopening
-        self._reopening = (bucket, usual)
-        self._forget_from(min(bucket, before[0]) if before is not None else bucket)
+        before, after = self._reopening, (bucket, usual) if bucket >= self._begin else None
+        self._reopening = after
+        if after != before:
+            # A reopened belief stands before its bucket.
+            self._forget_from(min(one[0] for one in (before, after) if one is not None) - 1)
 
     def posterior(self, bucket: int) -> Posterior:
         """As it stands in `bucket`, the newest of all."""
@@ -60,11 +60,14 @@ class Learner:
         self._fold_through(bucket - 1)
         belief = self._beliefs[-1] if self._beliefs else Belief(bucket=begin)
         belief = self._reopened(belief, bucket)
-        succeeded, failed = self._counts.get(bucket, (0, 0))
-        is_known = bool(self._counts) or self._reopening is not None
-        told = posterior(belief, bucket, succeeded, failed, self._forgetting) if is_known else UNKNOWN
+        told = posterior(belief, bucket, *self._counted(bucket), self._forgetting)
         self._told = (bucket, told)
         return told
+
+    def _counted(self, bucket: int) -> tuple[int, int]:
+        """None are negative, also while a correction is known and what it corrects is not."""
+        succeeded, failed = self._counts.get(bucket, (0, 0))
+        return max(succeeded, 0), max(failed, 0)
 
     def _reopened(self, belief: Belief, bucket: int) -> Belief:
         if self._reopening is None or self._reopening[0] != bucket:
@@ -72,6 +75,8 @@ class Learner:
         return reopened(*self._reopening, self._forgetting)
 
     def _set(self, bucket: int, counts: tuple[int, int]) -> None:
+        if bucket < self._begin:
+            return
         if counts == (0, 0):
             self._counts.pop(bucket, None)
         else:
@@ -101,7 +106,7 @@ class Learner:
         for bucket in sorted(due):
             belief = self._reopened(belief, bucket)
             if bucket in self._counts:
-                belief = fold(belief, bucket, *self._counts[bucket], self._forgetting)
+                belief = fold(belief, bucket, *self._counted(bucket), self._forgetting)
             self._beliefs.append(belief)
         del self._beliefs[:-REMEMBERED]
         self._folded = last

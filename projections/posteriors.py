@@ -9,6 +9,7 @@ brown-out ends, and nobody but a payment can find out. One whose circuit has clo
 """
 
 from math import log
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -97,22 +98,20 @@ def _kept(belief: Belief, buckets: int, forgetting: Forgetting) -> float:
 def _restarted(belief: Belief, forgetting: Forgetting) -> Belief:
     """With nothing but the span that differs most from the time before it, if it differs enough."""
     strongest, change = forgetting.alarm, None
-    for count, succeeded, failed in _spans(belief):
-        ratio = _likelihood_ratio(belief, succeeded, failed, forgetting)
+    for span in _spans(belief, forgetting):
+        ratio = _likelihood_ratio(span, forgetting)
         if ratio > strongest:
-            strongest, change = ratio, (count, succeeded, failed)
+            strongest, change = ratio, span
     if change is None:
         return belief
-    count, succeeded, failed = change
-    before_ok, before_bad = _before(belief, succeeded, failed)
-    usual = (before_ok + 0.5) / (before_ok + before_bad + 1)
-    is_worse = (succeeded + 0.5) / (succeeded + failed + 1) < usual
+    usual = (change.succeeded_before + 0.5) / (change.succeeded_before + change.failed_before + 1)
+    is_worse = (change.succeeded + 0.5) / (change.succeeded + change.failed + 1) < usual
     weight = forgetting.usual_weight if is_worse else 0.0
-    recent = belief.recent[-count:]
+    recent = belief.recent[-change.buckets :]
     return replace(
         belief,
-        succeeded=float(succeeded),
-        failed=float(failed),
+        succeeded=float(change.succeeded),
+        failed=float(change.failed),
         usual_succeeded=1 + weight * usual,
         usual_failed=1 + weight * (1 - usual),
         is_degraded=is_worse,
@@ -121,38 +120,50 @@ def _restarted(belief: Belief, forgetting: Forgetting) -> Belief:
     )
 
 
-def _spans(belief: Belief) -> list[tuple[int, int, int]]:
-    """(how many of the recent buckets, succeeded, failed) of every scale that holds more than the one before it."""
-    spans: list[tuple[int, int, int]] = []
-    succeeded = failed = count = 0
+class _Span(NamedTuple):
+    """The newest of the recent buckets in full, and what is left of the evidence from before them.
+
+    What has been forgotten of the span itself is not taken from the time before it: that would be the span's own
+    luck with the opposite sign, and look like a change.
+    """
+
+    buckets: int
+    succeeded: int
+    failed: int
+    succeeded_before: float
+    failed_before: float
+
+
+def _spans(belief: Belief, forgetting: Forgetting) -> list[_Span]:
+    """Of every scale that holds more than the one before it."""
+    spans: list[_Span] = []
+    buckets = succeeded = failed = 0
+    kept = _kept(belief, 1, forgetting)
+    succeeded_before, failed_before = belief.succeeded, belief.failed
     scales = iter(SCALES)
     scale = next(scales)
     for bucket, ok, bad in reversed(belief.recent):
         age = belief.bucket - bucket
         if age >= scale:
-            spans.append((count, succeeded, failed))
+            spans.append(_Span(buckets, succeeded, failed, succeeded_before, failed_before))
             scale = next((longer for longer in scales if longer > age), SCALES[-1] + 1)
-        succeeded += ok
-        failed += bad
-        count += 1
-    spans.append((count, succeeded, failed))
+        keep = kept**age
+        buckets, succeeded, failed = buckets + 1, succeeded + ok, failed + bad
+        succeeded_before = max(succeeded_before - ok * keep, 0.0)
+        failed_before = max(failed_before - bad * keep, 0.0)
+    spans.append(_Span(buckets, succeeded, failed, succeeded_before, failed_before))
     return spans
 
 
-def _before(belief: Belief, succeeded: int, failed: int) -> tuple[float, float]:
-    return max(belief.succeeded - succeeded, 0.0), max(belief.failed - failed, 0.0)
-
-
-def _likelihood_ratio(belief: Belief, succeeded: int, failed: int, forgetting: Forgetting) -> float:
+def _likelihood_ratio(span: _Span, forgetting: Forgetting) -> float:
     """How much likelier two rates are than one: n₁·KL(p₁, p) + n₀·KL(p₀, p)."""
-    recent = succeeded + failed
-    before_ok, before_bad = _before(belief, succeeded, failed)
-    before = before_ok + before_bad
+    recent = span.succeeded + span.failed
+    before = span.succeeded_before + span.failed_before
     if recent < forgetting.least_recent or before < forgetting.least_before:
         return 0.0
-    now_rate = (succeeded + 0.5) / (recent + 1)
-    then_rate = (before_ok + 0.5) / (before + 1)
-    both = (succeeded + before_ok + 0.5) / (recent + before + 1)
+    now_rate = (span.succeeded + 0.5) / (recent + 1)
+    then_rate = (span.succeeded_before + 0.5) / (before + 1)
+    both = (span.succeeded + span.succeeded_before + 0.5) / (recent + before + 1)
     return recent * _divergence(now_rate, both) + before * _divergence(then_rate, both)
 
 

@@ -59,6 +59,10 @@ DECLINE_CODES = frozenset(
 """The unified codes; any other is counted as `other`, so that no log can make a tally large."""
 
 
+GATEWAYS_OWN = ("not_sent:dns", "not_sent:tls", "not_sent:connect")
+"""As `is_gateways_fault` in schemas/outcome.py: what it never got. Other things were not sent for our own reasons."""
+
+
 class Observation(NamedTuple):
     bucket: int
     """The number of the ten seconds since 1970 in which the attempt started."""
@@ -85,6 +89,17 @@ def add(tally: Tally, more: Mapping[str, int], times: int = 1) -> None:
             tally[key] = total
         else:
             tally.pop(key, None)
+
+
+def health(tally: Mapping[str, int]) -> tuple[int, int, int]:
+    """Succeeded, the gateway's own faults, and in doubt."""
+    faults = doubts = 0
+    for words, count in tally.items():
+        if words.startswith("declined:gateway:") or words in GATEWAYS_OWN:
+            faults += count
+        elif words.startswith("in_doubt:"):
+            doubts += count
+    return tally.get("succeeded", 0), faults, doubts
 
 
 def _counts(event: Outcome, account: Account) -> Tally:

@@ -6,10 +6,11 @@ enter and leave are. Nobody tells the time here: `advance` is told the bucket th
 
 from collections.abc import Iterable, Mapping
 
-from projections.tallies import add
+from projections.tallies import add, health
 from schemas.metrics import BUCKET_S, BUCKETS_KEPT, WINDOWS_MIN, Cell, Tally
 
 LENGTHS = tuple(minutes * 60 // BUCKET_S for minutes in WINDOWS_MIN)
+HISTORIES = ("method", "segment")
 _NOTHING: Tally = {}
 
 
@@ -19,6 +20,7 @@ class RollingWindows:
         self.touched: set[Cell] = set()
         """Whose windows may have changed; for the reader to clear."""
         self._buckets: dict[int, dict[Cell, Tally]] = {}
+        self._health: dict[int, dict[Cell, tuple[int, int]]] = {}
         self._sums: dict[Cell, tuple[Tally, ...]] = {}
 
     def put(self, bucket: int, cell: Cell, tally: Tally) -> None:
@@ -32,6 +34,8 @@ class RollingWindows:
             cells[cell] = dict(tally)
         else:
             cells.pop(cell, None)
+        if cell.kind in HISTORIES:
+            self._note_health(bucket, cell, tally)
         for place, length in enumerate(LENGTHS):
             if self.now - length < bucket <= self.now:
                 self._shift(cell, place, difference, 1)
@@ -49,6 +53,7 @@ class RollingWindows:
         self.now = max(self.now, now)
         for bucket in [bucket for bucket in self._buckets if bucket <= self.now - BUCKETS_KEPT]:
             del self._buckets[bucket]
+            self._health.pop(bucket, None)
 
     def cells(self) -> Iterable[Cell]:
         """Those with anything within the hour."""
@@ -58,13 +63,22 @@ class RollingWindows:
         """Of each window, in the order of WINDOWS_MIN."""
         return self._sums.get(cell) or (_NOTHING,) * len(LENGTHS)
 
-    def history(self, cell: Cell) -> list[tuple[int, Mapping[str, int]]]:
-        """The buckets of the hour that have anything, the oldest first."""
-        return [
-            (bucket, tallies[cell])
+    def history(self, cell: Cell) -> tuple[tuple[int, int, int], ...]:
+        """(bucket, succeeded, failed) of the hour, the oldest first, of methods and segments that had anything."""
+        return tuple(
+            (bucket, *noted[cell])
             for bucket in range(self.now - BUCKETS_KEPT + 1, self.now + 1)
-            if (tallies := self._buckets.get(bucket)) and cell in tallies
-        ]
+            if (noted := self._health.get(bucket)) and cell in noted
+        )
+
+    def _note_health(self, bucket: int, cell: Cell, tally: Tally) -> None:
+        """Once for each change: a tally has a hundred latencies, and an hour 360 tallies."""
+        noted = self._health.setdefault(bucket, {})
+        succeeded, faults, doubts = health(tally)
+        if succeeded or faults or doubts:
+            noted[cell] = (succeeded, faults + doubts)
+        else:
+            noted.pop(cell, None)
 
     def _leave(self, bucket: int, place: int) -> None:
         for cell, tally in self._buckets.get(bucket, {}).items():
@@ -82,7 +96,7 @@ class RollingWindows:
     def _start_over(self, now: int) -> None:
         """Nothing of what the windows held is within them any more."""
         self.touched |= self._sums.keys()
-        self._sums = {}
+        self._sums, self._health = {}, {}
         self.now = now
         for bucket in sorted(self._buckets):
             cells = self._buckets.pop(bucket)

@@ -14,6 +14,7 @@ from schemas.routing_configuration import (
     Segmentation,
     SegmentDimension,
     Share,
+    Sharpness,
 )
 
 By = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -49,6 +50,7 @@ class SegmentationBody(Segmentation, frozen=True, kw_only=True):
 class BanditPolicyBody(Body, frozen=True, kw_only=True):
     """`POST /bandit/policy/{segment}/enable` and `/disable`. A budget that is left out stays as it is."""
 
+    sharpness: Sharpness | None = None
     exploration_share: Share | None = None
     worse_by: Share | None = None
     expected_loss: Share | None = None

@@ -14,6 +14,7 @@ from schemas.ids import GatewayId
 from schemas.instrument import PaymentMethod
 
 Weight = Annotated[float, Meta(ge=0, le=10)]
+Sharpness = Annotated[float, Meta(ge=0.5, le=10)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 MOST_RULES = 200
@@ -22,7 +23,8 @@ MOST_RULES = 200
 class ScoringWeights(Body, frozen=True, kw_only=True):
     """What each term of a score is worth, in points of success rate (0.01 is one in a hundred payments).
 
-    score = success + uncertainty · deviation - latency · seconds - cost · percent + affinity · value - priority · place
+    score = success + uncertainty · deviation + fit - latency · seconds - cost · percent + affinity · value
+    - priority · place
     """
 
     uncertainty: Weight = 2.0
@@ -50,7 +52,7 @@ class BanditPolicy(Body, frozen=True, kw_only=True):
     """Of one segment. The two budgets bound what exploring may cost; within them propensities are Thompson's."""
 
     enabled: bool = False
-    sharpness: Annotated[float, Meta(ge=0.5, le=10)] = 1.5
+    sharpness: Sharpness = 1.5
     """Posteriors are drawn from as if they knew so many times more; 1 is Thompson's own rule. A little sharper loses
     less where changes are detected (`./dev bench routing`)."""
     exploration_share: Share = 0.02

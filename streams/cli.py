@@ -1,6 +1,7 @@
-"""`python -m streams.cli reservations rebuild`: what an operator does by hand, and may do twice.
+"""`python -m streams.cli reservations rebuild` and `decisions recompute`: what is done by hand, and may be done twice.
 
-Exit codes: 0 done, 1 not done (the message says why; do it again), 2 wrong arguments, 3 another one is at it.
+Exit codes: 0 done, 1 not done (the message says why; do it again), 2 wrong arguments, 3 another one is at it. Of
+decisions: 1 also where one of them does not follow from what it recorded.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from infra.settings import Settings
 from infra.telemetry import configure_logging
 from schemas.envelope import LONGEST_WINDOW_MS
 from schemas.errors import LogUnavailable
+from streams.decisions import MOST_NAMED, recompute_decisions
 from streams.rebuild import LogTooShort, WindowTooShort, rebuild_reservations
 
 DONE, NOT_DONE, ANOTHER = 0, 1, 3
@@ -25,10 +27,29 @@ def main(arguments: list[str]) -> int:
     asked = _parser().parse_args(arguments)
     settings = Settings.from_environment(os.environ)
     configure_logging(settings)
-    return rebuild(settings, round(asked.longest_window_s * 1000))
+    code: int = asked.run(settings, asked)
+    return code
 
 
-def rebuild(settings: Settings, longest_window_ms: int) -> int:
+def recompute(settings: Settings, _: argparse.Namespace) -> int:
+    try:
+        audit = uvloop.run(recompute_decisions(settings, _tell))
+    except LogUnavailable as error:
+        _complain(f"not recomputed: {error}")
+        return NOT_DONE
+    _tell(f"{audit.agree:,} decisions follow from what they recorded")
+    if audit.unexplained:
+        _tell(f"{audit.unexplained:,} are from before decisions recorded what they were made from")
+    if audit.unreadable:
+        _complain(f"{audit.unreadable:,} cannot be read")
+    if audit.differ:
+        named = ", ".join(audit.differ[:MOST_NAMED])
+        _complain(f"{len(audit.differ):,} do not follow from what they recorded: {named}")
+    return NOT_DONE if audit.differ or audit.unreadable else DONE
+
+
+def rebuild(settings: Settings, asked: argparse.Namespace) -> int:
+    longest_window_ms = round(asked.longest_window_s * 1000)
     try:
         done = uvloop.run(rebuild_reservations(settings, longest_window_ms, _tell))
     except AnotherRebuild:
@@ -50,7 +71,7 @@ def rebuild(settings: Settings, longest_window_ms: int) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m streams.cli")
-    subjects = parser.add_subparsers(required=True, metavar="reservations")
+    subjects = parser.add_subparsers(required=True, metavar="SUBJECT")
     reservations = subjects.add_parser("reservations", help="the index of idempotency keys")
     verbs = reservations.add_subparsers(required=True, metavar="rebuild")
     verb = verbs.add_parser(
@@ -62,6 +83,11 @@ def _parser() -> argparse.ArgumentParser:
         default=LONGEST_WINDOW_MS / 1000,
         help="how long a process that is forgotten may go on, of whatever settings (default: %(default)s)",
     )
+    verb.set_defaults(run=rebuild)
+    decisions = subjects.add_parser("decisions", help="the routes that were chosen")
+    verbs = decisions.add_subparsers(required=True, metavar="recompute")
+    verb = verbs.add_parser("recompute", help="choose every route again from its event alone, and compare")
+    verb.set_defaults(run=recompute)
     return parser
 
 

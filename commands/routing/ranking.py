@@ -27,18 +27,17 @@ def rank(candidates: Sequence[Candidate], decision: Decision, memory: Memory | N
     scored = sorted((_scored(one, decision) for one in candidates), key=_by_score)
     if decision.probe is not None:
         return "PROBE", _certainly(_led_by(scored, (decision.probe.gateway,)))
-    if scored and all(one.circuit in CIRCUIT_REASONS for one in scored):
+    if not scored:
+        return "SCORE", ()
+    if all(one.circuit in CIRCUIT_REASONS for one in scored):
         return "LEAST_BAD", _certainly(scored)
     match decision.rule.then if decision.rule is not None else None:
         case Prefer(gateways=preferred):
             return "RULE", _certainly(_led_by(scored, preferred))
-        case Split(weights=shares):
-            drawn = _drawn(scored, _shares(scored, shares), decision.draw)
-            return (
-                ("RULE", drawn)
-                if any(one.gateway in shares for one in scored)
-                else ("SCORE", _certainly(scored))
-            )
+        case Split(weights=shares) if any(one.gateway in shares for one in scored):
+            return "RULE", _drawn(scored, _shares(scored, shares), decision.draw)
+        case Split():
+            return "SCORE", _certainly(scored)
         case None if decision.bandit is not None:
             return "THOMPSON", _drawn(scored, _propensities(scored, decision.bandit, memory), decision.draw)
         case None:
@@ -76,7 +75,7 @@ def _certainly(ordered: Sequence[Candidate]) -> tuple[Candidate, ...]:
 def _shares(scored: list[Candidate], weights: dict[GatewayId, int]) -> tuple[float, ...]:
     given = [weights.get(one.gateway, 0) for one in scored]
     total = sum(given)
-    return tuple(weight / total if total else 0.0 for weight in given)
+    return tuple(weight / total for weight in given)
 
 
 def _propensities(scored: list[Candidate], policy: BanditPolicy, memory: Memory | None) -> tuple[float, ...]:

@@ -55,7 +55,7 @@ def route(
         weights=facts.configuration.weights,
         bandit=bandit if bandit.enabled else None,
         rule=ruling.decided_by,
-        probe=probe if probe is not None and any(one.id == probe.gateway for one in open_to) else None,
+        probe=probe if any(_may_probe(order, one, facts, probe) for one in open_to) else None,
         versions=Versions(
             configuration=facts.configuration.version,
             circuits=facts.circuits_version,
@@ -89,9 +89,15 @@ def _excluded(order: Order, gateway: GatewayConfiguration, ruling: Ruling) -> Ex
 def _circuit(
     order: Order, gateway: GatewayConfiguration, facts: Facts, probe: Probe | None
 ) -> Exclusion | None:
-    reason = CIRCUIT_REASONS.get(facts.circuit(gateway.id, order.payment_method).status)
-    may_probe = reason == "circuit_half_open" and probe is not None and probe.gateway == gateway.id
-    return None if may_probe else reason
+    if _may_probe(order, gateway, facts, probe):
+        return None
+    return CIRCUIT_REASONS.get(facts.circuit(gateway.id, order.payment_method).status)
+
+
+def _may_probe(order: Order, gateway: GatewayConfiguration, facts: Facts, probe: Probe | None) -> bool:
+    """A leave is worth nothing any more where the circuit has closed, or opened again, since it was given."""
+    status = facts.circuit(gateway.id, order.payment_method).status
+    return probe is not None and probe.gateway == gateway.id and status == "HALF_OPEN"
 
 
 def _candidate(order: Order, gateway: GatewayConfiguration, segment: str, facts: Facts) -> Candidate:

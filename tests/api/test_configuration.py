@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from schemas.routing_configuration import ScoringWeights
 from tests.api.client import Answer, Client, Headers
 from tests.api.requests import CARD_NUMBER, HEADERS, JSON, assert_problem, body
 from tests.api.stand_ins import ADMIN_KEY, World
@@ -82,7 +83,8 @@ async def test_before_anybody_set_anything_the_defaults_are_told_as_version_0(cl
         "rules": [],
         "warnings": [],
     }
-    assert (await get(client, "/scoring/weights")).json["weights"]["latency"] == 0.0005
+    weights = (await get(client, "/scoring/weights")).json["weights"]
+    assert weights == msgspec.to_builtins(ScoringWeights())
     assert (await get(client, "/bandit/segmentation")).json["dimensions"] == ["payment_method"]
 
 
@@ -236,6 +238,7 @@ async def test_a_policy_is_enabled_without_a_body_and_keeps_its_budgets(world: W
         "exploration_share": 0.02,
         "worse_by": 0.05,
         "expected_loss": 0.0033,
+        "sharpness": 1.5,
     }
     assert world.configuration.current.routing.bandit("UPI").enabled
 

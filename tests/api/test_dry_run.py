@@ -20,35 +20,52 @@ async def dry_run(client: Client, *headers: tuple[str, str], **changes: object) 
     )
 
 
-async def test_without_rules_it_tells_the_route_as_it_is(world: World, client: Client) -> None:
-    answer = await dry_run(client, **CARDS)
+def gateways_of(answer: Answer) -> list[str]:
     assert answer.status == 200, answer.body
-    assert (answer.json["configuration_version"], answer.json["segment"]) == (0, "CARD")
-    assert (answer.json["excluded_by_rules"], answer.json["decided_by"]) == ([], None)
-    route = answer.json["route"]
-    assert [candidate["gateway"] for candidate in route["candidates"]] == ["razorpay", "stripe"]
-    assert route["strategy"] == "SCORE"
+    return [candidate["gateway"] for candidate in answer.json["route"]["candidates"]]
+
+
+def excluded_of(answer: Answer) -> set[tuple[str, str, str | None]]:
+    return {(one["gateway"], one["reason"], one["rule"]) for one in answer.json["route"]["excluded"]}
+
+
+async def test_without_rules_it_tells_the_route_as_it_is_scored(world: World, client: Client) -> None:
+    answer = await dry_run(client, **CARDS)
+    assert gateways_of(answer) == ["razorpay", "stripe"]
+    assert answer.json["configuration_version"] == 0
+    assert answer.json["route"]["strategy"] == "SCORE"
+    assert answer.json["route"]["decision"]["segment"] == "CARD"
+    assert answer.json["route"]["candidates"][0]["score"] is not None
     assert not world.handler.calls
     assert not world.topic.records
 
 
 async def test_it_tells_why_a_gateway_cannot_take_the_payment(client: Client) -> None:
     answer = await dry_run(client, currency="USD")
-    assert answer.status == 200
-    assert answer.json["route"]["candidates"] == []
-    assert {(one["gateway"], one["reason"]) for one in answer.json["route"]["excluded"]} == {
-        ("razorpay", "currency"),
-        ("stripe", "method"),
-    }
+    assert gateways_of(answer) == []
+    assert excluded_of(answer) == {("razorpay", "currency", None), ("stripe", "method", None)}
 
 
-async def test_it_tells_what_the_rules_in_force_say(client: Client) -> None:
-    exclusion = {"id": "no-stripe", "then": {"type": "exclude", "gateways": ["stripe"]}}
+async def test_it_obeys_the_rules_in_force_and_names_them(client: Client) -> None:
+    exclusion = {"id": "no-razorpay", "then": {"type": "exclude", "gateways": ["razorpay"]}}
     await put(client, "/routing-rules", {**RULES, "rules": [exclusion, *RULES["rules"]]})
-    answer = await dry_run(client)
+    answer = await dry_run(client, **CARDS, merchant_id="m_002")
+    assert gateways_of(answer) == ["stripe"]
+    assert excluded_of(answer) == {("razorpay", "rule", "no-razorpay")}
     assert answer.json["configuration_version"] == 1
-    assert answer.json["excluded_by_rules"] == [{"gateway": "stripe", "rule": "no-stripe"}]
-    assert answer.json["decided_by"] == {"rule": "pinned", "then": {"type": "pin", "gateway": "razorpay"}}
+    assert answer.json["route"]["decision"]["versions"]["configuration"] == 1
+    pinned = await dry_run(client, **CARDS)
+    assert gateways_of(pinned) == []
+    assert pinned.json["route"]["decision"]["rule"]["id"] == "pinned"
+
+
+async def test_weights_and_segments_are_those_in_force(client: Client) -> None:
+    affinity = {"gateway": "stripe", "value": 1, "payment_method": "CARD"}
+    await put(client, "/scoring/weights", {"by": "asha", "weights": {}, "affinities": [affinity]})
+    await put(client, "/bandit/segmentation", {"by": "asha", "dimensions": ["payment_method", "currency"]})
+    answer = await dry_run(client, **CARDS)
+    assert gateways_of(answer) == ["stripe", "razorpay"]
+    assert answer.json["route"]["decision"]["segment"] == "CARD:INR"
 
 
 async def test_proposed_rules_are_tried_instead_of_those_in_force_and_not_set(
@@ -63,22 +80,31 @@ async def test_proposed_rules_are_tried_instead_of_those_in_force_and_not_set(
             "when": {"attributes": {"channel": ["app"]}},
         },
     ]
-    answer = await dry_run(client, rules=proposed)
+    answer = await dry_run(client, **CARDS, rules=proposed)
+    assert gateways_of(answer) == ["stripe", "razorpay"]
     assert answer.json["configuration_version"] is None
-    assert answer.json["decided_by"]["rule"] == "all"
+    assert answer.json["route"]["decision"]["rule"]["id"] == "all"
     assert [warning["pointer"] for warning in answer.json["warnings"]] == ["/rules/1"]
     assert len(world.topic.records) == 1
+
+
+async def test_a_split_tells_the_share_of_each(client: Client) -> None:
+    halves = {"id": "halves", "then": {"type": "split", "weights": {"razorpay": 1, "stripe": 3}}}
+    answer = await dry_run(client, **CARDS, rules=[halves])
+    shares = {one["gateway"]: one["propensity"] for one in answer.json["route"]["candidates"]}
+    assert shares == {"razorpay": 0.25, "stripe": 0.75}
 
 
 async def test_context_headers_are_what_rules_look_at(client: Client) -> None:
     rule = {
         "id": "app",
-        "then": {"type": "exclude", "gateways": ["stripe"]},
+        "then": {"type": "exclude", "gateways": ["razorpay"]},
         "when": {"attributes": {"channel": ["app"]}},
     }
-    answer = await dry_run(client, ("X-Context-Channel", "app"), rules=[rule])
-    assert answer.json["excluded_by_rules"] == [{"gateway": "stripe", "rule": "app"}]
-    assert (await dry_run(client, rules=[rule])).json["excluded_by_rules"] == []
+    assert gateways_of(await dry_run(client, ("X-Context-Channel", "app"), **CARDS, rules=[rule])) == [
+        "stripe"
+    ]
+    assert gateways_of(await dry_run(client, **CARDS, rules=[rule])) == ["razorpay", "stripe"]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from infra.settings import DEFAULT_ADMIN_KEY
+from tests.chaos.test_one_key import new_key
 from tests.product import Answer, Client, Product
 
 pytestmark = pytest.mark.chaos
@@ -53,6 +54,18 @@ async def test_what_is_set_at_one_process_is_in_force_at_the_other(operator: Ope
     while await operator.get(api=1) != answer.body:
         assert time.monotonic() - acknowledged < IN_FORCE_WITHIN_S
         await asyncio.sleep(0.01)
+
+
+async def test_payments_at_either_process_obey_the_rules_that_are_set_at_one(
+    client: Client, operator: Operator
+) -> None:
+    for gateway in ("stripe", "payu"):
+        pinned = {"id": "pinned", "then": {"type": "pin", "gateway": gateway}}
+        assert (await operator.put([pinned], version=(await operator.get())["version"])).status == 200
+        await asyncio.sleep(IN_FORCE_WITHIN_S)
+        for api in (0, 1):
+            paid = await client.pay(new_key(), api=api)
+            assert (paid.status, paid.body["gateway"]) == (201, gateway), paid
 
 
 async def test_of_two_operators_at_two_processes_one_wins_and_the_other_is_told(operator: Operator) -> None:

@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from commands.circuit_messages import TELLING, message_of
 from schemas.circuit import CallObserved, ProbeStarted
-from schemas.payment import PaymentEvent
+from schemas.dimensions import Earlier
+from schemas.payment import AttemptDeclined, AttemptSucceeded, PaymentEvent
 from tests.builders import (
     account,
     attempt,
@@ -70,6 +71,25 @@ def test_an_outcome_says_whether_the_gateway_failed(event: PaymentEvent, is_fail
 )
 def test_what_tells_nothing_of_a_gateway_now_is_not_forwarded(event: PaymentEvent) -> None:
     assert message_of(recorded(event)) is None
+
+
+AWAITED = account(Earlier(kind="awaiting_customer"))
+
+
+def test_a_gateway_that_fails_after_the_customer_has_acted_has_failed() -> None:
+    failed = replace(attempt_declined(declined(blame="gateway")), verified=True, account=AWAITED)
+    message = message_of(recorded(failed))
+    assert isinstance(message, CallObserved)
+    assert message.is_failure
+
+
+@pytest.mark.parametrize(
+    "event", [attempt_succeeded(), attempt_declined(declined(blame="customer"))], ids=["paid", "declined"]
+)
+def test_a_call_that_brought_the_customer_in_is_not_told_twice(
+    event: AttemptSucceeded | AttemptDeclined,
+) -> None:
+    assert message_of(recorded(replace(event, verified=True, account=AWAITED))) is None
 
 
 def test_a_void_record_tells_nothing() -> None:

@@ -1,0 +1,77 @@
+"""Chooses every past route again from its event alone, and compares: what was decided can be explained, or is wrong."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from commands.routing.ranking import recomputed
+from infra.kafka.reader import LogReader, Record
+from infra.settings import Settings
+from schemas.base import Value
+from schemas.codec import PAYMENTS_TOPIC, decode
+from schemas.envelope import Position
+from schemas.errors import Unreadable
+from schemas.payment import PaymentRouted
+
+STRETCH = 5_000
+"""Records that are read at a time."""
+READ_TIMEOUT_S = 30.0
+MOST_NAMED = 20
+_ROUTED = PaymentRouted.__name__.encode()
+
+
+class Audit(Value, frozen=True, kw_only=True):
+    agree: int = 0
+    differ: tuple[str, ...] = ()
+    """Payments whose recorded route is another one than follows from it."""
+    unexplained: int = 0
+    """From the time before decisions recorded what they were made from."""
+    unreadable: int = 0
+
+
+async def recompute_decisions(settings: Settings, tell: Callable[[str], None]) -> Audit:
+    """All that are on the log when it begins. Raises LogUnavailable."""
+    reader = LogReader(settings.kafka_bootstrap_servers)
+    audit = Audit()
+    try:
+        for partition, end in sorted((await reader.end_offsets(PAYMENTS_TOPIC)).items()):
+            for start in range(0, end, STRETCH):
+                stop = min(start + STRETCH, end)
+                records = await reader.read(PAYMENTS_TOPIC, partition, start, stop, timeout_s=READ_TIMEOUT_S)
+                audit = audited(audit, records)
+            tell(f"{PAYMENTS_TOPIC}-{partition}: {audit.agree:,} agree, {len(audit.differ):,} differ")
+    finally:
+        await reader.stop()
+    return audit
+
+
+def audited(audit: Audit, records: Sequence[Record]) -> Audit:
+    """With so many more records."""
+    agree, unexplained, unreadable, differ = (
+        audit.agree,
+        audit.unexplained,
+        audit.unreadable,
+        list(audit.differ),
+    )
+    for payment_id, routed in _routes(records):
+        if routed is None:
+            unreadable += 1
+        elif routed.decision is None:
+            unexplained += 1
+        elif recomputed(routed) == (routed.strategy, routed.candidates):
+            agree += 1
+        else:
+            differ.append(payment_id)
+    return Audit(agree=agree, differ=tuple(differ), unexplained=unexplained, unreadable=unreadable)
+
+
+def _routes(records: Sequence[Record]) -> Iterator[tuple[str, PaymentRouted | None]]:
+    for record in records:
+        if ("ce_type", _ROUTED) not in record.headers:
+            continue
+        position = Position(topic=record.topic, partition=record.partition, offset=record.offset)
+        try:
+            found = decode(record.value, record.headers, position, record.timestamp)
+        except Unreadable:
+            yield "", None
+            continue
+        if isinstance(found.event, PaymentRouted):
+            yield found.envelope.aggregate_id, found.event
