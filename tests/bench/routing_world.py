@@ -5,6 +5,7 @@ routed by are renewed every quarter of a second, as in a process, and circuits a
 """
 
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -21,7 +22,7 @@ from schemas.circuit import CallObserved, CircuitMessage, CircuitPolicy, Circuit
 from schemas.gateway import GatewayConfiguration
 from schemas.ids import AttemptId, GatewayId
 from schemas.instrument import UpiMasked
-from schemas.payment import Order
+from schemas.payment import Order, PaymentRouted
 from schemas.routing import Facts, Probe, RetryPolicy
 from schemas.routing_configuration import BanditPolicy, RoutingConfiguration
 from tests.bench.scenarios import Floats, Scenario
@@ -45,7 +46,16 @@ Choices = NDArray[np.int16]
 class World:
     """`uniforms` (2, transactions): whether each payment would succeed, and what chance its routing draws."""
 
-    def __init__(self, scenario: Scenario, uniforms: Floats, *, bandit: bool) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        uniforms: Floats,
+        *,
+        bandit: bool,
+        told: Callable[[PaymentRouted], None] | None = None,
+    ) -> None:
+        """`told` hears of every decision."""
+        self._told = told
         self._delay = scenario.feedback_delay_transactions
         self._per_second = scenario.transactions_per_second
         self._rates = scenario.rates().T.tolist()
@@ -92,6 +102,8 @@ class World:
                 refreshed_s = now_s
             probe = self._probe(now_s)
             routed = route(ORDER, self._gateways, RETRIES, self._facts, self._draws[number], probe)
+            if self._told is not None:
+                self._told(routed)
             gateway = routed.candidates[0].gateway
             lease = probe.lease if probe is not None and probe.gateway == gateway else None
             if lease is not None:
