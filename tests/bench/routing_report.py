@@ -65,8 +65,8 @@ def _delay(delay: Delay | None) -> str:
 
 
 def plot(figures: Figures, file: Path) -> None:
-    """One panel per scenario: mean loss over time, with its 95 % band. Two of the policies would dwarf the others, so
-    the axis ends where ours and Juspay's can be told apart."""
+    """One panel per scenario: mean loss over time, with its 95 % band. What loses most is cut off, or it would dwarf
+    the others."""
     from matplotlib.figure import Figure  # only whoever plots waits for it
 
     columns = min(len(figures.scenarios), 2)

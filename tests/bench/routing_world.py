@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from commands.circuit import decide
 from commands.circuit_state import new_circuit
+from commands.routing.probing import testable
 from commands.routing.route import route
 from projections.circuits import evolve
 from projections.learner import Learner
@@ -160,9 +161,8 @@ class World:
 
     def _probe(self, now_s: float) -> Probe | None:
         """As the port gives leave: so many leases at once, each until its probe reports or it expires."""
-        for (gateway, _), view in self._facts.circuits.items():
-            if view.status != "HALF_OPEN":
-                continue
+        for gateway in testable(ORDER, self._gateways, self._facts):
+            view = self._facts.circuit(gateway, "UPI")
             for name in range(view.probes):
                 lease = lease_id(view.trial, name)
                 if self._leases.get((gateway, lease), 0.0) <= now_s:
