@@ -12,6 +12,7 @@ SUBCOMMANDS = {
     "settle": "time how soon payments in doubt are settled: told, polled, after a kill, and given back",
     "backlog": "let one verifier, then two, work behind a hundred thousand due payments",
     "metrics": "how fast hot metrics are kept, how soon they are published, and how soon they are back",
+    "routing": "play hours with outages through our routing, beside the policies of others; needs no servers",
     "load": "post payments to a running service, in a closed loop or at a fixed rate",
 }
 

@@ -5,6 +5,7 @@ routed by are renewed every quarter of a second, as in a process, and circuits a
 """
 
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from commands.circuit import decide
 from commands.circuit_state import new_circuit
+from commands.routing.probing import testable
 from commands.routing.route import route
 from projections.circuits import evolve
 from projections.learner import Learner
@@ -21,7 +23,7 @@ from schemas.circuit import CallObserved, CircuitMessage, CircuitPolicy, Circuit
 from schemas.gateway import GatewayConfiguration
 from schemas.ids import AttemptId, GatewayId
 from schemas.instrument import UpiMasked
-from schemas.payment import Order
+from schemas.payment import Order, PaymentRouted
 from schemas.routing import Facts, Probe, RetryPolicy
 from schemas.routing_configuration import BanditPolicy, RoutingConfiguration
 from tests.bench.scenarios import Floats, Scenario
@@ -45,7 +47,16 @@ Choices = NDArray[np.int16]
 class World:
     """`uniforms` (2, transactions): whether each payment would succeed, and what chance its routing draws."""
 
-    def __init__(self, scenario: Scenario, uniforms: Floats, *, bandit: bool) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        uniforms: Floats,
+        *,
+        bandit: bool,
+        told: Callable[[PaymentRouted], None] | None = None,
+    ) -> None:
+        """`told` hears of every decision."""
+        self._told = told
         self._delay = scenario.feedback_delay_transactions
         self._per_second = scenario.transactions_per_second
         self._rates = scenario.rates().T.tolist()
@@ -92,6 +103,8 @@ class World:
                 refreshed_s = now_s
             probe = self._probe(now_s)
             routed = route(ORDER, self._gateways, RETRIES, self._facts, self._draws[number], probe)
+            if self._told is not None:
+                self._told(routed)
             gateway = routed.candidates[0].gateway
             lease = probe.lease if probe is not None and probe.gateway == gateway else None
             if lease is not None:
@@ -148,9 +161,8 @@ class World:
 
     def _probe(self, now_s: float) -> Probe | None:
         """As the port gives leave: so many leases at once, each until its probe reports or it expires."""
-        for (gateway, _), view in self._facts.circuits.items():
-            if view.status != "HALF_OPEN":
-                continue
+        for gateway in testable(ORDER, self._gateways, self._facts):
+            view = self._facts.circuit(gateway, "UPI")
             for name in range(view.probes):
                 lease = lease_id(view.trial, name)
                 if self._leases.get((gateway, lease), 0.0) <= now_s:
