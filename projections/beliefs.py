@@ -1,9 +1,10 @@
 """What routing believes of the gateways, from published figures and the circuits: every process learns the same."""
 
 from collections.abc import Mapping
+from zlib import crc32
 
 from projections.learner import Learner
-from projections.posteriors import BUCKET_S, Forgetting
+from projections.posteriors import BUCKET_S, HORIZON_STEP, Forgetting
 from schemas.base import Value
 from schemas.circuit import CircuitView
 from schemas.ids import GatewayId
@@ -58,7 +59,7 @@ class Beliefs:
         key = (cell.gateway, _segment(cell))
         learner = self._learners.get(key)
         if learner is None:
-            learner = self._learners[key] = Learner(self._forgetting)
+            learner = self._learners[key] = Learner(self._forgetting, _phase(key))
         if self._histories.get(key) != cell.history:
             learner.replace({began: (succeeded, failed) for began, succeeded, failed in cell.history})
             self._histories[key] = cell.history
@@ -71,6 +72,11 @@ class Beliefs:
         for gone in self._learners.keys() - present:
             del self._learners[gone]
             self._histories.pop(gone, None)
+
+
+def _phase(key: tuple[str, str]) -> int:
+    """The same in every process."""
+    return crc32("\0".join(key).encode()) % HORIZON_STEP
 
 
 def _segment(cell: RoutingCell) -> str:

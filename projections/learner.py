@@ -19,8 +19,10 @@ a gateway's timeout after the start of their attempt, by which they are counted.
 class Learner:
     """Of one gateway in one segment. Mutable: it is a cache of a fold, and nothing else."""
 
-    def __init__(self, forgetting: Forgetting) -> None:
+    def __init__(self, forgetting: Forgetting, phase: int = 0) -> None:
+        """`phase`, in buckets, is when the beginning of its horizon moves: not all learners fold anew at once."""
         self._forgetting = forgetting
+        self._phase = phase
         self._counts: dict[int, tuple[int, int]] = {}
         self._reopening: tuple[int, float] | None = None
         self._beliefs: list[Belief] = []
@@ -54,7 +56,7 @@ class Learner:
         """As it stands in `bucket`, the newest of all."""
         if self._told is not None and self._told[0] == bucket:
             return self._told[1]
-        begin = bucket // HORIZON_STEP * HORIZON_STEP - HORIZON_BUCKETS
+        begin = (bucket + self._phase) // HORIZON_STEP * HORIZON_STEP - self._phase - HORIZON_BUCKETS
         if begin != self._begin:
             self._begin_at(begin)
         self._fold_through(bucket - 1)

@@ -19,10 +19,11 @@ from schemas.routing import Posterior
 BUCKET_S = 10
 SCALES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 """Spans of buckets, ending with the newest one, that may turn out to differ from what was before them."""
-HORIZON_BUCKETS = 360
-"""An hour: nothing older is evidence."""
+HORIZON_BUCKETS = 300
+"""Fifty minutes: nothing older is evidence, or not for long."""
 HORIZON_STEP = 60
-"""The beginning of the horizon moves in steps of ten minutes, so that a fold can be continued in between."""
+"""The beginning of the horizon moves in steps of ten minutes, so that a fold can be continued in between. What is
+published reaches back for the hour that this needs."""
 
 
 class Forgetting(Value, frozen=True, kw_only=True):

@@ -42,7 +42,9 @@ class SnapshotFeed:
                 await self._listen()
             except StoreUnavailable as error:
                 log.warning("no snapshot", reason=str(error))
-                await asyncio.sleep(RETRY_S)
+            except Exception:  # one snapshot that cannot be made sense of must not be the last one
+                log.exception("a snapshot was not taken")
+            await asyncio.sleep(RETRY_S)
 
     async def _listen(self) -> None:
         with unavailable():

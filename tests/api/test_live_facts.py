@@ -1,0 +1,83 @@
+"""What a process knows for routing, kept up to date beside its payments."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from api.live_facts import STALE_AFTER_S, LiveFacts
+from projections.circuit_facts import CircuitFacts
+from projections.posteriors import BUCKET_S
+from schemas.circuit import CircuitView, KnownCircuit
+from schemas.ids import GatewayId
+from schemas.metrics import RoutingCell, RoutingSnapshot
+from schemas.routing import UNKNOWN
+from schemas.routing_configuration import BanditPolicy, RoutingConfiguration
+from tests.api.stand_ins import START, MemoryFacts
+
+ALPHA = GatewayId("alpha")
+OPEN = KnownCircuit(view=CircuitView(status="OPEN"), sequence=1)
+
+
+class Process:
+    def __init__(self) -> None:
+        self.configuration = RoutingConfiguration()
+        self.circuits = CircuitFacts()
+        self.now = START
+        self.facts = LiveFacts(MemoryFacts(), lambda: self.configuration, self.circuits, lambda: self.now)
+
+
+@pytest.fixture
+def process() -> Process:
+    return Process()
+
+
+def snapshot(version: int = 1, as_of: datetime = START) -> RoutingSnapshot:
+    history = ((int(as_of.timestamp()) // BUCKET_S, 8, 2),)
+    cell = RoutingCell("alpha", "UPI", "method", "", history, 8, 2, 250.0, 900.0)
+    return RoutingSnapshot(version=version, as_of=as_of, cells=(cell,))
+
+
+def test_nothing_is_known_at_first_and_payments_are_routed_all_the_same(process: Process) -> None:
+    facts = process.facts.facts()
+    assert facts.posterior(ALPHA, "UPI", "UPI") is UNKNOWN
+    assert facts.health_version == 0
+
+
+def test_facts_are_the_same_object_until_something_changes(process: Process) -> None:
+    process.facts.believe(snapshot())
+    assert process.facts.facts() is process.facts.facts()
+
+
+def test_a_snapshot_is_believed_with_its_version(process: Process) -> None:
+    process.facts.believe(snapshot(version=7))
+    facts = process.facts.facts()
+    assert (facts.health_version, facts.posterior(ALPHA, "UPI", "UPI").alpha) == (7, 9.0)
+    assert facts.latencies_ms == {(ALPHA, "UPI"): 250.0}
+
+
+def test_an_event_of_a_circuit_is_in_force_with_the_next_decision(process: Process) -> None:
+    process.facts.believe(snapshot())
+    before = process.facts.facts()
+    process.circuits.restore({(ALPHA, "UPI"): OPEN}, next_offset=6)
+    after = process.facts.facts()
+    assert before.open_circuits("UPI") == frozenset()
+    assert after.open_circuits("UPI") == frozenset({ALPHA})
+    assert after.circuits_version == 5
+    assert after.posteriors == before.posteriors
+
+
+def test_a_configuration_is_in_force_with_the_next_decision_and_propensities_are_computed_anew(
+    process: Process,
+) -> None:
+    process.facts.facts().propensities["a set of candidates"] = (1.0,)
+    process.configuration = RoutingConfiguration(version=3, bandits={"*": BanditPolicy(enabled=True)})
+    assert process.facts.facts().configuration.version == 3
+    assert process.facts.facts().propensities == {}
+
+
+async def test_hot_metrics_that_are_missing_or_old_are_told(process: Process) -> None:
+    assert not (await process.facts.check()).ok
+    process.facts.believe(snapshot())
+    assert (await process.facts.check()).ok
+    process.now += timedelta(seconds=STALE_AFTER_S + 1)
+    assert not (await process.facts.check()).ok
