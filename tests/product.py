@@ -62,6 +62,7 @@ class Product:
         workers: int = 1,
         verifiers: int = 0,
         circuit_writers: int = 0,
+        metrics_workers: int = 0,
         profiles: Sequence[Profile] = PLAIN_PROFILES,
         gateways: Sequence[Mapping[str, object]] = PLAIN_GATEWAYS,
         env: Mapping[str, str] | None = None,
@@ -93,6 +94,7 @@ class Product:
         self.workers = [self.another_worker() for _ in range(workers)]
         self.verifiers = [self.another_verifier() for _ in range(verifiers)]
         self.circuit_writers = [self.another_circuit_writer() for _ in range(circuit_writers)]
+        self.metrics_workers = [self.another_metrics_worker() for _ in range(metrics_workers)]
 
     def another_worker(self) -> Service:
         """Not started, and for its maker to stop."""
@@ -112,6 +114,12 @@ class Product:
         env = {"CIRCUIT_WRITER_WEB": bind, "CIRCUIT_CONSUMER_NAME": name}
         return self._service(name, ["streams", "circuit_writer"], bind, "/ops/readiness", env)
 
+    def another_metrics_worker(self) -> Service:
+        """Not started, and for its maker to stop."""
+        name, bind = f"metrics-worker-{next(self._worker_names)}", f"{HOST}:{free_ports(1)[0]}"
+        env = {"METRICS_WORKER_WEB": bind, "METRICS_CONSUMER_NAME": name}
+        return self._service(name, ["streams", "metrics_worker"], bind, "/ops/liveness", env)
+
     @property
     def api(self) -> Service:
         return self.apis[0]
@@ -122,7 +130,14 @@ class Product:
 
     @property
     def services(self) -> list[Service]:
-        return [self.simulator, *self.workers, *self.verifiers, *self.circuit_writers, *self.apis]
+        return [
+            self.simulator,
+            *self.workers,
+            *self.verifiers,
+            *self.circuit_writers,
+            *self.metrics_workers,
+            *self.apis,
+        ]
 
     async def start(self) -> None:
         await finish(["infra.postgres", "migrate"], env=self.env, log=self.folder / "migrate.log")

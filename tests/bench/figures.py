@@ -1,6 +1,7 @@
 """`./dev bench figures`: the whole product on this machine, its figures, and whether anything was lost or doubled.
 
-Everything runs here at once: Kafka, Postgres, the API, a worker, the simulator (a fixed 50 ms) and the load itself.
+Everything runs here at once: Kafka, Postgres, Redis, the API with the bandit on, one worker of each kind, the simulator
+(a fixed 50 ms) and the load itself.
 """
 
 import argparse
@@ -70,7 +71,14 @@ def run(args: argparse.Namespace) -> int:
 async def _measure(args: argparse.Namespace, console: Console) -> Figures:
     folder = LOCAL / "bench"
     stack = Stack(folder, Ports.free())
-    product = Product(stack, folder, env={"RETRY_LATENCY_BUDGET_MS": "10000", "GATEWAY_TIMEOUT_MS": "2500"})
+    product = Product(
+        stack,
+        folder,
+        verifiers=1,
+        circuit_writers=1,
+        metrics_workers=1,
+        env={"RETRY_LATENCY_BUDGET_MS": "10000", "GATEWAY_TIMEOUT_MS": "2500"},
+    )
     try:
         console.print("starting the product …")
         await stack.start(empty=True)
@@ -79,6 +87,8 @@ async def _measure(args: argparse.Namespace, console: Console) -> Figures:
         try:
             for gateway in ("razorpay", "stripe", "payu", "cashfree"):
                 await client.set_profile(gateway, seed=1, success_rate=1.0, latency={"fixed_ms": GATEWAY_MS})
+            enabled = await client.order("/bandit/policy/*/enable")
+            assert enabled.status == 200, enabled
             return await _scenarios(args, console, product, client)
         finally:
             await client.close()
@@ -208,10 +218,7 @@ async def _memory_at(product: Product, keys: _Keys, payments: int) -> dict[str, 
     while len(keys.answers) < payments:
         await drive(_posts(product, keys, connections=128, duration_s=5))
     await asyncio.sleep(2)
-    return {
-        service.name: round(service.resident_bytes() / 2**20, 1)
-        for service in (product.api, product.worker, product.simulator)
-    }
+    return {service.name: round(service.resident_bytes() / 2**20, 1) for service in product.services}
 
 
 def _minus_gateway(report: Report) -> Latency:

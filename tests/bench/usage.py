@@ -20,9 +20,7 @@ class Usage(Struct, frozen=True, kw_only=True):
 async def used(product: Product) -> AsyncIterator[dict[str, Usage]]:
     """Filled when the block ends. Payments are counted by the simulator's charges."""
     children: list[Child] = [
-        product.api,
-        product.worker,
-        product.simulator,
+        *product.services,
         product.stack.kafka,
         product.stack.postgres,
     ]
