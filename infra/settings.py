@@ -96,6 +96,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_consumer_name: str = "metrics-worker-1"
     metrics_worker_web: Address = "127.0.0.1:13003"
 
+    circuit_policies_file: str | None = None
+    """A JSON object of circuit policies by `gateway:METHOD`, `gateway` or `*`; what is left out has its default."""
     circuit_consumer_group: str = "circuits-v1"
     circuit_consumer_name: str = "circuit-writer-1"
     circuit_writer_web: Address = "127.0.0.1:13004"

@@ -12,6 +12,7 @@ import structlog
 from faust.contrib.asgi import faust_app_running
 from prometheus_client import CollectorRegistry
 
+from infra.circuit_policies import CircuitPolicies
 from infra.clock import SystemClock
 from infra.kafka.circuits import KafkaCircuitEvents, KafkaCircuitMessages
 from infra.kafka.group_start import begin_at
@@ -24,7 +25,6 @@ from infra.postgres.database import Database
 from infra.resources import tailed_circuits
 from infra.settings import Settings, host_and_port
 from projections.circuit_facts import CircuitFacts
-from schemas.circuit import CircuitPolicy
 from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, PAYMENTS_TOPIC
 from schemas.errors import StoreUnavailable, Unavailable
 from streams.agent import first_to_end, patiently
@@ -43,7 +43,6 @@ TICK_EVERY_S = 1.0
 """So much later than it might, at most, a circuit half-opens."""
 SAVE_EVERY_S = 1.0
 """What is folded again after a crash."""
-POLICY = CircuitPolicy()
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
@@ -81,7 +80,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             facts,
             lambda: tail.next_offset,
             KafkaDeadLetters(publisher, group),
-            lambda _: POLICY,
+            CircuitPolicies(settings).of,
         )
         forwarding = Consumption(app, PAYMENTS_TOPIC, forwarder.absorb, reader, forwarder, clock.elapsed_ms)
         folding = Consumption(app, CIRCUIT_OUTCOMES_TOPIC, fold.absorb, reader, fold, clock.elapsed_ms)
