@@ -79,7 +79,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         redis = connect(settings.redis_url)
         stack.push_async_callback(redis.aclose)
         facts = LiveFacts(gateways, lambda: configuration.current.routing, circuit_facts, clock.now)
-        feed = SnapshotFeed(connect(settings.redis_url), facts.believe)
+        feed = SnapshotFeed(redis, facts.believe)
         stack.push_async_callback(feed.stop)
         feed.start()
         groups = GroupOffsets(settings.kafka_bootstrap_servers)

@@ -11,7 +11,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from api.ports import Proof
-from projections.beliefs import Beliefs, Believed
+from projections.beliefs import Beliefs
 from projections.posteriors import Forgetting
 from schemas.circuit import CircuitView
 from schemas.gateway import GatewayConfiguration
@@ -23,8 +23,6 @@ from schemas.routing_configuration import RoutingConfiguration
 from schemas.verification import Schedule
 
 STALE_AFTER_S = 5.0
-
-NOTHING = Believed(posteriors={}, latencies_ms={}, fits={})
 
 
 class Registry(Protocol):
@@ -40,7 +38,8 @@ class Circuits(Protocol):
     def views(self) -> Mapping[tuple[GatewayId, PaymentMethod], CircuitView]: ...
 
     @property
-    def version(self) -> int: ...
+    def version(self) -> int:
+        """The offset of their last event; -1 before there is any."""
 
 
 class LiveFacts:
@@ -59,7 +58,6 @@ class LiveFacts:
         self._now = now
         self._beliefs = Beliefs(Forgetting())
         self._snapshot: RoutingSnapshot | None = None
-        self._believed = NOTHING
         self._facts = Facts()
 
     def gateways(self) -> tuple[GatewayConfiguration, ...]:
@@ -72,27 +70,26 @@ class LiveFacts:
         return self._registry.schedule(method)
 
     def facts(self) -> Facts:
-        configuration = self._configuration()
-        known = self._facts
-        if known.configuration is not configuration or known.circuits_version != self._circuits.version:
-            self._facts = known = replace(
-                known,
-                configuration=configuration,
-                circuits=dict(self._circuits.views),
-                circuits_version=self._circuits.version,
-                propensities={},
+        configuration, version = self._configuration(), self._circuits.version + 1
+        if self._facts.configuration is not configuration:
+            self._facts = replace(self._facts, configuration=configuration, propensities={})
+        if self._facts.circuits_version != version:
+            self._facts = replace(
+                self._facts, circuits=dict(self._circuits.views), circuits_version=version, propensities={}
             )
-        return known
+            if self._snapshot is not None:  # a circuit that has closed changes what is believed
+                self.believe(self._snapshot)
+        return self._facts
 
     def believe(self, snapshot: RoutingSnapshot) -> None:
-        """Takes a millisecond, a few times a second."""
+        """Takes some milliseconds, a few times a second."""
         self._snapshot = snapshot
-        self._believed = self._beliefs.learn(snapshot, self._circuits.views)
+        believed = self._beliefs.learn(snapshot, self._circuits.views)
         self._facts = replace(
             self._facts,
-            posteriors=self._believed.posteriors,
-            latencies_ms=self._believed.latencies_ms,
-            fits=self._believed.fits,
+            posteriors=believed.posteriors,
+            latencies_ms=believed.latencies_ms,
+            fits=believed.fits,
             health_version=snapshot.version,
             propensities={},
         )

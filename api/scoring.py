@@ -26,7 +26,8 @@ from schemas.instrument import (
 )
 from schemas.money import EXPONENTS
 from schemas.payment import Order
-from schemas.routing import Candidate, Decision, Excluded, Strategy
+from schemas.routing import Candidate, Excluded, Strategy, Versions
+from schemas.routing_configuration import BanditPolicy, ScoringWeights
 
 Merchant = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$(?!\n)")]
 
@@ -51,7 +52,13 @@ class Scores(Value, frozen=True, kw_only=True):
     reason: str
     candidates: tuple[Candidate, ...]
     excluded: tuple[Excluded, ...]
-    decision: Decision | None
+    segment: str
+    weights: ScoringWeights
+    bandit: BanditPolicy | None
+    """None where the segment's bandit is off."""
+    rule: str | None
+    """The id of the one that came before the scores; what rules say is for operators."""
+    versions: Versions
     circuits: dict[GatewayId, CircuitView]
 
 
@@ -66,26 +73,37 @@ class ScoringRoutes:
         context = _context(request)
         facts, gateways = self._facts.facts(), self._facts.gateways()
         routed = route(_order(context), gateways, self._facts.retry_policy(context.merchant_id), facts)
+        decision = routed.decision
+        assert decision is not None
         return json_response(
             Scores(
                 strategy=routed.strategy,
                 reason=routed.reason,
                 candidates=routed.candidates,
                 excluded=routed.excluded,
-                decision=routed.decision,
+                segment=decision.segment,
+                weights=decision.weights,
+                bandit=decision.bandit,
+                rule=decision.rule.id if decision.rule is not None else None,
+                versions=decision.versions,
                 circuits={one.id: facts.circuit(one.id, context.payment_method) for one in gateways},
             )
         )
 
 
 def _context(request: Request) -> Context:
-    """Raises Rejected, naming the parameter."""
+    """Raises Rejected, naming the parameter, and none of what the client sent."""
+    given = dict(request.query_params)
+    if not given.keys() <= set(Context.__struct_fields__):
+        known = ", ".join(Context.__struct_fields__)
+        raise Rejected(Fault.MALFORMED_QUERY, f"The parameters are {known}.")
     try:
-        context = msgspec.convert(dict(request.query_params), Context, strict=False)
+        context = msgspec.convert(given, Context, strict=False)
     except msgspec.ValidationError as error:
-        raise Rejected(
-            Fault.MALFORMED_QUERY, f"{error}".replace("`$.", "`").replace("Object", "The query")
-        ) from None
+        wrong = next(
+            (name for name in Context.__struct_fields__ if f"$.{name}`" in str(error)), "payment_method"
+        )
+        raise Rejected(Fault.MALFORMED_QUERY, f"{wrong} is missing, or is not what it has to be.") from None
     if context.currency not in EXPONENTS:
         raise Rejected(Fault.MALFORMED_QUERY, "currency is a code of ISO 4217.")
     return context

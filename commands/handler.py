@@ -22,7 +22,6 @@ from schemas.base import Value
 from schemas.charge import Charge
 from schemas.envelope import LONGEST_WINDOW_MS, Recorded, Window
 from schemas.errors import Refusal, Refused, Unavailable
-from schemas.gateway import GatewayConfiguration
 from schemas.http import PaymentBody
 from schemas.ids import PaymentId
 from schemas.instrument import masked
@@ -36,7 +35,7 @@ from schemas.payment import (
     TakeOverPayment,
 )
 from schemas.reservation import Held, Reservation
-from schemas.routing import Facts, Probe
+from schemas.routing import Probe
 
 WINDOW_MARGIN_MS = 6_000
 """What an owner needs beyond its latency budget and one gateway timeout: the reservation and two bounded appends."""
@@ -112,18 +111,21 @@ class PaymentHandler:
         if not self._log.is_available:
             raise Refused(Refusal.LOG_UNAVAILABLE, "the event log does not answer", retry_after_s=2)
         since_ms = self._clock.elapsed_ms()
-        command = await self._command(body, key, attributes)
+        command = self._command(body, key, attributes)
         try:
             events = decide(command, INITIAL)
         except Refused:
             held = await self._reservations.find(body.merchant_id, command.key_hash)
-            if held is None:
-                raise
-            return await self._same_key_again(body, command, held, request_id)
+            if held is not None:
+                return await self._same_key_again(body, command, held, request_id)
+            command = await self._probing(command)
+            events = decide(command, INITIAL)
         wish = self._wish(command)
         found = await self._reservations.reserve(wish)
         if isinstance(found, Held):
             return await self._same_key_again(body, command, found, request_id)
+        if command.probe is None and (probing := await self._probing(command)) is not command:
+            events = decide(probing, INITIAL)
         owner = _owner(command.payment_id, 1, found.window, since_ms, wish.window_ms)
         writer = PaymentWriter(self._clock, self._log, owner, request_id)
         return await self._pay(body, writer, events, since_ms)
@@ -214,42 +216,40 @@ class PaymentHandler:
             raise
         return await self._pay(body, writer, events, since_ms)
 
-    async def _command(self, body: PaymentBody, key: str, attributes: Mapping[str, str]) -> RequestPayment:
-        facts, gateways = self._facts.facts(), self._facts.gateways()
-        order = Order(
-            merchant_id=body.merchant_id,
-            customer_id=body.customer_id,
-            amount_minor=body.amount_minor,
-            currency=body.currency,
-            payment_method=body.payment_method,
-            instrument=masked(body.instrument),
-            attributes=dict(attributes),
-        )
+    def _command(self, body: PaymentBody, key: str, attributes: Mapping[str, str]) -> RequestPayment:
         return RequestPayment(
             payment_id=self._clock.payment_id(),
-            order=order,
+            order=Order(
+                merchant_id=body.merchant_id,
+                customer_id=body.customer_id,
+                amount_minor=body.amount_minor,
+                currency=body.currency,
+                payment_method=body.payment_method,
+                instrument=masked(body.instrument),
+                attributes=dict(attributes),
+            ),
             key_hash=key_hash(key),
             fingerprint=fingerprint(key, body),
             policy=self._facts.retry_policy(body.merchant_id),
-            gateways=gateways,
+            gateways=self._facts.gateways(),
             schedule=self._facts.schedule(body.payment_method),
             epoch=1,
             at=self._clock.now(),
-            facts=facts,
+            facts=self._facts.facts(),
             draw=self._clock.draw(),
-            probe=await self._probe(order, gateways, facts),
         )
 
-    async def _probe(
-        self, order: Order, gateways: tuple[GatewayConfiguration, ...], facts: Facts
-    ) -> Probe | None:
-        """Nobody is asked unless a circuit is half open."""
-        for gateway in testable(order, gateways, facts):
-            view = facts.circuit(gateway, order.payment_method)
-            lease = await self._probes.take(gateway, order.payment_method, view)
+    async def _probing(self, command: RequestPayment) -> RequestPayment:
+        """With the leave to test a gateway, if there is one to be had; nobody is asked unless a circuit is half open.
+
+        Only for a payment that will be made: what repeats a key must not use up a lease.
+        """
+        method = command.order.payment_method
+        for gateway in testable(command.order, command.gateways, command.facts):
+            lease = await self._probes.take(gateway, method, command.facts.circuit(gateway, method))
             if lease is not None:
-                return Probe(gateway=gateway, lease=lease)
-        return None
+                return msgspec.structs.replace(command, probe=Probe(gateway=gateway, lease=lease))
+        return command
 
     def _wish(self, command: RequestPayment) -> Reservation:
         window_ms = command.policy.latency_budget_ms + self._gateway_timeout_ms + WINDOW_MARGIN_MS

@@ -21,8 +21,10 @@ Exclusion = Literal[
     "not_pinned",
     "circuit_open",
     "circuit_half_open",
+    "circuit_forced_open",
 ]
-"""`circuit_half_open`: only a probe may go there, and this payment is none."""
+"""`circuit_half_open`: only a probe may go there, and this payment is none. `circuit_forced_open`: an operator's word,
+which holds also where no other gateway is left."""
 
 Strategy = Literal["PRIORITY", "SCORE", "THOMPSON", "RULE", "PROBE", "LEAST_BAD"]
 """`PRIORITY` is of the time before there were scores. `LEAST_BAD`: every circuit is open, and the best of them is
@@ -139,7 +141,7 @@ class Posterior(Value, frozen=True, kw_only=True):
 
 UNKNOWN = Posterior()
 PARENT_WEIGHT = 20.0
-"""Payments that a segment's parent is worth, where the segment has none of its own."""
+"""Payments that a segment's parent is worth, beside the segment's own."""
 CLOSED = CircuitView()
 
 
@@ -170,15 +172,17 @@ class Facts(Value, frozen=True, kw_only=True):
         )
 
     def posterior(self, gateway: GatewayId, segment: str, method: PaymentMethod) -> Posterior:
-        """Of a segment that is not known yet: what its method as a whole suggests, held lightly."""
-        known = self.posteriors.get((gateway, segment))
-        if known is not None or segment == method:
-            return known or UNKNOWN
-        parent = self.posteriors.get((gateway, method))
+        """Of a segment: what is known of it beside what its method as a whole suggests, which is held lightly."""
+        known = self.posteriors.get((gateway, segment), UNKNOWN)
+        parent = self.posteriors.get((gateway, method)) if segment != method else None
         if parent is None:
-            return UNKNOWN
+            return known
         weight = min(parent.effective_sample, PARENT_WEIGHT)
-        return Posterior(alpha=1 + weight * parent.mean, beta=1 + weight * (1 - parent.mean))
+        return Posterior(
+            alpha=known.alpha + weight * parent.mean,
+            beta=known.beta + weight * (1 - parent.mean),
+            changed_at=known.changed_at,
+        )
 
 
 NO_FACTS = Facts()

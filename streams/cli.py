@@ -17,7 +17,7 @@ from infra.settings import Settings
 from infra.telemetry import configure_logging
 from schemas.envelope import LONGEST_WINDOW_MS
 from schemas.errors import LogUnavailable
-from streams.decisions import MOST_NAMED, recompute_decisions
+from streams.decisions import recompute_decisions
 from streams.rebuild import LogTooShort, WindowTooShort, rebuild_reservations
 
 DONE, NOT_DONE, ANOTHER = 0, 1, 3
@@ -43,8 +43,7 @@ def recompute(settings: Settings, _: argparse.Namespace) -> int:
     if audit.unreadable:
         _complain(f"{audit.unreadable:,} cannot be read")
     if audit.differ:
-        named = ", ".join(audit.differ[:MOST_NAMED])
-        _complain(f"{len(audit.differ):,} do not follow from what they recorded: {named}")
+        _complain(f"{audit.differ:,} do not follow from what they recorded: {', '.join(audit.named)}")
     return NOT_DONE if audit.differ or audit.unreadable else DONE
 
 

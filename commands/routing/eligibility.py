@@ -7,7 +7,7 @@ from schemas.routing import Exclusion
 
 CIRCUIT_REASONS: dict[CircuitStatus, Exclusion] = {
     "OPEN": "circuit_open",
-    "FORCED_OPEN": "circuit_open",
+    "FORCED_OPEN": "circuit_forced_open",
     "HALF_OPEN": "circuit_half_open",
 }
 

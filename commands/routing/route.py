@@ -35,19 +35,20 @@ def route(
     """`candidates` is empty when no gateway can take the payment. The same arguments give the same route."""
     segment = segment_of(order, facts.configuration.segmentation)
     ruling = apply(facts.configuration.rules, order, segment)
-    excluded: list[Excluded] = []
+    left_out: list[Excluded] = []
     open_to: list[GatewayConfiguration] = []
     shut: list[tuple[GatewayConfiguration, Exclusion]] = []
     for gateway in gateways:
-        if (out := _excluded(order, gateway, ruling)) is not None:
-            excluded.append(out)
+        if (out := excluded(order, gateway, ruling)) is not None:
+            left_out.append(out)
         elif (reason := _circuit(order, gateway, facts, probe)) is not None:
             shut.append((gateway, reason))
         else:
             open_to.append(gateway)
     if not open_to and policy.try_open_circuits:
-        open_to, shut = [gateway for gateway, _ in shut], []
-    excluded += [Excluded(gateway=gateway.id, reason=reason) for gateway, reason in shut]
+        open_to = [gateway for gateway, reason in shut if reason != "circuit_forced_open"]
+        shut = [one for one in shut if one[1] == "circuit_forced_open"]
+    left_out += [Excluded(gateway=gateway.id, reason=reason) for gateway, reason in shut]
     bandit = facts.configuration.bandit(segment)
     decision = Decision(
         segment=segment,
@@ -69,13 +70,14 @@ def route(
         strategy=strategy,
         reason=_reason(strategy, candidates, decision),
         candidates=candidates,
-        excluded=tuple(excluded),
+        excluded=tuple(left_out),
         policy=policy,
         decision=decision,
     )
 
 
-def _excluded(order: Order, gateway: GatewayConfiguration, ruling: Ruling) -> Excluded | None:
+def excluded(order: Order, gateway: GatewayConfiguration, ruling: Ruling) -> Excluded | None:
+    """Whatever its circuit says."""
     if (reason := exclusion(order, gateway)) is not None:
         return Excluded(gateway=gateway.id, reason=reason)
     if (rule := ruling.excluded.get(gateway.id)) is not None:

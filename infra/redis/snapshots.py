@@ -63,5 +63,5 @@ class SnapshotFeed:
             log.error("a snapshot cannot be read", reason=str(error))
             return
         if snapshot.version > self._version:
-            self._version = snapshot.version
             self._take(snapshot)
+            self._version = snapshot.version

@@ -62,8 +62,16 @@ def test_an_event_of_a_circuit_is_in_force_with_the_next_decision(process: Proce
     after = process.facts.facts()
     assert before.open_circuits("UPI") == frozenset()
     assert after.open_circuits("UPI") == frozenset({ALPHA})
-    assert after.circuits_version == 5
+    assert after.circuits_version == 6
     assert after.posteriors == before.posteriors
+
+
+def test_a_circuit_that_closes_after_an_outage_changes_what_is_believed_without_a_snapshot(process: Process) -> None:
+    process.facts.believe(snapshot())
+    closed = CircuitView(recovered_at=START + timedelta(seconds=BUCKET_S), usual=0.9)
+    process.circuits.restore({(ALPHA, "UPI"): KnownCircuit(view=closed, sequence=3)}, next_offset=3)
+    posterior = process.facts.facts().posterior(ALPHA, "UPI", "UPI")
+    assert (posterior.alpha, posterior.beta) != (9.0, 3.0)
 
 
 def test_a_configuration_is_in_force_with_the_next_decision_and_propensities_are_computed_anew(

@@ -36,7 +36,7 @@ async def test_every_term_of_every_score_is_shown(known: World, client: Client) 
     for candidate in answer.json["candidates"]:
         assert sum(candidate["terms"].values()) == pytest.approx(candidate["score"])
     assert sum(candidate["propensity"] for candidate in answer.json["candidates"]) == pytest.approx(1)
-    assert answer.json["decision"]["versions"] == {"configuration": 7, "circuits": 0, "health": 12}
+    assert answer.json["versions"] == {"configuration": 7, "circuits": 0, "health": 12}
 
 
 async def test_a_gateway_whose_circuit_is_open_is_shown_with_its_circuit(

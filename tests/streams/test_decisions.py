@@ -34,13 +34,13 @@ def test_a_route_follows_from_what_it_recorded() -> None:
 def test_a_route_in_another_order_than_follows_is_named() -> None:
     true = decided(0.5)
     turned = replace(true, candidates=true.candidates[::-1])
-    assert audit(true, turned) == Audit(agree=1, differ=(PAYMENT,))
+    assert audit(true, turned) == Audit(agree=1, differ=1, named=(PAYMENT,))
 
 
 def test_a_route_with_a_number_that_was_changed_is_named() -> None:
     true = decided(0.5)
     first, *others = true.candidates
-    assert audit(replace(true, candidates=(replace(first, alpha=1.0), *others))).differ == (PAYMENT,)
+    assert audit(replace(true, candidates=(replace(first, alpha=1.0), *others))).named == (PAYMENT,)
 
 
 def test_routes_from_before_there_were_scores_are_counted_and_not_judged() -> None:
