@@ -71,6 +71,10 @@ def test_json_goes_to_standard_output_and_nothing_else_does(
     [
         (["--scenario", "{hour}"], "{hour}: Expected `float`, got `str` - at `$.duration_s`"),
         (["--scenario", "{hour}.not"], "{hour}.not: No such file or directory"),
+        (
+            ["--scenario", "{hour}2", "--scenario", "{hour}2"],
+            "--scenario: Expected names of their own, got `monday`",
+        ),
         (["--policies", "best"], "--policies: Expected some of bandit-on,"),
         (["--runs", "0"], "--runs: Expected 1 or more, got 0"),
         (["--plot", "a.txt"], "--plot: Expected a file .svg or .png, got `a.txt`"),
@@ -79,6 +83,7 @@ def test_json_goes_to_standard_output_and_nothing_else_does(
 def test_what_cannot_be_understood_is_told_in_one_line(
     hour: Path, capfd: pytest.CaptureFixture[str], options: list[str], message: str
 ) -> None:
+    hour.with_suffix(".json2").write_text(HOUR)
     hour.write_text(HOUR.replace('"duration_s": 60', '"duration_s": "long"'))
     assert command(*(option.format(hour=hour) for option in options)) == 2
     out, err = capfd.readouterr()
