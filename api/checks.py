@@ -115,4 +115,5 @@ class FactsCheck:
     async def check(self) -> Proof:
         if self._tail.is_current:
             return Proof(ok=True, detail="known to the end")
-        return Proof(ok=False, detail=f"not known to be complete for {self._tail.behind_s:.0f} s")
+        why = f": {self._tail.trouble}" if self._tail.trouble else ""
+        return Proof(ok=False, detail=f"not known to be complete for {self._tail.behind_s:.0f} s{why}")

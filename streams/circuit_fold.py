@@ -220,7 +220,10 @@ class CircuitFold:
         self.counts.dead += len(dead)
         for event, _, _ in told:
             log.warning(
-                "circuit", said=type(event).__name__, gateway=event.gateway, method=event.payment_method
+                "a circuit has changed",
+                said=type(event).__name__,
+                gateway=event.gateway,
+                method=event.payment_method,
             )
             self.transitions[(event.gateway, event.payment_method), type(event).__name__] += 1
 

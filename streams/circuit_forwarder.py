@@ -45,6 +45,7 @@ class CircuitForwarder:
         self._messages = messages
         self._committed = committed
         self._now_ms = now_ms
+        self._begun_ms = round(now_ms())
         self._reached: dict[tuple[str, int], Watermark] = {}
         self.counts = Counts()
 
@@ -60,9 +61,9 @@ class CircuitForwarder:
             )
 
     async def watermarks(self) -> Mapping[tuple[str, int], Watermark]:
-        """As far as it came itself, or the group before it."""
+        """As far as it came itself, or the group before it: when that was is not known, and counted from our start."""
         marks = {
-            place: Watermark(next_offset=offset, last_stamp_ms=0)
+            place: Watermark(next_offset=offset, last_stamp_ms=self._begun_ms)
             for place, offset in (await self._committed()).items()
         }
         for place, mark in self._reached.items():

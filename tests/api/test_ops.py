@@ -81,11 +81,12 @@ async def test_an_optional_dependency_may_be_away(world: World) -> None:
 async def test_old_facts_of_circuits_are_told_and_stop_no_payment(world: World) -> None:
     services = world.services()
     world.circuit_tail.is_current, world.circuit_tail.behind_s = False, 61.2
+    world.circuit_tail.trouble = "OffsetOutOfRangeError"
     await services.readiness.look()
     answer = await Client(create_app(services)).get("/ops/readiness")
     circuits = by_name(answer)["circuits"]
     assert (answer.status, circuits["ok"]) == (200, False)
-    assert circuits["detail"] == "not known to be complete for 61 s"
+    assert circuits["detail"] == "not known to be complete for 61 s: OffsetOutOfRangeError"
 
 
 async def test_a_dependency_that_hangs_is_given_up_after_a_second(world: World) -> None:

@@ -10,6 +10,7 @@ from schemas.circuit import CallObserved, CircuitMessage
 from schemas.codec import PAYMENTS_TOPIC, encode
 from schemas.envelope import ALWAYS, Envelope, Outgoing
 from schemas.errors import AppendAmbiguous
+from schemas.views import Watermark
 from streams.circuit_forwarder import TELLS_FOR_MS, CircuitForwarder
 from tests.builders import AT, AT_MS, PAYMENT, attempt_in_doubt, attempt_succeeded, requested, routed, started
 
@@ -89,7 +90,7 @@ async def test_a_record_that_cannot_be_read_hides_nothing(world: World) -> None:
 
 async def test_it_stands_where_it_came_to_or_its_group_did(world: World) -> None:
     world.committed = {HERE: 5, (PAYMENTS_TOPIC, 4): 9}
-    assert (await world.forwarder.watermarks())[HERE].next_offset == 5
+    assert (await world.forwarder.watermarks())[HERE] == Watermark(next_offset=5, last_stamp_ms=AT_MS)
     await world.forwarder.absorb([raw(requested(), 6)])
     marks = await world.forwarder.watermarks()
     assert (marks[HERE].next_offset, marks[HERE].last_stamp_ms) == (7, AT_MS)
