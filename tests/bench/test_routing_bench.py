@@ -10,6 +10,7 @@ import pytest
 from commands.routing.ranking import recomputed
 from schemas.payment import PaymentRouted
 from tests.bench import routing
+from tests.bench.other_hours import OTHERS
 from tests.bench.routing_recomputed import agrees
 from tests.bench.routing_world import World
 from tests.bench.scenarios import read, uniforms
@@ -49,6 +50,12 @@ def test_every_decision_of_a_played_hour_is_recomputed_from_its_event(hour: Path
     assert {routed.strategy for routed in told} > {"THOMPSON"}
     assert all(recomputed(routed) == (routed.strategy, routed.candidates) for routed in told)
     assert agrees(msgspec.json.encode(told[0]))
+
+
+def test_the_trial_of_a_circuit_ends_also_where_payments_are_few() -> None:
+    slow = next(scenario for scenario in OTHERS if scenario.name == "1 a second")
+    (run,) = routing.play(slow, "bandit-on", [5])
+    assert run.lost < 150, "a trial that never ended sent every payment of the outage to it"
 
 
 def test_json_goes_to_standard_output_and_nothing_else_does(
