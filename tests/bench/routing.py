@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from itertools import combinations
 from pathlib import Path
 
 import msgspec
@@ -91,6 +92,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _scenarios(args: argparse.Namespace) -> list[Scenario]:
     found = [_read(file) for file in args.scenario] if args.scenario else OTHERS if args.others else STANDARD
+    for scenario, earlier in combinations(found, 2):
+        if scenario.name == earlier.name:
+            raise ValueError(f"--scenario: Expected names of their own, got `{scenario.name}` twice")
     if args.runs is None:
         return list(found)
     if args.runs < 1:
@@ -101,7 +105,7 @@ def _scenarios(args: argparse.Namespace) -> list[Scenario]:
 def _read(file: Path) -> Scenario:
     try:
         return read(file)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
         raise ValueError(f"{file}: {error.strerror if isinstance(error, OSError) else error}") from error
 
 
@@ -115,18 +119,15 @@ def _policies(names: str) -> list[str]:
 
 def _measure(scenarios: Sequence[Scenario], policies: Sequence[str], workers: int) -> Figures:
     machine = this_machine()
-    played: dict[tuple[int, str], dict[int, Run]] = {}
     with ProcessPoolExecutor(max(workers, 1)) as pool:
-        parts: dict[Future[list[Run]], tuple[int, str, range]] = {}
-        for number, scenario in enumerate(scenarios):
-            for policy in policies:
-                for runs in _parts(scenario, policy):
-                    parts[pool.submit(play, scenario, policy, runs)] = (number, policy, runs)
-        for done in track(
-            as_completed(parts), "playing", total=len(parts), console=Console(stderr=True), transient=True
-        ):
-            number, policy, runs = parts[done]
-            played.setdefault((number, policy), {}).update(zip(runs, done.result(), strict=True))
+        parts = {
+            (scenario.name, policy): [
+                pool.submit(play, scenario, policy, runs) for runs in _parts(scenario, policy)
+            ]
+            for scenario in scenarios
+            for policy in policies
+        }
+        _show_progress([part for several in parts.values() for part in several])
     return Figures(
         machine=machine,
         scenarios={
@@ -138,14 +139,21 @@ def _measure(scenarios: Sequence[Scenario], policies: Sequence[str], workers: in
                     policy: summary(
                         POLICIES[policy],
                         scenario,
-                        [played[number, policy][run] for run in range(scenario.runs)],
+                        [run for part in parts[scenario.name, policy] for run in part.result()],
                     )
                     for policy in policies
                 },
             )
-            for number, scenario in enumerate(scenarios)
+            for scenario in scenarios
         },
     )
+
+
+def _show_progress(parts: Sequence[Future[list[Run]]]) -> None:
+    """Until all are done."""
+    console = Console(stderr=True)
+    for _ in track(as_completed(parts), "playing", total=len(parts), console=console, transient=True):
+        pass
 
 
 def _parts(scenario: Scenario, policy: str) -> Iterator[range]:

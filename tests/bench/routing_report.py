@@ -67,6 +67,7 @@ def _delay(delay: Delay | None) -> str:
 def plot(figures: Figures, file: Path) -> None:
     """One panel per scenario: mean loss over time, with its 95 % band. What loses most is cut off, or it would dwarf
     the others."""
+    from matplotlib import color_sequences
     from matplotlib.figure import Figure  # only whoever plots waits for it
 
     columns = min(len(figures.scenarios), 2)
@@ -76,6 +77,7 @@ def plot(figures: Figures, file: Path) -> None:
     for panel in panels[len(figures.scenarios) :]:
         panel.set_visible(False)
     for panel, (name, found) in zip(panels, figures.scenarios.items(), strict=False):
+        panel.set_prop_cycle(color=color_sequences["tab20"])
         for policy in found.policies.values():
             means, errors = policy.loss_over_time
             minutes = [found.scenario.duration_s / 60 * (1 + at) / len(means) for at in range(len(means))]

@@ -79,7 +79,9 @@ class World:
             gateway.id: new_circuit(gateway.id, "UPI", self._policy) for gateway in self._gateways
         }
         self._learners = {gateway.id: Learner(Forgetting()) for gateway in self._gateways}
-        self._leases: dict[tuple[GatewayId, str], float] = {}
+        self._leases: dict[tuple[GatewayId, int], list[float]] = {}
+        """When each of a trial's leases is free again."""
+        self._given = 0
         self._offset = 0
         self._facts = Facts(
             configuration=RoutingConfiguration(bandits={"*": BanditPolicy(enabled=bandit)}),
@@ -119,8 +121,6 @@ class World:
     ) -> None:
         bucket = int(number / self._per_second) // BUCKET_S
         self._learners[gateway].observe(bucket, int(succeeded), int(not succeeded))
-        if lease is not None:
-            self._leases.pop((gateway, lease), None)
         self._tell(
             gateway,
             CallObserved(
@@ -160,14 +160,14 @@ class World:
         self._facts = replace(self._facts, posteriors=posteriors, propensities={})
 
     def _probe(self, now_s: float) -> Probe | None:
-        """As the port gives leave: so many leases at once, each until its probe reports or it expires."""
+        """As the port gives leave: so many leases at once, each of its own name and until it expires."""
         for gateway in testable(ORDER, self._gateways, self._facts):
             view = self._facts.circuit(gateway, "UPI")
-            for name in range(view.probes):
-                lease = lease_id(view.trial, name)
-                if self._leases.get((gateway, lease), 0.0) <= now_s:
-                    self._leases[gateway, lease] = now_s + view.probe_lease_s
-                    return Probe(gateway=gateway, lease=lease)
+            out = [end_s for end_s in self._leases.get((gateway, view.trial), ()) if end_s > now_s]
+            if len(out) < view.probes:
+                self._leases[gateway, view.trial] = [*out, now_s + view.probe_lease_s]
+                self._given += 1
+                return Probe(gateway=gateway, lease=lease_id(view.trial, self._given))
         return None
 
     def _next_offset(self) -> int:

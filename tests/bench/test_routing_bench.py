@@ -10,6 +10,7 @@ import pytest
 from commands.routing.ranking import recomputed
 from schemas.payment import PaymentRouted
 from tests.bench import routing
+from tests.bench.other_hours import OTHERS
 from tests.bench.routing_recomputed import agrees
 from tests.bench.routing_world import World
 from tests.bench.scenarios import read, uniforms
@@ -51,6 +52,12 @@ def test_every_decision_of_a_played_hour_is_recomputed_from_its_event(hour: Path
     assert agrees(msgspec.json.encode(told[0]))
 
 
+def test_the_trial_of_a_circuit_ends_also_where_payments_are_few() -> None:
+    slow = next(scenario for scenario in OTHERS if scenario.name == "1 a second")
+    (run,) = routing.play(slow, "bandit-on", [5])
+    assert run.lost < 150, "a trial that never ended sent every payment of the outage to it"
+
+
 def test_json_goes_to_standard_output_and_nothing_else_does(
     hour: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -71,6 +78,10 @@ def test_json_goes_to_standard_output_and_nothing_else_does(
     [
         (["--scenario", "{hour}"], "{hour}: Expected `float`, got `str` - at `$.duration_s`"),
         (["--scenario", "{hour}.not"], "{hour}.not: No such file or directory"),
+        (
+            ["--scenario", "{hour}2", "--scenario", "{hour}2"],
+            "--scenario: Expected names of their own, got `monday`",
+        ),
         (["--policies", "best"], "--policies: Expected some of bandit-on,"),
         (["--runs", "0"], "--runs: Expected 1 or more, got 0"),
         (["--plot", "a.txt"], "--plot: Expected a file .svg or .png, got `a.txt`"),
@@ -79,6 +90,7 @@ def test_json_goes_to_standard_output_and_nothing_else_does(
 def test_what_cannot_be_understood_is_told_in_one_line(
     hour: Path, capfd: pytest.CaptureFixture[str], options: list[str], message: str
 ) -> None:
+    hour.with_suffix(".json2").write_text(HOUR)
     hour.write_text(HOUR.replace('"duration_s": 60', '"duration_s": "long"'))
     assert command(*(option.format(hour=hour) for option in options)) == 2
     out, err = capfd.readouterr()
