@@ -38,7 +38,7 @@ class Beliefs:
         wholes = {(cell.gateway, cell.method): cell for cell in snapshot.cells if cell.kind == "method"}
         with_history = [cell for cell in snapshot.cells if cell.kind in ("method", "segment")]
         self._forget({(cell.gateway, _segment(cell)) for cell in with_history})
-        bucket = _newest(snapshot, with_history)
+        bucket = _newest(snapshot, with_history, circuits)
         return Believed(
             posteriors={
                 (GatewayId(cell.gateway), _segment(cell)): self._posterior(cell, bucket, circuits)
@@ -88,10 +88,16 @@ def _key(cell: RoutingCell) -> tuple[GatewayId, PaymentMethod]:
     return GatewayId(cell.gateway), method
 
 
-def _newest(snapshot: RoutingSnapshot, cells: list[RoutingCell]) -> int:
-    """Clocks differ: an outcome may be of a bucket that the publisher has not come to."""
+def _newest(snapshot: RoutingSnapshot, cells: list[RoutingCell], circuits: Circuits) -> int:
+    """Clocks differ, and snapshots may be old: an outcome, or a circuit, may be ahead of the publisher."""
     told = int(snapshot.as_of.timestamp()) // BUCKET_S
-    return max([told, *(cell.history[-1][0] for cell in cells if cell.history)])
+    recovered = (view.recovered_at for view in circuits.values())
+    return max(
+        told,
+        *(cell.history[-1][0] for cell in cells if cell.history),
+        *(int(at.timestamp()) // BUCKET_S for at in recovered if at is not None),
+        0,
+    )
 
 
 def _fit(cell: RoutingCell, whole: RoutingCell | None) -> float:

@@ -74,7 +74,9 @@ def _of_segmentation(segmentation: Segmentation) -> Iterator[FieldError]:
     if not segmentation.dimensions:
         yield FieldError(pointer="/dimensions", detail="is empty: a segment would have no name")
     elif segmentation.dimensions[0] != "payment_method":
-        yield FieldError(pointer="/dimensions/0", detail="is payment_method: circuits and figures are kept by it")
+        yield FieldError(
+            pointer="/dimensions/0", detail="is payment_method: circuits and figures are kept by it"
+        )
     for place, dimension in enumerate(segmentation.dimensions):
         if dimension in segmentation.dimensions[:place]:
             yield FieldError(pointer=f"/dimensions/{place}", detail="is named before")

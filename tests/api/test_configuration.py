@@ -112,7 +112,7 @@ async def test_who_has_seen_the_last_version_replaces_it(
     client: Client, path: str, document: dict[str, Any]
 ) -> None:
     await put(client, path, document)
-    emptied = {"rules": [], "weights": {}, "dimensions": ["currency"]}
+    emptied = {"rules": [], "weights": {}, "dimensions": ["payment_method", "currency"]}
     other = {"by": "ravi", **{name: value for name, value in emptied.items() if name in document}}
     answer = await put(client, path, other, version=1)
     assert (answer.status, answer.json["version"], answer.json["by"]) == (200, 2, "ravi")
@@ -181,6 +181,7 @@ async def test_a_rule_that_is_never_reached_is_set_with_a_warning(client: Client
          ["/affinities/0", "/affinities/0/gateway"]),
         ("/bandit/segmentation", {**SEGMENTS, "dimensions": []}, ["/dimensions"]),
         ("/bandit/segmentation", {**SEGMENTS, "dimensions": ["weekday"]}, ["/dimensions/0"]),
+        ("/bandit/segmentation", {**SEGMENTS, "dimensions": ["currency"]}, ["/dimensions/0"]),
         ("/bandit/segmentation", {**SEGMENTS, "moon": 1}, ["/moon"]),
     ],
 )  # fmt: skip

@@ -66,7 +66,9 @@ def test_an_event_of_a_circuit_is_in_force_with_the_next_decision(process: Proce
     assert after.posteriors == before.posteriors
 
 
-def test_a_circuit_that_closes_after_an_outage_changes_what_is_believed_without_a_snapshot(process: Process) -> None:
+def test_a_circuit_that_closes_after_an_outage_changes_what_is_believed_without_a_snapshot(
+    process: Process,
+) -> None:
     process.facts.believe(snapshot())
     closed = CircuitView(recovered_at=START + timedelta(seconds=BUCKET_S), usual=0.9)
     process.circuits.restore({(ALPHA, "UPI"): KnownCircuit(view=closed, sequence=3)}, next_offset=3)

@@ -218,7 +218,8 @@ def test_an_affinity_is_of_a_known_gateway_with_a_merchant_or_a_method_that_it_t
     ("segmentation", "pointer"),
     [
         (Segmentation(dimensions=()), "/dimensions"),
-        (Segmentation(dimensions=("currency", "currency")), "/dimensions/1"),
+        (Segmentation(dimensions=("payment_method", "payment_method")), "/dimensions/1"),
+        (Segmentation(dimensions=("currency", "payment_method")), "/dimensions/0"),
         (Segmentation(merchant_tiers={"": "gold"}), "/merchant_tiers"),
         (Segmentation(merchant_tiers={CARD_NUMBER: "gold"}), "/merchant_tiers"),
     ],

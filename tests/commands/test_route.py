@@ -159,7 +159,7 @@ def test_an_excluded_gateway_names_the_rule() -> None:
     [
         ("CLOSED", None),
         ("OPEN", "circuit_open"),
-        ("FORCED_OPEN", "circuit_open"),
+        ("FORCED_OPEN", "circuit_forced_open"),
         ("HALF_OPEN", "circuit_half_open"),
         ("FORCED_CLOSED", None),
     ],
@@ -175,8 +175,14 @@ def test_a_circuit_is_of_one_payment_method() -> None:
 
 
 def test_where_all_circuits_are_open_the_least_bad_is_tried() -> None:
-    bad = routed(ruled(alpha="OPEN", beta="HALF_OPEN", gamma="FORCED_OPEN"))
+    bad = routed(ruled(alpha="OPEN", beta="HALF_OPEN", gamma="OPEN"))
     assert (bad.strategy, names(bad), bad.excluded) == ("LEAST_BAD", ["alpha", "beta", "gamma"], ())
+
+
+def test_what_an_operator_has_forced_open_is_not_tried_even_where_nothing_else_is_left() -> None:
+    bad = routed(ruled(alpha="FORCED_OPEN", beta="HALF_OPEN", gamma="OPEN"))
+    assert (bad.strategy, names(bad)) == ("LEAST_BAD", ["beta", "gamma"])
+    assert names(routed(ruled(alpha="FORCED_OPEN", beta="FORCED_OPEN", gamma="FORCED_OPEN"))) == []
 
 
 def test_where_all_circuits_are_open_nothing_is_tried_if_the_policy_says_so() -> None:
