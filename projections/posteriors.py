@@ -34,6 +34,10 @@ class Forgetting(Value, frozen=True, kw_only=True):
     degraded_half_life_s: float = 240.0
     alarm: float = 13.0
     """The log likelihood ratio at which there has been a change; 13 is one false alarm in some 100,000 payments."""
+    poor_rate: float = 0.8
+    """Whoever is worse than this, as far as a few outcomes tell, is forgotten like a degraded gateway: it gets no payments
+    by which its recovery could be seen, and no circuit has opened that would try it again."""
+    few_outcomes: int = 60
     usual_weight: float = 10.0
     """Payments that the usual rate of a degraded or recovered gateway is worth."""
     least_recent: int = 6
@@ -92,8 +96,14 @@ def posterior(belief: Belief, bucket: int, succeeded: int, failed: int, forgetti
 
 
 def _kept(belief: Belief, buckets: int, forgetting: Forgetting) -> float:
-    half_life_s = forgetting.degraded_half_life_s if belief.is_degraded else forgetting.half_life_s
+    is_brief = belief.is_degraded or _is_starved(belief, forgetting)
+    half_life_s = forgetting.degraded_half_life_s if is_brief else forgetting.half_life_s
     return float(0.5 ** (buckets * BUCKET_S / half_life_s))
+
+
+def _is_starved(belief: Belief, forgetting: Forgetting) -> bool:
+    outcomes = belief.succeeded + belief.failed
+    return outcomes < forgetting.few_outcomes and belief.succeeded < forgetting.poor_rate * outcomes
 
 
 def _restarted(belief: Belief, forgetting: Forgetting) -> Belief:

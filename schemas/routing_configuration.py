@@ -35,7 +35,7 @@ class ScoringWeights(Body, frozen=True, kw_only=True):
     """Per percent of the amount that the gateway takes (100 basis points)."""
     affinity: Weight = 0.01
     """Per unit of configured affinity, which lies between -1 and 1."""
-    priority: Weight = 0.00001
+    priority: Weight = 0.0001
     """Per step of the gateway's configured priority: it decides between equals."""
 
 

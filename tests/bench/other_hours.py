@@ -60,7 +60,7 @@ def _wave(rate: float, swing: float, turns: float, phase: float) -> Points:
 
 OTHERS = (
     hour(
-        "S4, down at once", steady(0.94, (0, 1_200, 0.30), (2_400, 3_000, 0.80)), steady(0.89), steady(0.87)
+        "S4, down later", steady(0.94, (600, 1_800, 0.30), (2_400, 3_000, 0.80)), steady(0.89), steady(0.87)
     ),
     hour("brown-out of 4", steady(0.92, (1_200, 2_400, 0.88)), steady(0.90), steady(0.86)),
     hour("brown-out of 7", steady(0.92, (1_200, 2_400, 0.85)), steady(0.90), steady(0.86)),

@@ -147,6 +147,23 @@ def test_a_degraded_gateway_is_forgotten_faster_and_its_usual_rate_comes_back() 
     assert told(belief, 40 * half_life).mean == pytest.approx(usual, abs=0.01)
 
 
+@pytest.mark.parametrize(
+    ("succeeded", "failed", "half_life_s"),
+    [
+        (4, 9, FORGETTING.degraded_half_life_s),
+        (12, 1, FORGETTING.half_life_s),
+        (40, 90, FORGETTING.half_life_s),
+    ],
+)
+def test_a_gateway_of_which_a_few_bad_outcomes_are_known_is_forgotten_faster(
+    succeeded: int, failed: int, half_life_s: float
+) -> None:
+    """It would get no payments by which its recovery could be seen; many outcomes are for circuits and alarms."""
+    belief = fold(Belief(bucket=0), 1, succeeded, failed, FORGETTING)
+    waited = round(half_life_s / BUCKET_S)
+    assert told(belief, waited).effective_sample == pytest.approx(2 + (succeeded + failed) / 2)
+
+
 def test_a_better_gateway_is_no_degraded_one_and_has_no_usual_rate_to_go_back_to() -> None:
     belief, detected = after([0.3] * CHANGE + [0.92] * 20)
     assert len(detected) == 1
