@@ -35,7 +35,7 @@ class Forgetting(Value, frozen=True, kw_only=True):
     alarm: float = 13.0
     """The log likelihood ratio at which there has been a change; 13 is one false alarm in some 100,000 payments."""
     poor_rate: float = 0.8
-    """Whoever is worse than this, as far as a few outcomes tell, is forgotten like a degraded gateway: it gets no payments
+    """Who is worse than this, as far as a few outcomes tell, is forgotten like a degraded gateway: it gets no payments
     by which its recovery could be seen, and no circuit has opened that would try it again."""
     few_outcomes: int = 60
     usual_weight: float = 10.0

@@ -137,5 +137,6 @@ STANDARD = (
         ),
     ),
 )
-"""Of the reference: stationary; the best gateway broken for ten minutes; two that cross; the best one
-broken from the beginning for twenty minutes, with a brown-out of 14 points later (so the reference's figures are met). The best is not the first by name, which is what decides between equals."""
+"""Of the reference: stationary; the best gateway broken for ten minutes; two that cross; the best one broken for
+twenty minutes from the beginning, as the reference's figures say, with a brown-out of 14 points later. The best is not
+the first by name, which is what decides between equals."""
