@@ -1,7 +1,8 @@
 """The one writer of the circuits whose messages lie in the partitions that this process was given.
 
 A partition's circuits are loaded from their checkpoint when it is given to us, and forgotten when it is taken away. A
-record that does not continue what was folded means that somebody else was here: then they are loaded again.
+record that does not continue what was folded means that somebody else was here: then what is missing is read first.
+Loading goes in pieces, beside the partitions that are loaded already; how far it came is seen, and kept when it fails.
 
 It does not wait for its checkpoints. Without Postgres it folds on in memory, because a gateway that breaks meanwhile
 must still be avoided by the payments that were admitted; after a crash the messages since the last checkpoint, which
@@ -81,41 +82,46 @@ class CircuitFold:
         self._dead_letters = dead_letters
         self._policy_of = policy_of
         self._held: dict[int, Held] = {}
+        self._loading: dict[int, Held] = {}
         self._turn = asyncio.Lock()
         self._trouble: Unavailable | None = None
         self.counts = Counts()
         self.transitions: Counter[tuple[CircuitKey, str]] = Counter()
 
     async def absorb(self, records: Sequence[RawRecord]) -> None:
-        """Fold them, and whatever is missing before them. Raises Unavailable."""
+        """Fold what continues what is held. Raises Unavailable.
+
+        What does not is left to `hold`, which reads to the end of the log: a partition that cannot be loaded must not
+        keep the others from opening.
+        """
         async with self._turn:
-            # Those at hand first: a partition that cannot be loaded must not keep the others from opening.
-            batches = sorted(grouped(records).items(), key=lambda batch: batch[0] not in self._held)
-            for partition, batch in batches:
+            for partition, batch in grouped(records).items():
                 held = self._held.get(partition)
-                fresh = [one for one in batch if held is None or one.offset >= held.mark.next_offset]
-                self.counts.known_already += len(batch) - len(fresh)
-                if not fresh:
+                if held is None:
                     continue
-                if held is not None and _continues(held, fresh):
+                fresh = [one for one in batch if one.offset >= held.mark.next_offset]
+                self.counts.known_already += len(batch) - len(fresh)
+                if _continues(held, fresh):
                     await self._fold(held, fresh)
                 else:
-                    await self._load(partition, fresh[-1].offset + 1)
+                    self._loading[partition] = self._held.pop(partition)
 
     async def hold(self, assigned: Collection[int]) -> None:
         """Forget what is others', and have what is ours, folded to the end of the log: a circuit that nobody calls
-        must be tried again as well. Raises Unavailable."""
+        must be tried again as well. Raises Unavailable, after all that can be loaded is."""
         async with self._turn:
-            for partition in self._held.keys() - set(assigned):
-                del self._held[partition]
+            for others in (self._held, self._loading):
+                for partition in others.keys() - set(assigned):
+                    del others[partition]
+        trouble: Unavailable | None = None
+        for partition in sorted(set(assigned) - self._held.keys()):
             try:
-                for partition in sorted(set(assigned) - self._held.keys()):
-                    end = await self._log.end_offset(CIRCUIT_OUTCOMES_TOPIC, partition)
-                    await self._load(partition, end)
+                await self._load(partition)
             except Unavailable as error:
-                self._trouble = error
-                raise
-            self._trouble = None
+                trouble = error
+        self._trouble = trouble
+        if trouble is not None:
+            raise trouble
 
     def due(self, now: datetime) -> list[CircuitTicked]:
         """A tick for each circuit to which it would make a difference."""
@@ -129,7 +135,8 @@ class CircuitFold:
 
     async def save(self) -> None:
         """A checkpoint of what has changed. Raises StoreUnavailable."""
-        changed = {partition: held for partition, held in self._held.items() if not held.is_saved}
+        ours = self._held | self._loading
+        changed = {partition: held for partition, held in ours.items() if not held.is_saved}
         if not changed:
             return
         unsaved = {partition: held.unsaved for partition, held in changed.items()}
@@ -149,23 +156,35 @@ class CircuitFold:
             raise
 
     async def watermarks(self) -> Mapping[tuple[str, int], Watermark]:
-        """Of what is held here. Raises Unavailable while something that should be cannot be loaded."""
+        """Of what is held here or on its way. Raises Unavailable while something that should be cannot be loaded."""
         if self._trouble is not None:
             raise self._trouble
-        return {(CIRCUIT_OUTCOMES_TOPIC, partition): held.mark for partition, held in self._held.items()}
+        ours = self._held | self._loading
+        return {(CIRCUIT_OUTCOMES_TOPIC, partition): held.mark for partition, held in ours.items()}
 
-    async def _load(self, partition: int, stop: int) -> None:
-        """From the checkpoint, or all that is still on the log, up to that offset."""
+    async def _load(self, partition: int) -> None:
+        """From where it came to, or else the checkpoint, or else all that is still on the log, to the log's end."""
         await self._know_what_was_said()
-        checkpoint = await self._store.checkpoint(partition)
         beginning = await self._log.beginning_offset(CIRCUIT_OUTCOMES_TOPIC, partition)
-        held = _restored(checkpoint, beginning)
-        self._believe_what_was_said(partition, held)
-        for start in range(held.mark.next_offset, stop, CHUNK):
-            missing = await self._log.read(CIRCUIT_OUTCOMES_TOPIC, partition, start, min(start + CHUNK, stop))
+        held = self._loading.get(partition)
+        if held is None or held.mark.next_offset < beginning:
+            held = _restored(await self._store.checkpoint(partition), beginning)
+            self._believe_what_was_said(partition, held)
+            self._loading[partition] = held
+        while partition not in self._held:
+            async with self._turn:
+                await self._load_on(partition, held)
+
+    async def _load_on(self, partition: int, held: Held) -> None:
+        """A piece of it. It is held once nothing is missing: what `absorb` has left out was on the log by then."""
+        start, end = held.mark.next_offset, await self._log.end_offset(CIRCUIT_OUTCOMES_TOPIC, partition)
+        stop = min(start + CHUNK, end)
+        if start < end:
+            missing = await self._log.read(CIRCUIT_OUTCOMES_TOPIC, partition, start, stop)
             await self._fold(held, missing)
             self.counts.fetched_from_gaps += len(missing)
-        self._held[partition] = held
+        if stop == end:
+            self._held[partition] = self._loading.pop(partition)
 
     async def _know_what_was_said(self) -> None:
         """What the writer before us has said is not said again, nor decided otherwise."""
@@ -193,6 +212,8 @@ class CircuitFold:
 
     async def _fold(self, held: Held, records: Sequence[RawRecord]) -> None:
         """Told first and kept afterwards: what could not be told is decided again, and alike."""
+        if not records:
+            return
         changed: dict[CircuitKey, WrittenCircuit] = {}
         told: list[tuple[CircuitEvent, int, Position]] = []
         dead: list[DeadLetter] = []
