@@ -39,6 +39,7 @@ from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, CIRCUITS_TOPIC, decode
 from schemas.envelope import Position
 from schemas.errors import LogUnavailable, Unavailable, Unreadable
 from schemas.views import DeadLetter, Watermark
+from streams.circuit_forwarder import TELLS_FOR_MS
 from streams.circuit_ports import Events, Facts, Log, Store
 
 log = structlog.get_logger(__name__)
@@ -73,6 +74,7 @@ class CircuitFold:
         known_through: Callable[[], int],
         dead_letters: DeadLetters,
         policy_of: Callable[[CircuitKey], CircuitPolicy],
+        now_ms: Callable[[], float],
     ) -> None:
         self._store = store
         self._log = log
@@ -81,6 +83,7 @@ class CircuitFold:
         self._known_through = known_through
         self._dead_letters = dead_letters
         self._policy_of = policy_of
+        self._now_ms = now_ms
         self._held: dict[int, Held] = {}
         self._loading: dict[int, Held] = {}
         self._turn = asyncio.Lock()
@@ -163,17 +166,24 @@ class CircuitFold:
         return {(CIRCUIT_OUTCOMES_TOPIC, partition): held.mark for partition, held in ours.items()}
 
     async def _load(self, partition: int) -> None:
-        """From where it came to, or else the checkpoint, or else all that is still on the log, to the log's end."""
+        """From where it came to, or else the checkpoint, or else an hour ago, to the log's end."""
         await self._know_what_was_said()
         beginning = await self._log.beginning_offset(CIRCUIT_OUTCOMES_TOPIC, partition)
         held = self._loading.get(partition)
         if held is None or held.mark.next_offset < beginning:
-            held = _restored(await self._store.checkpoint(partition), beginning)
+            held = _restored(await self._store.checkpoint(partition)) or await self._new(partition)
+            held.mark = replace(held.mark, next_offset=max(held.mark.next_offset, beginning))
             self._believe_what_was_said(partition, held)
             self._loading[partition] = held
         while partition not in self._held:
             async with self._turn:
                 await self._load_on(partition, held)
+
+    async def _new(self, partition: int) -> Held:
+        """Nothing yet. What is older than the calls that are forwarded is known by the circuits' own events."""
+        horizon_ms = round(self._now_ms()) - TELLS_FOR_MS
+        first = await self._log.offset_at(CIRCUIT_OUTCOMES_TOPIC, partition, horizon_ms)
+        return Held(mark=Watermark(next_offset=first, last_stamp_ms=0), circuits={})
 
     async def _load_on(self, partition: int, held: Held) -> None:
         """A piece of it. It is held once nothing is missing: what `absorb` has left out was on the log by then."""
@@ -249,15 +259,17 @@ class CircuitFold:
             self.transitions[(event.gateway, event.payment_method), type(event).__name__] += 1
 
 
-def _restored(checkpoint: tuple[Watermark, Sequence[StoredCircuit]] | None, beginning: int) -> Held:
-    """Without a checkpoint that can be read: nothing yet, at the beginning of what is still on the log."""
-    mark, stored = checkpoint or (Watermark(next_offset=0, last_stamp_ms=0), ())
+def _restored(checkpoint: tuple[Watermark, Sequence[StoredCircuit]] | None) -> Held | None:
+    """None without a checkpoint that can be read."""
+    if checkpoint is None:
+        return None
+    mark, stored = checkpoint
     try:
         circuits = {(one.gateway, one.payment_method): _decoder.decode(one.state) for one in stored}
     except msgspec.DecodeError as error:
         log.warning("a checkpoint cannot be read; its circuits are folded anew", reason=str(error))
-        mark, circuits = Watermark(next_offset=0, last_stamp_ms=0), {}
-    return Held(mark=replace(mark, next_offset=max(mark.next_offset, beginning)), circuits=circuits)
+        return None
+    return Held(mark=mark, circuits=circuits)
 
 
 def _continues(held: Held, fresh: Sequence[RawRecord]) -> bool:

@@ -84,6 +84,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             lambda: tail.next_offset,
             KafkaDeadLetters(publisher, group),
             CircuitPolicies(settings).of,
+            now_ms,
         )
         forwarding = Consumption(app, PAYMENTS_TOPIC, forwarder.absorb, reader, forwarder, clock.elapsed_ms)
         folding = Consumption(app, CIRCUIT_OUTCOMES_TOPIC, fold.absorb, reader, fold, clock.elapsed_ms)

@@ -19,6 +19,7 @@ from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, CIRCUITS_TOPIC, encode
 from schemas.envelope import ALWAYS, Envelope, Outgoing, Position, Recorded
 from schemas.errors import AppendAmbiguous, LogUnavailable, StoreUnavailable
 from streams.circuit_fold import CHUNK, CircuitFold
+from streams.circuit_forwarder import TELLS_FOR_MS
 from streams.circuit_metrics import CircuitMetrics
 from tests.builders import AT
 from tests.commands.circuits import ALPHA, POLICY, UPI, a_call, after, calls, fold, force_open, release
@@ -90,6 +91,7 @@ class Events:
 
 class World:
     def __init__(self) -> None:
+        self.now_ms = 1_000
         self.log, self.store, self.letters = Log(), MemoryCircuits(), MemoryDeadLetters()
         self.facts = CircuitFacts()
         self.events = Events(self.log, self.facts)
@@ -105,6 +107,7 @@ class World:
             lambda: self.facts.version + 1,
             self.letters,
             lambda _: POLICY,
+            lambda: self.now_ms,
         )
 
     def told(self, *messages: CircuitMessage, key: str | None = None) -> list[RawRecord]:
@@ -124,7 +127,7 @@ class World:
             value, headers = encode(Outgoing(envelope=envelope, event=message))
             records.append(
                 self.log.append(
-                    CIRCUIT_OUTCOMES_TOPIC, PARTITION, 1_000, (key or name).encode(), value, headers
+                    CIRCUIT_OUTCOMES_TOPIC, PARTITION, self.now_ms, (key or name).encode(), value, headers
                 )
             )
         return records
@@ -320,6 +323,18 @@ async def test_a_circuit_of_which_nothing_is_left_on_the_log_is_what_its_last_ev
     lone = world.another()
     await lone.hold([PARTITION])
     assert isinstance((await world.written(lone)).circuit.state, HalfOpen)
+
+
+async def test_without_a_checkpoint_nothing_is_read_that_is_older_than_an_hour(world: World) -> None:
+    await world.fold.absorb(world.told(*BREAKS, force_open()))
+    world.now_ms += TELLS_FOR_MS
+    world.told(*calls("..x", begin=10))
+    world.now_ms += 1
+    lone = world.another()
+    await lone.hold([PARTITION])
+    assert lone.counts.taken_in == 3
+    assert (await world.written(lone)).sequence == 2
+    assert world.fold.transitions.total() == len(world.said) == 2
 
 
 async def test_a_checkpoint_that_cannot_be_read_is_made_again_from_the_log(world: World) -> None:
