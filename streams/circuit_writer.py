@@ -7,6 +7,7 @@ Any number of them run side by side: the group divides the partitions, and with 
 import asyncio
 from contextlib import AsyncExitStack
 
+import asyncpg
 import faust
 import structlog
 from faust.contrib.asgi import faust_app_running
@@ -167,7 +168,7 @@ class Keeper:
             if through > self._views_through:
                 await self._store.save_views(self._facts.known, through)
                 self._views_through = through
-        except StoreUnavailable as error:
+        except (StoreUnavailable, asyncpg.PostgresError) as error:
             self.trouble = f"circuits are not checkpointed: {error}"
         else:
             self.trouble = None
