@@ -111,8 +111,15 @@ class CircuitFold:
 
     async def hold(self, assigned: Collection[int]) -> None:
         """Forget what is others', and have what is ours, folded to the end of the log: a circuit that nobody calls
-        must be tried again as well. Raises Unavailable, after all that can be loaded is."""
+        must be tried again as well. Raises Unavailable, after all that can be loaded is.
+
+        To be given nothing is to be in the middle of a rebalance, mostly: what may be ours again is read on then.
+        """
         async with self._turn:
+            if not assigned:
+                self._loading |= self._held
+                self._held.clear()
+                return
             for others in (self._held, self._loading):
                 for partition in others.keys() - set(assigned):
                     del others[partition]

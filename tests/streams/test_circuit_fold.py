@@ -236,9 +236,23 @@ async def test_a_partition_that_was_somebody_elses_meanwhile_is_loaded_anew(worl
 async def test_what_is_taken_away_is_forgotten_and_gets_no_ticks(world: World) -> None:
     await world.fold.absorb(world.told(*BREAKS))
     assert [tick.gateway for tick in world.fold.due(after(40))] == [ALPHA]
-    await world.fold.hold([])
+    await world.fold.hold([ANOTHER])
     assert world.fold.due(after(40)) == []
-    assert await world.fold.watermarks() == {}
+    assert list(await world.fold.watermarks()) == [(CIRCUIT_OUTCOMES_TOPIC, ANOTHER)]
+
+
+async def test_what_is_nobodys_for_a_moment_is_read_on_without_the_store_and_gets_no_ticks_meanwhile(
+    world: World,
+) -> None:
+    await world.fold.absorb(world.told(*BREAKS[:10]))
+    world.store.is_away = True
+    await world.fold.hold([])
+    world.told(*BREAKS[10:])
+    assert world.fold.due(after(40)) == []
+    await world.fold.hold([PARTITION])
+    assert world.said == fold(BREAKS)[1]
+    assert len(world.fold.due(after(40))) == 1
+    assert world.fold.counts.fetched_from_gaps == len(BREAKS) - 10
 
 
 async def test_a_circuit_that_nobody_calls_is_ticked_when_that_changes_it_and_only_then(world: World) -> None:
