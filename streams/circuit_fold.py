@@ -119,6 +119,7 @@ class CircuitFold:
             if not assigned:
                 self._loading |= self._held
                 self._held.clear()
+                self._trouble = None
                 return
             for others in (self._held, self._loading):
                 for partition in others.keys() - set(assigned):
