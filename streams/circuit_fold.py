@@ -60,6 +60,8 @@ class Held(msgspec.Struct):
     circuits: dict[CircuitKey, WrittenCircuit]
     unsaved: set[CircuitKey] = msgspec.field(default_factory=set)
     is_saved: bool = True
+    saves_from: int = 0
+    """Below it the store would keep what it has, and we could not read."""
 
 
 class CircuitFold:
@@ -147,7 +149,11 @@ class CircuitFold:
     async def save(self) -> None:
         """A checkpoint of what has changed. Raises StoreUnavailable."""
         ours = self._held | self._loading
-        changed = {partition: held for partition, held in ours.items() if not held.is_saved}
+        changed = {
+            partition: held
+            for partition, held in ours.items()
+            if not held.is_saved and held.mark.next_offset >= held.saves_from
+        }
         if not changed:
             return
         unsaved = {partition: held.unsaved for partition, held in changed.items()}
@@ -179,7 +185,9 @@ class CircuitFold:
         beginning = await self._log.beginning_offset(CIRCUIT_OUTCOMES_TOPIC, partition)
         held = self._loading.get(partition)
         if held is None or held.mark.next_offset < beginning:
-            held = _restored(await self._store.checkpoint(partition)) or await self._new(partition)
+            checkpoint = await self._store.checkpoint(partition)
+            held = _restored(checkpoint) or await self._new(partition)
+            held.saves_from = checkpoint[0].next_offset if checkpoint else 0
             held.mark = replace(held.mark, next_offset=max(held.mark.next_offset, beginning))
             self._believe_what_was_said(partition, held)
             self._loading[partition] = held

@@ -18,6 +18,7 @@ from schemas.circuit import CircuitEvent, CircuitMessage, CircuitTicked, circuit
 from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, CIRCUITS_TOPIC, encode
 from schemas.envelope import ALWAYS, Envelope, Outgoing, Position, Recorded
 from schemas.errors import AppendAmbiguous, LogUnavailable, StoreUnavailable
+from schemas.ids import GatewayId
 from streams.circuit_fold import CHUNK, CircuitFold
 from streams.circuit_forwarder import TELLS_FOR_MS
 from streams.circuit_metrics import CircuitMetrics
@@ -27,6 +28,7 @@ from tests.commands.circuits import ALPHA, POLICY, UPI, a_call, after, calls, fo
 PARTITION = partition_for("alpha:UPI")
 ANOTHER = PARTITION - 1
 KEY = (ALPHA, UPI)
+BETA = GatewayId("beta")
 BREAKS = calls("....." + "x" * 20)
 
 
@@ -363,6 +365,25 @@ async def test_a_checkpoint_that_cannot_be_read_is_made_again_from_the_log(world
     await next_one.hold([PARTITION])
     assert (await world.written(next_one)).circuit == fold(BREAKS)[0]
     assert world.said == fold(BREAKS)[1]
+
+
+async def test_a_checkpoint_that_cannot_be_read_is_replaced_as_a_whole_and_not_before_it_is_reached(
+    world: World,
+) -> None:
+    await world.fold.absorb(world.told(*BREAKS))
+    await world.fold.absorb(world.told(*[CircuitTicked(gateway=BETA, payment_method=UPI, at=AT)] * CHUNK))
+    await world.fold.save()
+    checkpoint = await world.store.checkpoint(PARTITION)
+    assert checkpoint is not None
+    mark, stored = checkpoint
+    await world.store.save_checkpoint({PARTITION: mark}, [replace(one, state="{}") for one in stored])
+    next_one = world.another()
+    world.log.before_read = next_one.save
+    await next_one.hold([PARTITION])
+    await next_one.save()
+    last = world.another()
+    await last.hold([PARTITION])
+    assert last.counts.taken_in == 0
 
 
 async def test_what_cannot_be_read_is_a_dead_letter_and_those_behind_it_are_folded(world: World) -> None:
