@@ -32,6 +32,8 @@ from schemas.circuit import (
     CircuitTicked,
     ForceClose,
     ForceOpen,
+    ForwardedMessage,
+    ProbeReturned,
     ProbeStarted,
     Release,
     trial_of,
@@ -45,6 +47,8 @@ def decide(message: CircuitMessage, circuit: Circuit, policy: CircuitPolicy) -> 
             return _observe(message, circuit, policy)
         case ProbeStarted():
             return _start_probe(message, circuit, policy)
+        case ProbeReturned():
+            return _take_back(message, circuit)
         case CircuitTicked():
             return _tick(message.at, circuit, policy)
         case ForceOpen() | ForceClose() | Release():
@@ -69,11 +73,11 @@ def _observe(call: CallObserved, circuit: Circuit, policy: CircuitPolicy) -> Dec
     return seen, []
 
 
-def _is_repeated(message: CallObserved | ProbeStarted, circuit: Circuit) -> bool:
+def _is_repeated(message: ForwardedMessage, circuit: Circuit) -> bool:
     return message.source_offset <= circuit.watermarks.get(message.source_partition, -1)
 
 
-def _seen(message: CallObserved | ProbeStarted, circuit: Circuit) -> dict[int, int]:
+def _seen(message: ForwardedMessage, circuit: Circuit) -> dict[int, int]:
     return {**circuit.watermarks, message.source_partition: message.source_offset}
 
 
@@ -132,7 +136,21 @@ def _start_probe(started: ProbeStarted, circuit: Circuit, policy: CircuitPolicy)
     return replace(seen, state=replace(state, in_flight={**state.in_flight, started.lease: lost_at})), []
 
 
-def _is_probe(message: CallObserved | ProbeStarted, circuit: Circuit, state: HalfOpen) -> bool:
+def _take_back(returned: ProbeReturned, circuit: Circuit) -> Decided:
+    if _is_repeated(returned, circuit):
+        return circuit, []
+    seen = replace(circuit, watermarks=_seen(returned, circuit))
+    if not isinstance(circuit.state, HalfOpen):
+        return seen, []
+    return replace(seen, state=_without(returned.lease, circuit.state)), []
+
+
+def _without(lease: str, trial: HalfOpen) -> HalfOpen:
+    in_flight = {other: lost_at for other, lost_at in trial.in_flight.items() if other != lease}
+    return replace(trial, in_flight=in_flight)
+
+
+def _is_probe(message: ForwardedMessage, circuit: Circuit, state: HalfOpen) -> bool:
     """Of this trial, and not reported yet. One that was given up for lost may still report."""
     lease = message.lease
     return lease is not None and trial_of(lease) == circuit.trial and lease not in state.reported
@@ -142,8 +160,7 @@ def _report(call: CallObserved, circuit: Circuit, state: HalfOpen, policy: Circu
     """Closed, or open again, as soon as the probes that are left cannot change it."""
     assert call.lease is not None
     trial = replace(
-        state,
-        in_flight={lease: lost_at for lease, lost_at in state.in_flight.items() if lease != call.lease},
+        _without(call.lease, state),
         reported=(*state.reported, call.lease),
         succeeded=state.succeeded + (not call.is_failure),
         failed=state.failed + call.is_failure,

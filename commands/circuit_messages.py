@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime
 
-from schemas.circuit import CallObserved, CircuitMessage, ProbeStarted
+from schemas.circuit import CallObserved, CircuitMessage, ProbeReturned, ProbeStarted
+from schemas.dimensions import Account
 from schemas.envelope import Recorded
 from schemas.outcome import (
     AwaitingCustomer,
@@ -53,7 +54,7 @@ def message_of(recorded: Recorded[PaymentEvent]) -> CircuitMessage | None:
             return _probe(started, recorded)
         case AttemptDeclined(verified=True) as ended if _waited_for_the_customer(ended):
             call = _call(ended, recorded)
-            return call if call is not None and call.is_failure else None
+            return call if isinstance(call, CallObserved) and call.is_failure else None
         case AttemptSucceeded(verified=True) | AttemptDeclined(verified=True) | AttemptNotSent(verified=True):
             return None
         case (
@@ -87,11 +88,13 @@ def _probe(started: AttemptStarted, recorded: Recorded[PaymentEvent]) -> ProbeSt
     )
 
 
-def _call(ended: AttemptOutcome, recorded: Recorded[PaymentEvent]) -> CallObserved | None:
+def _call(ended: AttemptOutcome, recorded: Recorded[PaymentEvent]) -> CallObserved | ProbeReturned | None:
     """None also of outcomes from before there were accounts: which method it was is not said."""
     is_failure = counts_against_circuit(_outcome(ended))
-    if is_failure is None or ended.account is None:
+    if ended.account is None:
         return None
+    if is_failure is None:
+        return _returned(ended, ended.account, recorded)
     return CallObserved(
         gateway=ended.gateway,
         payment_method=ended.account.dimensions.payment_method,
@@ -102,6 +105,23 @@ def _call(ended: AttemptOutcome, recorded: Recorded[PaymentEvent]) -> CallObserv
         source_partition=recorded.position.partition,
         source_offset=recorded.position.offset,
         lease=ended.account.probe,
+    )
+
+
+def _returned(
+    ended: AttemptOutcome, account: Account, recorded: Recorded[PaymentEvent]
+) -> ProbeReturned | None:
+    """Of a probe: nobody may take it for lost."""
+    if account.probe is None:
+        return None
+    return ProbeReturned(
+        gateway=ended.gateway,
+        payment_method=account.dimensions.payment_method,
+        attempt_id=ended.attempt_id,
+        lease=account.probe,
+        at=_appended_at(recorded),
+        source_partition=recorded.position.partition,
+        source_offset=recorded.position.offset,
     )
 
 

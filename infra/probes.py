@@ -13,12 +13,12 @@ class LocalProbes:
 
     def __init__(self, name: str, elapsed_ms: Callable[[], float]) -> None:
         self._name = name
-        self._elapsed_ms = elapsed_ms
+        self.elapsed_ms = elapsed_ms
         self._taken_ms: dict[CircuitKey, float] = {}
         self._given = 0
 
     def take(self, circuit: CircuitKey, view: CircuitView) -> str | None:
-        now_ms, last_ms = self._elapsed_ms(), self._taken_ms.get(circuit)
+        now_ms, last_ms = self.elapsed_ms(), self._taken_ms.get(circuit)
         if last_ms is not None and now_ms - last_ms < LOCAL_PROBE_EVERY_S * 1000:
             return None
         self._taken_ms[circuit] = now_ms

@@ -171,6 +171,18 @@ class CallObserved(Event, frozen=True, kw_only=True):
     """Of a probe."""
 
 
+class ProbeReturned(Event, frozen=True, kw_only=True):
+    """A probe ended by our own doing, which tells nothing of its gateway: it has neither failed nor is it lost."""
+
+    gateway: GatewayId
+    payment_method: PaymentMethod
+    attempt_id: AttemptId
+    lease: str
+    at: datetime
+    source_partition: int
+    source_offset: int
+
+
 class CircuitTicked(Event, frozen=True, kw_only=True):
     """Time has come this far."""
 
@@ -206,7 +218,8 @@ class Release(Event, frozen=True, kw_only=True):
     request_id: str
 
 
-CircuitMessage = CallObserved | ProbeStarted | CircuitTicked | ForceOpen | ForceClose | Release
+ForwardedMessage = CallObserved | ProbeStarted | ProbeReturned
+CircuitMessage = ForwardedMessage | CircuitTicked | ForceOpen | ForceClose | Release
 
 
 def lease_id(trial: int, name: int | str) -> str:

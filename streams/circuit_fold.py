@@ -1,7 +1,8 @@
 """The one writer of the circuits whose messages lie in the partitions that this process was given.
 
 A partition's circuits are loaded from their checkpoint when it is given to us, and forgotten when it is taken away. A
-record that does not continue what was folded means that somebody else was here: then they are loaded again.
+record that does not continue what was folded means that somebody else was here: then what is missing is read first.
+Loading goes in pieces, beside the partitions that are loaded already; how far it came is seen, and kept when it fails.
 
 It does not wait for its checkpoints. Without Postgres it folds on in memory, because a gateway that breaks meanwhile
 must still be avoided by the payments that were admitted; after a crash the messages since the last checkpoint, which
@@ -38,6 +39,7 @@ from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, CIRCUITS_TOPIC, decode
 from schemas.envelope import Position
 from schemas.errors import LogUnavailable, Unavailable, Unreadable
 from schemas.views import DeadLetter, Watermark
+from streams.circuit_forwarder import TELLS_FOR_MS
 from streams.circuit_ports import Events, Facts, Log, Store
 
 log = structlog.get_logger(__name__)
@@ -58,6 +60,8 @@ class Held(msgspec.Struct):
     circuits: dict[CircuitKey, WrittenCircuit]
     unsaved: set[CircuitKey] = msgspec.field(default_factory=set)
     is_saved: bool = True
+    saves_from: int = 0
+    """Below it the store would keep what it has, and we could not read."""
 
 
 class CircuitFold:
@@ -72,6 +76,7 @@ class CircuitFold:
         known_through: Callable[[], int],
         dead_letters: DeadLetters,
         policy_of: Callable[[CircuitKey], CircuitPolicy],
+        now_ms: Callable[[], float],
     ) -> None:
         self._store = store
         self._log = log
@@ -80,42 +85,56 @@ class CircuitFold:
         self._known_through = known_through
         self._dead_letters = dead_letters
         self._policy_of = policy_of
+        self._now_ms = now_ms
         self._held: dict[int, Held] = {}
+        self._loading: dict[int, Held] = {}
         self._turn = asyncio.Lock()
         self._trouble: Unavailable | None = None
         self.counts = Counts()
         self.transitions: Counter[tuple[CircuitKey, str]] = Counter()
 
     async def absorb(self, records: Sequence[RawRecord]) -> None:
-        """Fold them, and whatever is missing before them. Raises Unavailable."""
+        """Fold what continues what is held. Raises Unavailable.
+
+        What does not is left to `hold`, which reads to the end of the log: a partition that cannot be loaded must not
+        keep the others from opening.
+        """
         async with self._turn:
-            # Those at hand first: a partition that cannot be loaded must not keep the others from opening.
-            batches = sorted(grouped(records).items(), key=lambda batch: batch[0] not in self._held)
-            for partition, batch in batches:
+            for partition, batch in grouped(records).items():
                 held = self._held.get(partition)
-                fresh = [one for one in batch if held is None or one.offset >= held.mark.next_offset]
-                self.counts.known_already += len(batch) - len(fresh)
-                if not fresh:
+                if held is None:
                     continue
-                if held is not None and _continues(held, fresh):
+                fresh = [one for one in batch if one.offset >= held.mark.next_offset]
+                self.counts.known_already += len(batch) - len(fresh)
+                if _continues(held, fresh):
                     await self._fold(held, fresh)
                 else:
-                    await self._load(partition, fresh[-1].offset + 1)
+                    self._loading[partition] = self._held.pop(partition)
 
     async def hold(self, assigned: Collection[int]) -> None:
         """Forget what is others', and have what is ours, folded to the end of the log: a circuit that nobody calls
-        must be tried again as well. Raises Unavailable."""
+        must be tried again as well. Raises Unavailable, after all that can be loaded is.
+
+        To be given nothing is to be in the middle of a rebalance, mostly: what may be ours again is read on then.
+        """
         async with self._turn:
-            for partition in self._held.keys() - set(assigned):
-                del self._held[partition]
+            if not assigned:
+                self._loading |= self._held
+                self._held.clear()
+                self._trouble = None
+                return
+            for others in (self._held, self._loading):
+                for partition in others.keys() - set(assigned):
+                    del others[partition]
+        trouble: Unavailable | None = None
+        for partition in sorted(set(assigned) - self._held.keys()):
             try:
-                for partition in sorted(set(assigned) - self._held.keys()):
-                    end = await self._log.end_offset(CIRCUIT_OUTCOMES_TOPIC, partition)
-                    await self._load(partition, end)
+                await self._load(partition)
             except Unavailable as error:
-                self._trouble = error
-                raise
-            self._trouble = None
+                trouble = error
+        self._trouble = trouble
+        if trouble is not None:
+            raise trouble
 
     def due(self, now: datetime) -> list[CircuitTicked]:
         """A tick for each circuit to which it would make a difference."""
@@ -129,7 +148,12 @@ class CircuitFold:
 
     async def save(self) -> None:
         """A checkpoint of what has changed. Raises StoreUnavailable."""
-        changed = {partition: held for partition, held in self._held.items() if not held.is_saved}
+        ours = self._held | self._loading
+        changed = {
+            partition: held
+            for partition, held in ours.items()
+            if not held.is_saved and held.mark.next_offset >= held.saves_from
+        }
         if not changed:
             return
         unsaved = {partition: held.unsaved for partition, held in changed.items()}
@@ -149,23 +173,44 @@ class CircuitFold:
             raise
 
     async def watermarks(self) -> Mapping[tuple[str, int], Watermark]:
-        """Of what is held here. Raises Unavailable while something that should be cannot be loaded."""
+        """Of what is held here or on its way. Raises Unavailable while something that should be cannot be loaded."""
         if self._trouble is not None:
             raise self._trouble
-        return {(CIRCUIT_OUTCOMES_TOPIC, partition): held.mark for partition, held in self._held.items()}
+        ours = self._held | self._loading
+        return {(CIRCUIT_OUTCOMES_TOPIC, partition): held.mark for partition, held in ours.items()}
 
-    async def _load(self, partition: int, stop: int) -> None:
-        """From the checkpoint, or all that is still on the log, up to that offset."""
+    async def _load(self, partition: int) -> None:
+        """From where it came to, or else the checkpoint, or else an hour ago, to the log's end."""
         await self._know_what_was_said()
-        checkpoint = await self._store.checkpoint(partition)
         beginning = await self._log.beginning_offset(CIRCUIT_OUTCOMES_TOPIC, partition)
-        held = _restored(checkpoint, beginning)
-        self._believe_what_was_said(partition, held)
-        for start in range(held.mark.next_offset, stop, CHUNK):
-            missing = await self._log.read(CIRCUIT_OUTCOMES_TOPIC, partition, start, min(start + CHUNK, stop))
+        held = self._loading.get(partition)
+        if held is None or held.mark.next_offset < beginning:
+            checkpoint = await self._store.checkpoint(partition)
+            held = _restored(checkpoint) or await self._new(partition)
+            held.saves_from = checkpoint[0].next_offset if checkpoint else 0
+            held.mark = replace(held.mark, next_offset=max(held.mark.next_offset, beginning))
+            self._believe_what_was_said(partition, held)
+            self._loading[partition] = held
+        while partition not in self._held:
+            async with self._turn:
+                await self._load_on(partition, held)
+
+    async def _new(self, partition: int) -> Held:
+        """Nothing yet. What is older than the calls that are forwarded is known by the circuits' own events."""
+        horizon_ms = round(self._now_ms()) - TELLS_FOR_MS
+        first = await self._log.offset_at(CIRCUIT_OUTCOMES_TOPIC, partition, horizon_ms)
+        return Held(mark=Watermark(next_offset=first, last_stamp_ms=0), circuits={})
+
+    async def _load_on(self, partition: int, held: Held) -> None:
+        """A piece of it. It is held once nothing is missing: what `absorb` has left out was on the log by then."""
+        start, end = held.mark.next_offset, await self._log.end_offset(CIRCUIT_OUTCOMES_TOPIC, partition)
+        stop = min(start + CHUNK, end)
+        if start < end:
+            missing = await self._log.read(CIRCUIT_OUTCOMES_TOPIC, partition, start, stop)
             await self._fold(held, missing)
             self.counts.fetched_from_gaps += len(missing)
-        self._held[partition] = held
+        if stop == end:
+            self._held[partition] = self._loading.pop(partition)
 
     async def _know_what_was_said(self) -> None:
         """What the writer before us has said is not said again, nor decided otherwise."""
@@ -193,6 +238,8 @@ class CircuitFold:
 
     async def _fold(self, held: Held, records: Sequence[RawRecord]) -> None:
         """Told first and kept afterwards: what could not be told is decided again, and alike."""
+        if not records:
+            return
         changed: dict[CircuitKey, WrittenCircuit] = {}
         told: list[tuple[CircuitEvent, int, Position]] = []
         dead: list[DeadLetter] = []
@@ -228,15 +275,17 @@ class CircuitFold:
             self.transitions[(event.gateway, event.payment_method), type(event).__name__] += 1
 
 
-def _restored(checkpoint: tuple[Watermark, Sequence[StoredCircuit]] | None, beginning: int) -> Held:
-    """Without a checkpoint that can be read: nothing yet, at the beginning of what is still on the log."""
-    mark, stored = checkpoint or (Watermark(next_offset=0, last_stamp_ms=0), ())
+def _restored(checkpoint: tuple[Watermark, Sequence[StoredCircuit]] | None) -> Held | None:
+    """None without a checkpoint that can be read."""
+    if checkpoint is None:
+        return None
+    mark, stored = checkpoint
     try:
         circuits = {(one.gateway, one.payment_method): _decoder.decode(one.state) for one in stored}
     except msgspec.DecodeError as error:
         log.warning("a checkpoint cannot be read; its circuits are folded anew", reason=str(error))
-        mark, circuits = Watermark(next_offset=0, last_stamp_ms=0), {}
-    return Held(mark=replace(mark, next_offset=max(mark.next_offset, beginning)), circuits=circuits)
+        return None
+    return Held(mark=mark, circuits=circuits)
 
 
 def _continues(held: Held, fresh: Sequence[RawRecord]) -> bool:

@@ -79,11 +79,15 @@ class CircuitForwarder:
             position = Position(topic=record.topic, partition=record.partition, offset=record.offset)
             try:
                 recorded = decode(record.value, record.headers, position, record.timestamp)
+                message = message_of(cast(Recorded[PaymentEvent], recorded))
             except Unreadable as error:  # the projection makes a dead letter of it
                 log.warning("a record is left out", offset=record.offset, reason=str(error))
                 self.counts.dead += 1
                 continue
-            message = message_of(cast(Recorded[PaymentEvent], recorded))
+            except Exception:  # one call less is observed; to try again would be to crash again
+                log.exception("a record is left out", partition=record.partition, offset=record.offset)
+                self.counts.dead += 1
+                continue
             if message is not None:
                 yield message
 

@@ -29,6 +29,9 @@ class Log(Protocol):
 
     async def end_offset(self, topic: str, partition: int) -> int: ...
 
+    async def offset_at(self, topic: str, partition: int, stamp_ms: int) -> int:
+        """Of the first record stamped then or later; the end where there is none."""
+
 
 class Events(Protocol):
     async def publish(self, told: Sequence[tuple[CircuitEvent, int, Position]]) -> None:

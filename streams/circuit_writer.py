@@ -7,6 +7,7 @@ Any number of them run side by side: the group divides the partitions, and with 
 import asyncio
 from contextlib import AsyncExitStack
 
+import asyncpg
 import faust
 import structlog
 from faust.contrib.asgi import faust_app_running
@@ -32,13 +33,16 @@ from streams.app import STOP_WITHIN_S, make_app
 from streams.circuit_fold import CircuitFold
 from streams.circuit_forwarder import TELLS_FOR_MS, CircuitForwarder
 from streams.circuit_metrics import CircuitMetrics
-from streams.consumption import Consumption
+from streams.consumption import Consumption, assigned
 from streams.dead_letters import KafkaDeadLetters
 from streams.metrics import ProjectionMetrics
 from streams.web import serve
 
 log = structlog.get_logger(__name__)
 
+HOLD_EVERY_S = 0.1
+"""So much later than it might, at most, a partition that is new to us is loaded."""
+HOLD_AGAIN_S = 1.0
 TICK_EVERY_S = 1.0
 """So much later than it might, at most, a circuit half-opens."""
 SAVE_EVERY_S = 1.0
@@ -81,6 +85,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             lambda: tail.next_offset,
             KafkaDeadLetters(publisher, group),
             CircuitPolicies(settings).of,
+            now_ms,
         )
         forwarding = Consumption(app, PAYMENTS_TOPIC, forwarder.absorb, reader, forwarder, clock.elapsed_ms)
         folding = Consumption(app, CIRCUIT_OUTCOMES_TOPIC, fold.absorb, reader, fold, clock.elapsed_ms)
@@ -106,7 +111,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             app.wait_until_stopped(),
             forwarding.watch(),
             folding.watch(),
-            _keep_time(app, fold, messages, clock),
+            _hold_ours(app, fold),
+            _keep_time(fold, messages, clock),
             keeper.keep(),
         )
         if app.crash_reason is not None:
@@ -115,15 +121,21 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         log.info("circuit writer leaves", worker=worker)
 
 
-async def _keep_time(
-    app: faust.App, fold: CircuitFold, messages: KafkaCircuitMessages, clock: SystemClock
-) -> None:
-    """Holds what is ours, and tells a circuit the time where that makes a difference: at most once a second each."""
+async def _hold_ours(app: faust.App, fold: CircuitFold) -> None:
+    while True:
+        delay_s = HOLD_EVERY_S
+        try:
+            await fold.hold(assigned(app, CIRCUIT_OUTCOMES_TOPIC))
+        except Unavailable as error:
+            log.warning("circuits are not loaded", reason=str(error))
+            delay_s = HOLD_AGAIN_S
+        await asyncio.sleep(delay_s)
+
+
+async def _keep_time(fold: CircuitFold, messages: KafkaCircuitMessages, clock: SystemClock) -> None:
+    """Tells a circuit the time where that makes a difference: at most once a second each."""
     while True:
         try:
-            await fold.hold(
-                [tp.partition for tp in app.consumer.assignment() if tp.topic == CIRCUIT_OUTCOMES_TOPIC]
-            )
             if ticks := fold.due(clock.now()):
                 await messages.publish(ticks)
         except Unavailable as error:  # the next turn does it
@@ -156,7 +168,7 @@ class Keeper:
             if through > self._views_through:
                 await self._store.save_views(self._facts.known, through)
                 self._views_through = through
-        except StoreUnavailable as error:
+        except (StoreUnavailable, asyncpg.PostgresError) as error:
             self.trouble = f"circuits are not checkpointed: {error}"
         else:
             self.trouble = None

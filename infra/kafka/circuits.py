@@ -13,6 +13,8 @@ from schemas.circuit import (
     CircuitEvent,
     CircuitMessage,
     CircuitTicked,
+    ForwardedMessage,
+    ProbeReturned,
     ProbeStarted,
     circuit_name,
 )
@@ -58,7 +60,7 @@ class KafkaCircuitMessages:
     def _event_id(self, message: CircuitMessage) -> str:
         """What is forwarded again, or asked again, has the same one."""
         match message:
-            case CallObserved() | ProbeStarted():
+            case CallObserved() | ProbeStarted() | ProbeReturned():
                 return _hashed(f"{PAYMENTS_TOPIC}-{message.source_partition}:{message.source_offset}")
             case CircuitTicked():
                 return self._clock.event_id()
@@ -95,11 +97,11 @@ def _message(event: CircuitEvent, sequence: int, cause: Position) -> Message:
 
 
 def _correlation(message: CircuitMessage) -> str | None:
-    return message.attempt_id if isinstance(message, CallObserved | ProbeStarted) else None
+    return message.attempt_id if isinstance(message, ForwardedMessage) else None
 
 
 def _cause(message: CircuitMessage) -> str | None:
-    if not isinstance(message, CallObserved | ProbeStarted):
+    if not isinstance(message, ForwardedMessage):
         return None
     return f"{PAYMENTS_TOPIC}-{message.source_partition}:{message.source_offset}"
 

@@ -1,21 +1,24 @@
-"""Where a group begins that has never read a topic, when its beginning would be years ago."""
+"""Where a group begins to which the past tells nothing: it has never read a topic, or was away for a weekend."""
 
 import asyncio
 from contextlib import suppress
 
+import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import CommitFailedError, KafkaError
 
 from schemas.errors import LogUnavailable
+
+log = structlog.get_logger(__name__)
 
 _TIMEOUT_S = 10.0
 
 
 async def begin_at(bootstrap_servers: str, group: str, topic: str, stamp_ms: int) -> None:
-    """Commit, for partitions where the group has committed nothing, the first offset stamped from then on.
+    """Commit the first offset stamped from then on, where the group has committed nothing or what lies before it.
 
-    To be called before the group's workers read: a broker takes such a commit only while the group has no members.
-    Raises LogUnavailable.
+    To be called before the group's workers read: a broker takes such a commit only while the group has no members. One
+    that has is read on by them, and is left as it is. Raises LogUnavailable.
     """
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap_servers, group_id=group, enable_auto_commit=False, request_timeout_ms=5000
@@ -36,9 +39,19 @@ async def _begin(consumer: AIOKafkaConsumer, topic: str, stamp_ms: int) -> None:
     cluster = await consumer._client.fetch_all_metadata()  # the public way knows only what was read before
     places = [TopicPartition(topic, partition) for partition in cluster.partitions_for_topic(topic) or ()]
     consumer.assign(places)
-    new = [place for place in places if await consumer.committed(place) is None]
-    if not new:
-        return
-    found = await consumer.offsets_for_times(dict.fromkeys(new, stamp_ms))
-    ends = await consumer.end_offsets(new)
-    await consumer.commit({place: found[place].offset if found.get(place) else ends[place] for place in new})
+    ends = await consumer.end_offsets(places)  # first: what is appended meanwhile is found by its time
+    found = await consumer.offsets_for_times(dict.fromkeys(places, stamp_ms))
+    begins = {place: found[place].offset if found.get(place) else ends[place] for place in places}
+    committed = {place: await consumer.committed(place) for place in places}
+    moved = {place: begin for place, begin in begins.items() if _is_before(committed[place], begin)}
+    try:
+        if moved:
+            await consumer.commit(moved)
+    except CommitFailedError:
+        if any(committed[place] is None for place in moved):
+            raise
+        log.info("the group has members, who read on", topic=topic)
+
+
+def _is_before(committed: int | None, begin: int) -> bool:
+    return committed is None or committed < begin

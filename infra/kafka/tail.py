@@ -162,7 +162,7 @@ class TopicTail:
     def _note_progress(self, consumer: AIOKafkaConsumer) -> None:
         """Only an answer of a broker proves anything: aiokafka itself does not say that nobody answers it."""
         now_ms, polled_at = self._clock.elapsed_ms(), consumer.last_poll_timestamp(self._here)
-        if polled_at != self._polled_at:
+        if polled_at is not None and polled_at != self._polled_at:  # None: a new consumer, not answered yet
             self._polled_at, self._heard_ms, self.trouble = polled_at, now_ms, None
             if self.next_offset >= (consumer.highwater(self._here) or 0):
                 self._current_ms = now_ms

@@ -13,6 +13,7 @@ from schemas.circuit import (
     CircuitTicked,
     ForceClose,
     ForceOpen,
+    ProbeReturned,
     ProbeStarted,
     Release,
     lease_id,
@@ -95,6 +96,18 @@ def calls(outcomes: str, *, begin: int = 0, at: float = 0) -> list[CallObserved]
 
 def a_probe_starts(number: int, *, trial: int = 1, offset: int, at: float) -> ProbeStarted:
     return ProbeStarted(
+        gateway=ALPHA,
+        payment_method=UPI,
+        attempt_id=attempt(),
+        lease=lease_id(trial, number),
+        at=after(at),
+        source_partition=0,
+        source_offset=offset,
+    )
+
+
+def a_probe_returns(number: int, *, trial: int = 1, offset: int, at: float) -> ProbeReturned:
+    return ProbeReturned(
         gateway=ALPHA,
         payment_method=UPI,
         attempt_id=attempt(),

@@ -23,6 +23,7 @@ from tests.commands.circuits import (
     POLICY,
     UPI,
     a_call,
+    a_probe_returns,
     a_probe_starts,
     a_tick,
     after,
@@ -181,6 +182,19 @@ def test_a_probe_that_was_given_up_for_lost_may_still_report() -> None:
 
 def test_a_probe_that_has_reported_is_not_lost() -> None:
     given(*HALF_OPEN, a_probe_starts(1, offset=11, at=31), *probes(".")).when(a_tick(100)).then_nothing()
+
+
+def test_a_probe_that_ended_by_our_own_doing_has_neither_failed_nor_is_it_lost() -> None:
+    numbers = range(1, 6)
+    began = [*HALF_OPEN, *(a_probe_starts(number, offset=10 + number, at=31) for number in numbers)]
+    ended = [a_probe_returns(number, offset=20 + number, at=32) for number in numbers]
+    given(*began, *ended).when(a_tick(61)).then_nothing()
+    given(*began, *ended, a_tick(61)).when(*probes("....", names=(6, 7, 8, 9), at=62)).then(closed(at=62))
+    given(*began, *ended[1:]).when(a_tick(61), *probes("....", names=(6, 7, 8, 9), at=62)).then(closed(at=62))
+
+
+def test_a_probe_that_returns_when_its_trial_is_over_changes_nothing() -> None:
+    given(*OUTAGE).when(a_probe_returns(1, offset=1_000, at=1)).then_nothing()
 
 
 def test_when_as_many_are_lost_as_there_are_probes_it_opens_again() -> None:

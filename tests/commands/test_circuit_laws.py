@@ -10,7 +10,6 @@ from commands.circuit import decide
 from commands.circuit_state import Circuit, Open, new_circuit, status_of
 from projections.circuits import evolve
 from schemas.circuit import (
-    CallObserved,
     CircuitClosed,
     CircuitEvent,
     CircuitHalfOpened,
@@ -18,7 +17,7 @@ from schemas.circuit import (
     CircuitOpened,
     CircuitPolicy,
     CircuitView,
-    ProbeStarted,
+    ForwardedMessage,
     lease_id,
 )
 from tests.commands.circuits import (
@@ -26,6 +25,7 @@ from tests.commands.circuits import (
     POLICY,
     UPI,
     a_call,
+    a_probe_returns,
     a_probe_starts,
     a_tick,
     calls,
@@ -42,7 +42,7 @@ orders: st.SearchStrategy[Callable[..., CircuitMessage]] = st.sampled_from(
 
 
 steps = st.sampled_from(
-    ["outage", "outage", "health", "probe", "probes", "starts", "tick", "tick", "wait", "operator"]
+    ["outage", "outage", "health", "probe", "probes", "starts", "returns", "tick", "tick", "wait", "operator"]
 )
 
 
@@ -70,6 +70,9 @@ def stories(draw: st.DrawFn) -> list[CircuitMessage]:
                 new = [
                     a_probe_starts(one, trial=circuit.trial, offset=offset + one, at=at) for one in numbers
                 ]
+            case "returns":
+                number = draw(st.integers(1, 7))
+                new = [a_probe_returns(number, trial=circuit.trial, offset=offset, at=at)]
             case "tick":
                 new = [a_tick(at)]
             case "wait":
@@ -119,7 +122,7 @@ def test_a_message_that_comes_again_changes_nothing(story: list[CircuitMessage])
     """At once, and calls, probes and commands also at any later time."""
     circuit, _ = fold(story)
     for message in story:
-        if isinstance(message, CallObserved | ProbeStarted):
+        if isinstance(message, ForwardedMessage):
             assert decide(message, circuit, POLICY) == (circuit, [])
     for message in story[-1:]:
         again, told = decide(message, circuit, POLICY)

@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from commands.circuit_messages import TELLING, message_of
-from schemas.circuit import CallObserved, ProbeStarted
+from schemas.circuit import CallObserved, ProbeReturned, ProbeStarted
 from schemas.dimensions import Earlier
-from schemas.payment import AttemptDeclined, AttemptSucceeded, PaymentEvent
+from schemas.payment import AttemptDeclined, AttemptNotSent, AttemptSucceeded, PaymentEvent
 from tests.builders import (
     account,
     attempt,
@@ -110,6 +110,24 @@ def test_a_probe_is_told_when_it_starts_and_its_outcome_names_its_lease() -> Non
     ended = message_of(recorded(replace(attempt_in_doubt(), account=replace(account(), probe="3.1"))))
     assert isinstance(ended, CallObserved)
     assert ended.lease == "3.1"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [attempt_declined(declined(blame="caller")), attempt_not_sent(reason="too_busy")],
+    ids=["refused", "busy"],
+)
+def test_a_probe_that_ended_by_our_own_doing_is_returned(event: AttemptDeclined | AttemptNotSent) -> None:
+    probing = replace(event, account=replace(account(), probe="3.1"))
+    assert message_of(recorded(probing, offset=9)) == ProbeReturned(
+        gateway=started().gateway,
+        payment_method="UPI",
+        attempt_id=attempt(),
+        lease="3.1",
+        at=STAMP,
+        source_partition=0,
+        source_offset=9,
+    )
 
 
 def test_an_event_that_the_forwarder_does_not_read_tells_nothing() -> None:

@@ -14,6 +14,7 @@ from schemas.circuit import (
     CircuitTicked,
     ForceClose,
     ForceOpen,
+    ProbeReturned,
     ProbeStarted,
     Release,
 )
@@ -322,6 +323,15 @@ INSTANCES: tuple[Event, ...] = (
         gateway=ALPHA, payment_method="UPI", at=AT, by="asha", note="their maintenance", request_id="req_1"
     ),
     ProbeStarted(
+        gateway=ALPHA,
+        payment_method="UPI",
+        attempt_id=attempt(),
+        lease="3.1",
+        at=AT,
+        source_partition=7,
+        source_offset=42,
+    ),
+    ProbeReturned(
         gateway=ALPHA,
         payment_method="UPI",
         attempt_id=attempt(),

@@ -1,6 +1,7 @@
 """The writer of circuits over a log and a store in memory: nothing is told twice, and nothing is stale."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 import pytest
@@ -17,27 +18,43 @@ from schemas.circuit import CircuitEvent, CircuitMessage, CircuitTicked, circuit
 from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, CIRCUITS_TOPIC, encode
 from schemas.envelope import ALWAYS, Envelope, Outgoing, Position, Recorded
 from schemas.errors import AppendAmbiguous, LogUnavailable, StoreUnavailable
+from schemas.ids import GatewayId
 from streams.circuit_fold import CHUNK, CircuitFold
+from streams.circuit_forwarder import TELLS_FOR_MS
 from streams.circuit_metrics import CircuitMetrics
 from tests.builders import AT
 from tests.commands.circuits import ALPHA, POLICY, UPI, a_call, after, calls, fold, force_open, release
 
 PARTITION = partition_for("alpha:UPI")
+ANOTHER = PARTITION - 1
 KEY = (ALPHA, UPI)
+BETA = GatewayId("beta")
 BREAKS = calls("....." + "x" * 20)
 
 
 class Log(MemoryRecords):
-    """`beginning` is where what is kept begins."""
+    """`beginning` is where what is kept begins, `readable` where what can be read just now ends, `lost` whose leader
+    nobody knows."""
 
-    beginning = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self.beginning = 0
+        self.readable: int | None = None
+        self.lost: set[int] = set()
+        self.before_read: Callable[[], Awaitable[None]] | None = None
 
     async def beginning_offset(self, topic: str, partition: int) -> int:
+        if partition in self.lost:
+            raise LogUnavailable("it has no leader")
         return self.beginning
 
     async def read(self, topic: str, partition: int, start: int, stop: int) -> list[RawRecord]:
+        if self.before_read is not None:
+            await self.before_read()
         if start < self.beginning:
             raise LogUnavailable("it is no longer on the log")
+        if self.readable is not None and stop > self.readable:
+            raise LogUnavailable("no answer")
         return await super().read(topic, partition, start, stop)
 
 
@@ -76,6 +93,7 @@ class Events:
 
 class World:
     def __init__(self) -> None:
+        self.now_ms = 1_000
         self.log, self.store, self.letters = Log(), MemoryCircuits(), MemoryDeadLetters()
         self.facts = CircuitFacts()
         self.events = Events(self.log, self.facts)
@@ -91,6 +109,7 @@ class World:
             lambda: self.facts.version + 1,
             self.letters,
             lambda _: POLICY,
+            lambda: self.now_ms,
         )
 
     def told(self, *messages: CircuitMessage, key: str | None = None) -> list[RawRecord]:
@@ -110,7 +129,7 @@ class World:
             value, headers = encode(Outgoing(envelope=envelope, event=message))
             records.append(
                 self.log.append(
-                    CIRCUIT_OUTCOMES_TOPIC, PARTITION, 1_000, (key or name).encode(), value, headers
+                    CIRCUIT_OUTCOMES_TOPIC, PARTITION, self.now_ms, (key or name).encode(), value, headers
                 )
             )
         return records
@@ -129,8 +148,11 @@ class World:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+async def world() -> World:
+    """Its fold holds the partition, which is empty yet."""
+    world = World()
+    await world.fold.hold([PARTITION])
+    return world
 
 
 async def test_what_is_told_is_what_the_decider_says(world: World) -> None:
@@ -148,11 +170,14 @@ async def test_what_is_given_twice_is_folded_once(world: World) -> None:
     assert (world.fold.counts.taken_in, world.fold.counts.known_already) == (5, 5)
 
 
-async def test_what_is_missing_before_a_batch_is_fetched_first(world: World) -> None:
+async def test_what_is_missing_before_a_batch_is_fetched_first_and_needs_no_store(world: World) -> None:
     records = world.told(*BREAKS)
     await world.fold.absorb(records[:3])
+    world.store.is_away = True
     await world.fold.absorb(records[20:])
+    await world.fold.hold([PARTITION])
     assert world.said == fold(BREAKS)[1]
+    assert world.fold.counts.fetched_from_gaps == 22
 
 
 async def test_after_a_crash_the_next_one_goes_on_from_the_checkpoint_and_says_nothing_again(
@@ -199,12 +224,13 @@ async def test_a_writer_that_has_not_heard_all_that_was_told_waits(world: World)
 
 
 async def test_a_partition_that_was_somebody_elses_meanwhile_is_loaded_anew(world: World) -> None:
-    records = world.told(*BREAKS)
-    await world.fold.absorb(records[:5])
+    await world.fold.absorb(world.told(*BREAKS[:5]))
     other = world.another()
-    await other.absorb(records[5:15])
+    await other.hold([PARTITION])
+    await other.absorb(world.told(*BREAKS[5:15]))
     await other.save()
-    await world.fold.absorb(records[15:])
+    await world.fold.absorb(world.told(*BREAKS[15:]))
+    await world.fold.hold([PARTITION])
     assert world.said == fold(BREAKS)[1]
     assert (await world.written()).circuit == fold(BREAKS)[0]
 
@@ -212,14 +238,27 @@ async def test_a_partition_that_was_somebody_elses_meanwhile_is_loaded_anew(worl
 async def test_what_is_taken_away_is_forgotten_and_gets_no_ticks(world: World) -> None:
     await world.fold.absorb(world.told(*BREAKS))
     assert [tick.gateway for tick in world.fold.due(after(40))] == [ALPHA]
-    await world.fold.hold([])
+    await world.fold.hold([ANOTHER])
     assert world.fold.due(after(40)) == []
-    assert await world.fold.watermarks() == {}
+    assert list(await world.fold.watermarks()) == [(CIRCUIT_OUTCOMES_TOPIC, ANOTHER)]
+
+
+async def test_what_is_nobodys_for_a_moment_is_read_on_without_the_store_and_gets_no_ticks_meanwhile(
+    world: World,
+) -> None:
+    await world.fold.absorb(world.told(*BREAKS[:10]))
+    world.store.is_away = True
+    await world.fold.hold([])
+    world.told(*BREAKS[10:])
+    assert world.fold.due(after(40)) == []
+    await world.fold.hold([PARTITION])
+    assert world.said == fold(BREAKS)[1]
+    assert len(world.fold.due(after(40))) == 1
+    assert world.fold.counts.fetched_from_gaps == len(BREAKS) - 10
 
 
 async def test_a_circuit_that_nobody_calls_is_ticked_when_that_changes_it_and_only_then(world: World) -> None:
-    world.told(*BREAKS)
-    await world.fold.hold([PARTITION])
+    await world.fold.absorb(world.told(*BREAKS))
     assert world.fold.due(after(29)) == []
     (tick,) = world.fold.due(after(30))
     assert tick == CircuitTicked(gateway=ALPHA, payment_method=UPI, at=after(30))
@@ -242,14 +281,35 @@ async def test_without_the_store_a_circuit_opens_in_time_and_the_checkpoint_is_m
 
 
 async def test_a_new_partition_waits_for_the_store_and_says_so(world: World) -> None:
+    new = world.another()
     world.store.is_away = True
     with pytest.raises(StoreUnavailable):
-        await world.fold.hold([PARTITION])
+        await new.hold([PARTITION])
     with pytest.raises(StoreUnavailable):
-        await world.fold.watermarks()
+        await new.watermarks()
     world.store.is_away = False
-    await world.fold.hold([PARTITION])
-    assert len(await world.fold.watermarks()) == 1
+    await new.hold([PARTITION])
+    assert len(await new.watermarks()) == 1
+
+
+async def test_a_partition_that_cannot_be_loaded_does_not_keep_the_others_from_opening(world: World) -> None:
+    world.store.is_away = True
+    others = [RawRecord(CIRCUIT_OUTCOMES_TOPIC, ANOTHER, 7, 1_000, b"k", b"{", [])]
+    with pytest.raises(StoreUnavailable):
+        await world.fold.hold([ANOTHER, PARTITION])
+    await world.fold.absorb([*others, *world.told(*BREAKS)])
+    assert world.said == fold(BREAKS)[1]
+
+
+async def test_one_partition_that_cannot_be_loaded_does_not_keep_another_from_being_loaded(
+    world: World,
+) -> None:
+    world.log.lost = {ANOTHER}
+    new = world.another()
+    with pytest.raises(LogUnavailable):
+        await new.hold([ANOTHER, PARTITION])
+    await new.absorb(world.told(*BREAKS))
+    assert world.said == fold(BREAKS)[1]
 
 
 async def test_without_a_checkpoint_and_with_only_a_part_of_the_log_the_last_event_is_believed(
@@ -258,9 +318,9 @@ async def test_without_a_checkpoint_and_with_only_a_part_of_the_log_the_last_eve
     """Forced a long time ago, and what is on the log since would not open it: it is still forced."""
     await world.fold.absorb(world.told(*calls("."), force_open()))
     world.log.beginning = 2
-    later = world.told(*calls("..x", begin=10))
+    world.told(*calls("..x", begin=10))
     lone = world.another()
-    await lone.absorb(later)
+    await lone.hold([PARTITION])
     assert world.said[1:] == []
     lone_circuit = await world.written(lone)
     assert (lone_circuit.sequence, lone_circuit.circuit.watermarks) == (1, {0: 12})
@@ -272,12 +332,25 @@ async def test_without_a_checkpoint_and_with_only_a_part_of_the_log_the_last_eve
 async def test_a_circuit_of_which_nothing_is_left_on_the_log_is_what_its_last_event_says(
     world: World,
 ) -> None:
-    world.told(*BREAKS, CircuitTicked(gateway=ALPHA, payment_method=UPI, at=after(31)))
-    await world.fold.hold([PARTITION])
+    await world.fold.absorb(
+        world.told(*BREAKS, CircuitTicked(gateway=ALPHA, payment_method=UPI, at=after(31)))
+    )
     world.log.beginning = await world.log.end_offset(CIRCUIT_OUTCOMES_TOPIC, PARTITION)
     lone = world.another()
     await lone.hold([PARTITION])
     assert isinstance((await world.written(lone)).circuit.state, HalfOpen)
+
+
+async def test_without_a_checkpoint_nothing_is_read_that_is_older_than_an_hour(world: World) -> None:
+    await world.fold.absorb(world.told(*BREAKS, force_open()))
+    world.now_ms += TELLS_FOR_MS
+    world.told(*calls("..x", begin=10))
+    world.now_ms += 1
+    lone = world.another()
+    await lone.hold([PARTITION])
+    assert lone.counts.taken_in == 3
+    assert (await world.written(lone)).sequence == 2
+    assert world.fold.transitions.total() == len(world.said) == 2
 
 
 async def test_a_checkpoint_that_cannot_be_read_is_made_again_from_the_log(world: World) -> None:
@@ -294,6 +367,25 @@ async def test_a_checkpoint_that_cannot_be_read_is_made_again_from_the_log(world
     assert world.said == fold(BREAKS)[1]
 
 
+async def test_a_checkpoint_that_cannot_be_read_is_replaced_as_a_whole_and_not_before_it_is_reached(
+    world: World,
+) -> None:
+    await world.fold.absorb(world.told(*BREAKS))
+    await world.fold.absorb(world.told(*[CircuitTicked(gateway=BETA, payment_method=UPI, at=AT)] * CHUNK))
+    await world.fold.save()
+    checkpoint = await world.store.checkpoint(PARTITION)
+    assert checkpoint is not None
+    mark, stored = checkpoint
+    await world.store.save_checkpoint({PARTITION: mark}, [replace(one, state="{}") for one in stored])
+    next_one = world.another()
+    world.log.before_read = next_one.save
+    await next_one.hold([PARTITION])
+    await next_one.save()
+    last = world.another()
+    await last.hold([PARTITION])
+    assert last.counts.taken_in == 0
+
+
 async def test_what_cannot_be_read_is_a_dead_letter_and_those_behind_it_are_folded(world: World) -> None:
     bad = world.told(a_call(), key="beta:UPI")
     await world.fold.absorb([*bad, *world.told(*BREAKS)])
@@ -305,9 +397,59 @@ async def test_what_cannot_be_read_is_a_dead_letter_and_those_behind_it_are_fold
 async def test_a_long_log_is_folded_in_pieces(world: World) -> None:
     messages = calls("." * (2 * CHUNK + 5))
     world.told(*messages)
-    await world.fold.hold([PARTITION])
-    assert world.fold.counts.fetched_from_gaps == 2 * CHUNK + 5
-    assert (await world.written()).circuit == fold(messages)[0]
+    new = world.another()
+    await new.hold([PARTITION])
+    assert new.counts.fetched_from_gaps == 2 * CHUNK + 5
+    assert (await world.written(new)).circuit == fold(messages)[0]
+
+
+async def test_how_far_a_partition_is_loaded_is_seen_and_kept_and_checkpointed(world: World) -> None:
+    messages = calls("." * (2 * CHUNK + 5))
+    world.told(*messages)
+    new, place = world.another(), (CIRCUIT_OUTCOMES_TOPIC, PARTITION)
+    world.log.readable = CHUNK + 1
+    for _ in range(2):
+        with pytest.raises(LogUnavailable):
+            await new.hold([PARTITION])
+        await new.save()
+        checkpoint = await world.store.checkpoint(PARTITION)
+        assert checkpoint is not None
+        assert checkpoint[0].next_offset == CHUNK
+    world.log.readable = None
+    world.store.is_away = True
+    await new.hold([PARTITION])
+    assert (await new.watermarks())[place].next_offset == len(messages)
+    assert new.counts.fetched_from_gaps == len(messages)
+
+
+async def test_while_a_partition_is_loaded_its_watermark_moves_and_it_gets_no_ticks(world: World) -> None:
+    world.told(*BREAKS, *calls("." * CHUNK, begin=30))
+    new, place = world.another(), (CIRCUIT_OUTCOMES_TOPIC, PARTITION)
+    seen = []
+
+    async def look() -> None:
+        seen.append(((await new.watermarks())[place].next_offset, new.due(after(10_000))))
+
+    world.log.before_read = look
+    await new.hold([PARTITION])
+    assert seen == [(0, []), (CHUNK, [])]
+
+
+async def test_what_was_left_out_while_its_partition_was_loaded_is_in_it(world: World) -> None:
+    world.told(*BREAKS[:5])
+    new = world.another()
+
+    async def more() -> None:
+        world.log.before_read = None
+        rest = asyncio.create_task(new.absorb(world.told(*BREAKS[5:])))
+        await asyncio.sleep(0)
+        assert not rest.done()
+
+    world.log.before_read = more
+    await new.hold([PARTITION])
+    await asyncio.sleep(0)
+    await new.hold([PARTITION])
+    assert world.said == fold(BREAKS)[1]
 
 
 async def test_those_who_watch_see_what_each_circuit_is(world: World) -> None:

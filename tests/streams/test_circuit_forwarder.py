@@ -88,6 +88,12 @@ async def test_a_record_that_cannot_be_read_hides_nothing(world: World) -> None:
     assert (world.offsets_told, world.forwarder.counts.dead) == ([2], 1)
 
 
+async def test_a_record_of_which_nothing_can_be_made_hides_nothing(world: World) -> None:
+    no_such_year = raw(attempt_in_doubt(), 1, age_ms=-(10**17))
+    await world.forwarder.absorb([no_such_year, raw(attempt_in_doubt(), 2)])
+    assert (world.offsets_told, world.forwarder.counts.dead) == ([2], 1)
+
+
 async def test_it_stands_where_it_came_to_or_its_group_did(world: World) -> None:
     world.committed = {HERE: 5, (PAYMENTS_TOPIC, 4): 9}
     assert (await world.forwarder.watermarks())[HERE] == Watermark(next_offset=5, last_stamp_ms=AT_MS)

@@ -1,9 +1,10 @@
-"""A group that has never read a topic begins where it is told to, and one that has goes on."""
+"""A group that has never read a topic, or not for long, begins where it is told to, and any other goes on."""
 
 import asyncio
 import os
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 
 from infra.clock import SystemClock
 from infra.kafka.group_start import begin_at
@@ -24,7 +25,9 @@ def now_ms() -> int:
 
 
 @pytest.mark.integration
-async def test_a_new_group_begins_at_a_moment_and_an_old_one_where_it_was(stack: Stack) -> None:
+async def test_a_group_begins_at_a_moment_and_is_moved_forward_to_it_but_never_back_nor_under_its_members(
+    stack: Stack,
+) -> None:
     settings = Settings.from_environment(stack.env)
     await make_topics(settings)
     servers, group = settings.kafka_bootstrap_servers, f"begins_{os.getpid()}"
@@ -39,7 +42,7 @@ async def test_a_new_group_begins_at_a_moment_and_an_old_one_where_it_was(stack:
     moment_ms = now_ms()
     await asyncio.sleep(0.05)
     first = await tell()
-    await tell()
+    second = await tell()
     await begin_at(servers, group, TOPIC, moment_ms)
     offsets = await groups.offsets(group)
     ends = await reader.end_offsets(TOPIC)
@@ -48,8 +51,17 @@ async def test_a_new_group_begins_at_a_moment_and_an_old_one_where_it_was(stack:
         (TOPIC, partition): end for partition, end in ends.items() if partition != 3
     }
 
+    await begin_at(servers, group, TOPIC, moment_ms - 60_000)
+    assert await groups.offsets(group) == offsets
+
+    member = AIOKafkaConsumer(TOPIC, bootstrap_servers=servers, group_id=group, enable_auto_commit=False)
+    await member.start()
     await begin_at(servers, group, TOPIC, now_ms() + 1_000)
     assert await groups.offsets(group) == offsets
+    await member.stop()
+
+    await begin_at(servers, group, TOPIC, now_ms() + 1_000)
+    assert await groups.offsets(group) == {**offsets, (TOPIC, 3): second + 1}
     await groups.stop()
     await reader.stop()
     await publisher.stop()

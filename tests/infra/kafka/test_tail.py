@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import NamedTuple
 
 import pytest
 
@@ -159,6 +160,39 @@ async def test_brokers_that_are_away_make_facts_old_and_come_back_without_a_loss
     await becomes(lambda: tail.is_current)
     await world.tell("b")
     await becomes(lambda: world.listener.notes == ["a", "b"])
+
+
+class Watch:
+    ms = 0.0
+
+    def elapsed_ms(self) -> float:
+        return self.ms
+
+
+class Answers(NamedTuple):
+    """A consumer, as far as it says what a broker has answered."""
+
+    polled_at: int | None
+    end: int | None
+
+    def last_poll_timestamp(self, partition: object) -> int | None:
+        return self.polled_at
+
+    def highwater(self, partition: object) -> int | None:
+        return self.end
+
+
+async def test_a_new_consumer_that_nobody_has_answered_yet_proves_nothing() -> None:
+    watch = Watch()
+    tail = TopicTail("127.0.0.1:1", CIRCUITS_TOPIC, lambda _: None, watch)
+    tail._note_progress(Answers(1, 0))
+    tail.trouble = "TimeoutError"
+    watch.ms = 4_000
+    tail._note_progress(Answers(None, None))
+    assert (tail.trouble, tail.behind_s) == ("TimeoutError", 4)
+    tail._note_progress(Answers(2, 0))
+    assert tail.behind_s == 0
+    assert not tail.trouble
 
 
 async def test_a_process_that_never_heard_a_broker_is_not_held_up_and_says_so() -> None:
