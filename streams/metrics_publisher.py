@@ -1,7 +1,8 @@
 """One worker publishes for all: it merges the shards of every partition and tells what the windows are now.
 
 Its own shards it has in memory; those of other workers it follows through the store, by what changed there. Whoever
-holds the lease publishes; when it dies, another one does two seconds later, with a higher version.
+holds the lease publishes; when it dies, another one does two seconds later, with a higher version. A new one first sums
+an hour of everything, which takes longer than the lease lasts: so it is renewed between the steps of the work.
 """
 
 import asyncio
@@ -22,6 +23,11 @@ from schemas.views import Watermark
 
 PUBLISH_EVERY_S = 0.15
 LEASE_MS = 2_000
+RENEW_EVERY_MS = 500
+MERGED_KEPT_MS = 10_000
+"""By who lost the lease, which may come back."""
+SILENT_AFTER_MS = 5_000
+"""Without a publication of anybody's it is complained of: the hour's sums take half of that on a busy machine."""
 NOTHING_YET = Watermark(next_offset=-1, last_stamp_ms=0)
 
 
@@ -57,21 +63,34 @@ class MetricsPublisher:
         self._publications = publications
         self._clock = clock
         self._partitions = range(partitions)
-        self._version = 0
         self._led: Led | None = None
-        self.waiting_for: str | None = None
+        self._asked_ms = 0.0
+        self._heard: Published | None = None
+        """What was published last, by whomever."""
+        self._heard_ms = clock.elapsed_ms()
+        self._waiting_for: str | None = None
         self.counts = PublisherCounts()
+
+    @property
+    def complaint(self) -> str | None:
+        """What it waits for, or that nobody publishes; None when all is well."""
+        silent_ms = self._clock.elapsed_ms() - self._heard_ms
+        if self._waiting_for is None and silent_ms > SILENT_AFTER_MS:
+            though = " though this worker leads" if self.counts.leads else ""
+            return f"nothing was published for {silent_ms / 1000:.0f} s{though}"
+        return self._waiting_for
 
     async def run(self) -> None:
         """Never returns. What is not published now is with the next turn."""
+        self._heard_ms = self._clock.elapsed_ms()
         while True:
             begun_ms = self._clock.elapsed_ms()
             try:
                 await self.turn()
             except Unavailable as error:
-                self.waiting_for = f"{type(error).__name__}: {error}"
+                self._waiting_for = f"{type(error).__name__}: {error}"
             else:
-                self.waiting_for = None
+                self._waiting_for = None
             spent_s = (self._clock.elapsed_ms() - begun_ms) / 1000
             await asyncio.sleep(
                 max(PUBLISH_EVERY_S - spent_s, spent_s)
@@ -79,23 +98,53 @@ class MetricsPublisher:
 
     async def turn(self) -> None:
         """Publish once, if the lease is ours. Raises Unavailable."""
-        begun_ms = self._clock.elapsed_ms()
-        leads = await self._publications.lead(self._name, LEASE_MS)
-        self.counts.leads = int(leads)
-        if not leads:
-            self._led = None
-            for partition in self._partitions:
-                self._metrics.take_news(partition)
+        begun_ms, led_before = self._clock.elapsed_ms(), self.counts.leads
+        if not await self._lead():
+            await self._stand_by()
             return
-        if self._led is None:
-            self._led = Led(self._now())
-            last = await self._publications.published()
-            self._version = max(self._version, last.version if last else 0)
+        if not led_before:
+            await self._hear()
+        self._led = self._led or Led(self._now())
+        self._led.at_ms = begun_ms
         await self._gather(self._led)
-        await self._led.settle(self._now())
-        if self._clock.elapsed_ms() - begun_ms < LEASE_MS / 2:  # or somebody else may hold it by now
+        if await self._settle(self._led):
             await self._tell(self._led)
         self.counts.busy_ms += self._clock.elapsed_ms() - begun_ms
+
+    async def _lead(self) -> bool:
+        self._asked_ms = self._clock.elapsed_ms()
+        leads = await self._publications.lead(self._name, LEASE_MS)
+        self.counts.leads = int(leads)
+        return leads
+
+    async def _still_leads(self) -> bool:
+        """Asked between any two steps: the lease is renewed long before it ends, or known to be lost."""
+        if self._clock.elapsed_ms() - self._asked_ms < RENEW_EVERY_MS:
+            return True
+        return await self._lead()
+
+    async def _stand_by(self) -> None:
+        if self._led is not None and self._clock.elapsed_ms() - self._led.at_ms > MERGED_KEPT_MS:
+            self._led = None
+        for partition in self._partitions:
+            news = self._metrics.take_news(partition)
+            if self._led is not None:
+                self._led.merge.note(news)
+        await self._hear()
+
+    async def _hear(self) -> None:
+        last = await self._publications.published()
+        if last is not None and last != self._heard:
+            self._heard, self._heard_ms = last, self._clock.elapsed_ms()
+
+    async def _settle(self, led: "Led") -> bool:
+        """Whether the lease is still ours when all is summed; what was merged stays."""
+        while led.merge.settle():
+            await asyncio.sleep(0)  # others have their turns between
+            if not await self._still_leads():
+                return False
+        led.merge.windows.advance(self._now())
+        return await self._still_leads()
 
     async def _gather(self, led: "Led") -> None:
         others = []
@@ -114,6 +163,7 @@ class MetricsPublisher:
         if known is None or not led.merge.holds(partition, known.buckets):
             known = StoredShard(NOTHING_YET, {})
         changed = await self._store.changed_since(partition, known.watermark.next_offset)
+        await self._still_leads()
         if changed is not None and changed.watermark.next_offset < known.watermark.next_offset:
             changed, known = await self._store.load(partition), StoredShard(NOTHING_YET, {})
         if changed is not None:
@@ -121,11 +171,13 @@ class MetricsPublisher:
 
     async def _tell(self, led: "Led") -> None:
         now = self._clock.now()
-        self._version = max(self._version + 1, int(now.timestamp() * 1000))
+        before = self._heard.version if self._heard else 0
+        version = max(before + 1, int(now.timestamp() * 1000))
         led.publication.refresh()
-        published = Published(version=self._version, as_of=now)
+        published = Published(version=version, as_of=now)
         gateways, snapshot = led.publication.gateways(published), led.publication.snapshot(published)
         await self._publications.publish(published, gateways, snapshot)
+        self._heard, self._heard_ms = published, self._clock.elapsed_ms()
         self.counts.published += 1
 
     def _now(self) -> int:
@@ -133,9 +185,11 @@ class MetricsPublisher:
 
 
 class Led:
-    """What is known as long as the lease is held."""
+    """What is known as long as the lease is held, and for some seconds more."""
 
     def __init__(self, now: int) -> None:
+        self.at_ms = 0.0
+        """When it was last led with."""
         self.merge = Merge(now)
         self.publication = Publication(self.merge.windows)
         self.copies: dict[int, StoredShard] = {}
@@ -150,8 +204,3 @@ class Led:
         self.copies[partition] = StoredShard(changed.watermark, known.buckets)
         if not self.merge.holds(partition, known.buckets):
             self.merge.replace(partition, known.buckets)
-
-    async def settle(self, now: int) -> None:
-        while self.merge.settle():  # noqa: ASYNC110  # it is we who work; others have their turns between
-            await asyncio.sleep(0)
-        self.merge.windows.advance(now)

@@ -82,7 +82,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         registry.register(HotMetricsMetrics(metrics, publications.counts))
         web = await serve(
             host_and_port(settings.metrics_worker_web),
-            lambda: consumption.complaint or publications.waiting_for,
+            lambda: consumption.complaint or publications.complaint,
             registry,
         )
         stack.push_async_callback(web.cleanup)
