@@ -71,6 +71,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             reader,
             KafkaDeadLetters(publisher, settings.metrics_stream_group),
             now_ms,
+            log.warning,
         )
         consumption = Consumption(app, topic, metrics.absorb, reader, shards, clock.elapsed_ms)
         publications = MetricsPublisher(
