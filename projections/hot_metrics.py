@@ -3,8 +3,8 @@
 A shard lives in memory, in a store (Redis) and, some seconds behind, in checkpoints (Postgres). Each of these is a fold
 of the log up to the watermark beside it, so that each is a true beginning. A batch goes to the store in one step with
 the new watermark, if the old one is still there. Where the store has none, the shard in memory is put there as a whole;
-without one the checkpoint is; without that, or where it is too old, the last hour of the log is folded. What cannot be
-read is as good as lost.
+without one the checkpoint is; without that the last hour of the log is folded. What cannot be read or is from before
+that hour is as good as lost.
 """
 
 import asyncio
@@ -136,15 +136,24 @@ class HotMetrics:
                 partition
             )  # before the shard: who writes in between is not replaced
             stored = await self._store.load(partition)
-            if stored is None:
+            if stored is None or await self._is_too_old(partition, stored.watermark):
                 stored = await self._beginning(partition)
                 if not await self._store.replace(partition, _expecting(mark), stored):
                     continue
             self.shards[partition] = Shard(partition, stored, self.shard_counts)
         return self.shards[partition]
 
+    async def _is_too_old(self, partition: int, watermark: Watermark) -> bool:
+        """To fold on from there: hours would be read that no window holds, before today is heard of."""
+        if watermark.last_stamp_ms >= self._now_ms() - NEEDED_MS:
+            return False
+        return watermark.next_offset < await self._needed(partition)
+
+    async def _needed(self, partition: int) -> int:
+        return await self._log.offset_at(self._topic, partition, int(self._now_ms() - NEEDED_MS))
+
     async def _beginning(self, partition: int) -> StoredShard:
-        needed = await self._log.offset_at(self._topic, partition, int(self._now_ms() - NEEDED_MS))
+        needed = await self._needed(partition)
         checkpoint = await self._checkpointed(partition)
         if checkpoint is None or checkpoint.watermark.next_offset < needed:
             return StoredShard(Watermark(next_offset=needed, last_stamp_ms=0), {})

@@ -254,6 +254,28 @@ async def test_a_checkpoint_that_cannot_be_read_is_told_and_the_log_folded_inste
         assert "the checkpoint of partition 0 cannot be read" in world.warnings[0]
 
 
+async def test_a_shard_in_the_store_from_before_the_hour_is_not_gone_on_with(world: World) -> None:
+    await world.metrics.absorb(world.append(SOME))
+    world.append([told(SUCCESS)] * 50)
+    world.now_ms = BEGIN_MS + NEEDED_MS + 60_000.0
+    late = told(SUCCESS, at=BEGIN + timedelta(minutes=62))
+    world.append([late], stamp_ms=BEGIN_MS + 3_720_000)
+    another = world.another_worker()
+    await another.tend(0)
+    assert another.counts.fetched_from_gaps == 1
+    stored = await world.store.load(0)
+    assert stored is not None
+    assert stored.buckets == await world.folded()
+
+
+async def test_a_shard_to_which_nothing_was_added_for_hours_is_gone_on_with(world: World) -> None:
+    await world.metrics.absorb(world.append(SOME))
+    world.now_ms = BEGIN_MS + 2.0 * NEEDED_MS
+    another = world.another_worker()
+    await another.tend(0)
+    assert another.shards[0].watermark == world.metrics.shards[0].watermark
+
+
 async def test_a_store_that_is_away_makes_it_wait_and_skip_nothing(world: World) -> None:
     await world.metrics.absorb(world.append(SOME))
     world.store.away = True
