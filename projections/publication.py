@@ -56,7 +56,13 @@ class Publication:
             for cell in (family if len(family) <= CELLS_MAX else _busiest(family, CELLS_MAX))
         ]
         return _pack(
-            {"version": published.version, "as_of": published.as_of, "cells": cells, "bucket_s": BUCKET_S}
+            {
+                "version": published.version,
+                "as_of": published.as_of,
+                "cells": cells,
+                "bucket_s": BUCKET_S,
+                "through": published.through,
+            }
         )
 
     def gateways(self, published: Published) -> dict[str, bytes]:

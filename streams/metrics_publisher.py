@@ -6,8 +6,10 @@ an hour of everything, which takes longer than the lease lasts: so it is renewed
 """
 
 import asyncio
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -16,10 +18,12 @@ from projections.hot_metrics import HotMetrics
 from projections.merge import Merge
 from projections.ports import ShardStore
 from projections.publication import Publication
+from projections.reach import MOST_MS, NOTHING_YET, behind_ms
 from projections.shard import KEPT
 from schemas.errors import Unavailable
 from schemas.metrics import BUCKET_S, Published, StoredShard
 from schemas.views import Watermark
+from streams.agent import first_to_end
 
 PUBLISH_EVERY_S = 0.15
 LEASE_MS = 2_000
@@ -28,7 +32,9 @@ MERGED_KEPT_MS = 10_000
 """By who lost the lease, which may come back."""
 SILENT_AFTER_MS = 5_000
 """Without a publication of anybody's it is complained of: the hour's sums take half of that on a busy machine."""
-NOTHING_YET = Watermark(next_offset=-1, last_stamp_ms=0)
+LOOK_EVERY_S = 1.0
+"""At the ends of the log: the figures are known to hold what was there at the last look."""
+BEHIND_AFTER_S = 10.0
 
 
 class Publications(Protocol):
@@ -47,6 +53,12 @@ class PublisherCounts(Struct):
     """Spent on all of them together."""
 
 
+class Look(NamedTuple):
+    at: datetime
+    ends: Mapping[int, int]
+    """Of every partition, not before that moment."""
+
+
 class MetricsPublisher:
     def __init__(
         self,
@@ -56,6 +68,7 @@ class MetricsPublisher:
         publications: Publications,
         clock: SystemClock,
         partitions: int,
+        ends: Callable[[], Awaitable[Mapping[int, int]]],
     ) -> None:
         self._name = name
         self._metrics = metrics
@@ -63,6 +76,8 @@ class MetricsPublisher:
         self._publications = publications
         self._clock = clock
         self._partitions = range(partitions)
+        self._ends = ends
+        self._look: Look | None = None
         self._led: Led | None = None
         self._asked_ms = 0.0
         self._heard: Published | None = None
@@ -73,15 +88,37 @@ class MetricsPublisher:
 
     @property
     def complaint(self) -> str | None:
-        """What it waits for, or that nobody publishes; None when all is well."""
+        """What it waits for, that nobody publishes, or that it is old; None when all is well."""
+        if self._waiting_for is not None:
+            return self._waiting_for
         silent_ms = self._clock.elapsed_ms() - self._heard_ms
-        if self._waiting_for is None and silent_ms > SILENT_AFTER_MS:
+        if silent_ms > SILENT_AFTER_MS:
             though = " though this worker leads" if self.counts.leads else ""
             return f"nothing was published for {silent_ms / 1000:.0f} s{though}"
-        return self._waiting_for
+        if self._heard is not None and self._heard.through is not None:
+            behind_s = (self._clock.now() - self._heard.through).total_seconds()
+            if behind_s > BEHIND_AFTER_S:
+                return f"what is published is {behind_s:.0f} s behind the log"
+        return None
 
     async def run(self) -> None:
-        """Never returns. What is not published now is with the next turn."""
+        """Never returns."""
+        await first_to_end(self._keep_looking(), self._keep_publishing())
+
+    async def look(self) -> None:
+        """Learn what there is to fold. Raises Unavailable."""
+        at = self._clock.now()
+        self._look = Look(at, await self._ends())
+
+    async def _keep_looking(self) -> None:
+        """While the log is away nothing is known of what was added, and what is published grows old."""
+        while True:
+            with suppress(Unavailable):
+                await self.look()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _keep_publishing(self) -> None:
+        """What is not published now is with the next turn."""
         self._heard_ms = self._clock.elapsed_ms()
         while True:
             begun_ms = self._clock.elapsed_ms()
@@ -152,7 +189,9 @@ class MetricsPublisher:
             news, shard = self._metrics.take_news(partition), self._metrics.shards.get(partition)
             if shard is None:
                 others.append(partition)
-            elif led.merge.holds(partition, shard.buckets):
+                continue
+            led.marks[partition] = shard.watermark
+            if led.merge.holds(partition, shard.buckets):
                 led.merge.note(news)
             else:
                 led.merge.replace(partition, shard.buckets)
@@ -174,11 +213,17 @@ class MetricsPublisher:
         before = self._heard.version if self._heard else 0
         version = max(before + 1, int(now.timestamp() * 1000))
         led.publication.refresh()
-        published = Published(version=version, as_of=now)
+        published = Published(version=version, as_of=now, through=self._through(led, now))
         gateways, snapshot = led.publication.gateways(published), led.publication.snapshot(published)
         await self._publications.publish(published, gateways, snapshot)
         self._heard, self._heard_ms = published, self._clock.elapsed_ms()
         self.counts.published += 1
+
+    def _through(self, led: "Led", now: datetime) -> datetime:
+        if self._look is None:
+            return now - timedelta(milliseconds=MOST_MS)
+        at, ends = self._look
+        return at - timedelta(milliseconds=behind_ms(int(at.timestamp() * 1000), ends, led.marks))
 
     def _now(self) -> int:
         return int(self._clock.now().timestamp()) // BUCKET_S
@@ -193,6 +238,8 @@ class Led:
         self.merge = Merge(now)
         self.publication = Publication(self.merge.windows)
         self.copies: dict[int, StoredShard] = {}
+        self.marks: dict[int, Watermark] = {}
+        """What of each partition is merged."""
 
     def follow(self, partition: int, known: StoredShard, changed: StoredShard) -> None:
         """A copy of another worker's shard, with the buckets that changed."""
@@ -202,5 +249,6 @@ class Led:
         for bucket in [b for b in known.buckets if b <= self.merge.windows.now - KEPT]:
             del known.buckets[bucket]
         self.copies[partition] = StoredShard(changed.watermark, known.buckets)
+        self.marks[partition] = changed.watermark
         if not self.merge.holds(partition, known.buckets):
             self.merge.replace(partition, known.buckets)

@@ -75,7 +75,13 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         )
         consumption = Consumption(app, topic, metrics.absorb, reader, shards, clock.elapsed_ms)
         publications = MetricsPublisher(
-            worker, metrics, shards, RedisPublications(redis), clock, PAYMENT_PARTITIONS
+            worker,
+            metrics,
+            shards,
+            RedisPublications(redis),
+            clock,
+            PAYMENT_PARTITIONS,
+            partial(reader.end_offsets, topic),
         )
 
         registry = CollectorRegistry()

@@ -8,7 +8,7 @@ import pytest
 
 from infra.clock import SystemClock
 from infra.memory_metrics import MemoryMetricsCheckpoints, MemoryShards
-from infra.memory_projections import MemoryDeadLetters, MemoryRecords
+from infra.memory_projections import MemoryDeadLetters, MemoryRecords, RawRecord
 from projections.hot_metrics import HotMetrics
 from projections.merge import STEP
 from projections.shard import CELLS_MAX
@@ -76,7 +76,9 @@ class World:
         self.publications = Publications(self.clock)
         self.metrics = {name: self.worker() for name in ("one", "two")}
         self.publishers = {
-            name: MetricsPublisher(name, metrics, self.store, self.publications, self.clock, PARTITIONS)
+            name: MetricsPublisher(
+                name, metrics, self.store, self.publications, self.clock, PARTITIONS, self.ends
+            )
             for name, metrics in self.metrics.items()
         }
 
@@ -90,13 +92,20 @@ class World:
             lambda: self.clock.now().timestamp() * 1000,
         )
 
-    async def tell(self, name: str, partition: int, events: Sequence[Event]) -> None:
-        stamp_ms = int(self.clock.now().timestamp() * 1000)
-        run = [
+    async def ends(self) -> Mapping[int, int]:
+        return {
+            partition: await self.log.end_offset(PAYMENTS_TOPIC, partition) for partition in range(PARTITIONS)
+        }
+
+    def append(self, partition: int, events: Sequence[Event], ago_s: float = 0) -> list[RawRecord]:
+        stamp_ms = int((self.clock.now().timestamp() - ago_s) * 1000)
+        return [
             self.log.append(PAYMENTS_TOPIC, partition, stamp_ms, record.key, record.value, record.headers)
             for record in records(events)
         ]
-        await self.metrics[name].absorb(run)
+
+    async def tell(self, name: str, partition: int, events: Sequence[Event]) -> None:
+        await self.metrics[name].absorb(self.append(partition, events))
 
     def event(self, outcome: object = SUCCESS, ago_s: float = 0, **changes: object) -> Event:
         at = self.clock.now() - timedelta(seconds=ago_s)
@@ -110,6 +119,18 @@ class World:
         ]
         await self.tell("one", 0, events)
         assert sum(map(len, self.metrics["one"].shards[0].buckets.values())) > 2 * STEP
+
+    async def behind_s(self) -> float:
+        """What is published next, by whoever leads."""
+        for publisher in self.publishers.values():
+            await publisher.look()
+            await publisher.turn()
+        told, snapshot = self.publications.last, self.publications.snapshot
+        assert told is not None
+        assert told.through is not None
+        assert snapshot is not None
+        assert snapshot.through == told.through
+        return (told.as_of - told.through).total_seconds()
 
     def hour(self, gateway: str = "alpha") -> int:
         return self.publications.gateways[gateway].total["60m"].attempts
@@ -269,6 +290,7 @@ async def test_what_was_merged_long_ago_is_not_kept_by_who_does_not_lead(world: 
 
 async def test_a_worker_complains_while_nobody_publishes_whoever_leads(world: World) -> None:
     one, two = world.publishers["one"], world.publishers["two"]
+    await one.look()
     await one.turn()
     await two.turn()
     assert (one.complaint, two.complaint) == (None, None)
@@ -281,3 +303,32 @@ async def test_a_worker_complains_while_nobody_publishes_whoever_leads(world: Wo
     await two.turn()
     assert one.complaint is None
     assert {two.complaint} == {None}
+
+
+async def test_what_is_published_is_told_to_be_as_old_as_the_partition_that_is_furthest_behind(
+    world: World,
+) -> None:
+    assert await world.behind_s() < 1
+    late = world.append(0, [world.event(), world.event()], ago_s=300)
+    world.append(1, [world.event()], ago_s=200)
+    assert await world.behind_s() == 3_600  # of both not a record was folded
+    await world.metrics["one"].absorb(late[:1])
+    await world.metrics["two"].tend(1)
+    assert await world.behind_s() == pytest.approx(300, abs=2)
+    for publisher in world.publishers.values():
+        assert publisher.complaint is not None
+        assert "s behind the log" in publisher.complaint
+    await world.metrics["one"].absorb(late)
+    assert await world.behind_s() < 1
+    assert {publisher.complaint for publisher in world.publishers.values()} == {None}
+
+
+async def test_what_was_added_after_the_last_look_at_the_log_is_not_said_to_be_folded(world: World) -> None:
+    await world.tell("one", 0, [world.event()])
+    await world.publishers["one"].look()
+    before = world.clock.now()
+    await world.tell("one", 0, [world.event()])
+    await world.publishers["one"].turn()
+    assert world.publications.last is not None
+    assert world.publications.last.through is not None
+    assert world.publications.last.through <= before
