@@ -6,8 +6,8 @@ from projections.tallies import add
 from projections.windows import RollingWindows
 from schemas.metrics import Buckets, Cell, Tally
 
-STEP = 1_000
-"""Tallies that are summed in one go: some ten milliseconds where they are of many latencies."""
+STEP = 500
+"""Tallies that are summed in one go: some ten milliseconds."""
 
 
 class Merge:

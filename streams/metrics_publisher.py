@@ -175,12 +175,16 @@ class MetricsPublisher:
             self._heard, self._heard_ms = last, self._clock.elapsed_ms()
 
     async def _settle(self, led: "Led") -> bool:
-        """Whether the lease is still ours when all is summed; what was merged stays."""
+        """Whether the lease is still ours when all is summed and written; what was done stays."""
         while led.merge.settle():
             await asyncio.sleep(0)  # others have their turns between
             if not await self._still_leads():
                 return False
         led.merge.windows.advance(self._now())
+        for _ in led.publication.steps():
+            await asyncio.sleep(0)
+            if not await self._still_leads():
+                return False
         return await self._still_leads()
 
     async def _gather(self, led: "Led") -> None:
@@ -212,7 +216,6 @@ class MetricsPublisher:
         now = self._clock.now()
         before = self._heard.version if self._heard else 0
         version = max(before + 1, int(now.timestamp() * 1000))
-        led.publication.refresh()
         published = Published(version=version, as_of=now, through=self._through(led, now))
         gateways, snapshot = led.publication.gateways(published), led.publication.snapshot(published)
         await self._publications.publish(published, gateways, snapshot)

@@ -1,5 +1,6 @@
 """What one worker publishes for all is the fold of every partition, whoever has it."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
@@ -11,6 +12,7 @@ from infra.memory_metrics import MemoryMetricsCheckpoints, MemoryShards
 from infra.memory_projections import MemoryDeadLetters, MemoryRecords, RawRecord
 from projections.hot_metrics import HotMetrics
 from projections.merge import STEP
+from projections.publication import CELLS_AT_ONCE
 from projections.shard import CELLS_MAX
 from schemas.base import Event
 from schemas.codec import PAYMENTS_TOPIC
@@ -332,3 +334,36 @@ async def test_what_was_added_after_the_last_look_at_the_log_is_not_said_to_be_f
     assert world.publications.last is not None
     assert world.publications.last.through is not None
     assert world.publications.last.through <= before
+
+
+async def test_others_have_their_turns_while_much_is_written(world: World) -> None:
+    await world.tell("one", 0, [world.event(issuer=f"bank{number}") for number in range(200)])
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    others = asyncio.create_task(other())
+    await world.publishers["one"].turn()
+    others.cancel()
+    assert turns > 200 / CELLS_AT_ONCE
+    assert world.hour() == 200
+
+
+async def test_what_was_written_when_the_lease_was_lost_is_not_written_again_and_nothing_is_missing(
+    world: World,
+) -> None:
+    await world.tell("one", 0, [world.event(issuer=f"bank{number}") for number in range(200)])
+    world.clock.look_takes_ms = LEASE_MS * 0.3
+    world.publications.taken_away_at = 4
+    await world.publishers["one"].turn()
+    assert world.publications.last is None
+    world.clock.look_takes_ms = 0
+    world.clock.passed_ms += LEASE_MS + 1
+    await world.publishers["one"].turn()
+    assert world.hour() == 200
+    assert world.publications.snapshot is not None
+    assert sum(cell.kind == "issuer" for cell in world.publications.snapshot.cells) == 200
