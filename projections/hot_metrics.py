@@ -3,8 +3,8 @@
 A shard lives in memory, in a store (Redis) and, some seconds behind, in checkpoints (Postgres). Each of these is a fold
 of the log up to the watermark beside it, so that each is a true beginning. A batch goes to the store in one step with
 the new watermark, if the old one is still there. Where the store has none, the shard in memory is put there as a whole;
-without one the checkpoint is; without that the last hour of the log is folded. What cannot be read or is from before
-that hour is as good as lost.
+without one the checkpoint is; without that the last hour of the log is folded. What cannot be had or read, or is from
+before that hour, is as good as lost.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from projections.shard import KEPT, Shard, minute_of, slices
 from projections.shard import Counts as ShardCounts
 from projections.tallies import OUTCOMES, observe
 from schemas.codec import PAYMENTS_TOPIC
+from schemas.errors import StoreUnavailable
 from schemas.metrics import BUCKET_S, Buckets, Cell, Changes, StoredShard
 from schemas.views import DeadLetter, Watermark
 
@@ -160,7 +161,12 @@ class HotMetrics:
         return checkpoint
 
     async def _checkpointed(self, partition: int) -> StoredShard | None:
-        checkpoint = await self._checkpoints.load(partition)
+        """None also while their store is away: the log says the same, only later."""
+        try:
+            checkpoint = await self._checkpoints.load(partition)
+        except StoreUnavailable as error:
+            self._warn(f"the checkpoint of partition {partition} cannot be had: {error}")
+            return None
         if checkpoint is None:
             return None
         buckets: Buckets = {}

@@ -1,7 +1,7 @@
 """The worker that keeps hot metrics in Redis and publishes them: one agent over the payments' events.
 
-Redis holds what it knows, so it waits for Redis; Postgres only holds checkpoints, and its absence stops nothing unless
-Redis has forgotten everything at a moment at which no worker knows it either.
+Redis holds what it knows, so it waits for Redis; Postgres only holds checkpoints, and its absence stops nothing: where
+Redis has forgotten everything, too, the last hour of the log is read.
 """
 
 import asyncio

@@ -40,6 +40,15 @@ class Store(MemoryShards):
         return found
 
 
+class Checkpoints(MemoryMetricsCheckpoints):
+    away = False
+
+    async def load(self, partition: int) -> tuple[Watermark, Sequence[bytes]] | None:
+        if self.away:
+            raise StoreUnavailable("away")
+        return await super().load(partition)
+
+
 class Log(MemoryRecords):
     reads_left = 1_000
 
@@ -54,7 +63,7 @@ class World:
     def __init__(self) -> None:
         self.log = Log()
         self.store = Store()
-        self.checkpoints = MemoryMetricsCheckpoints()
+        self.checkpoints = Checkpoints()
         self.letters = MemoryDeadLetters()
         self.now_ms = float(BEGIN_MS)
         self.warnings: list[str] = []
@@ -274,6 +283,16 @@ async def test_a_shard_to_which_nothing_was_added_for_hours_is_gone_on_with(worl
     another = world.another_worker()
     await another.tend(0)
     assert another.shards[0].watermark == world.metrics.shards[0].watermark
+
+
+async def test_checkpoints_that_are_away_are_not_waited_for(world: World) -> None:
+    await world.metrics.absorb(world.append(SOME))
+    await world.metrics.checkpoint()
+    world.store.flush()
+    world.checkpoints.away = True
+    await world.another_worker().tend(0)
+    await world.is_a_fold_of_the_log()
+    assert world.warnings == ["the checkpoint of partition 0 cannot be had: away"]
 
 
 async def test_a_store_that_is_away_makes_it_wait_and_skip_nothing(world: World) -> None:
