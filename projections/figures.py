@@ -18,9 +18,7 @@ def wilson(succeeded: int, of: int) -> tuple[float, float]:
     rate, z2 = succeeded / of, Z_95**2
     middle = (rate + z2 / (2 * of)) / (1 + z2 / of)
     half = Z_95 * sqrt(rate * (1 - rate) / of + z2 / (4 * of**2)) / (1 + z2 / of)
-    return max(0.0, min(rate, middle - half)), min(
-        1.0, max(rate, middle + half)
-    )  # floats, or it would be in there
+    return max(0.0, min(rate, middle - half)), min(1.0, max(rate, middle + half))  # but for rounding it is
 
 
 def figures(tally: Mapping[str, int]) -> WindowFigures:

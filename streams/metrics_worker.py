@@ -31,7 +31,7 @@ from streams.agent import first_to_end, patiently
 from streams.app import STOP_WITHIN_S, make_app
 from streams.consumption import Consumption, assigned
 from streams.dead_letters import KafkaDeadLetters
-from streams.hot_metrics import HotMetricsMetrics
+from streams.hot_metrics_metrics import HotMetricsMetrics
 from streams.metrics import ProjectionMetrics
 from streams.metrics_publisher import MetricsPublisher
 from streams.web import serve
