@@ -157,7 +157,7 @@ class MetricsPublisher:
     async def _still_leads(self) -> bool:
         """Asked between any two steps: the lease is renewed long before it ends, or known to be lost."""
         if self._clock.elapsed_ms() - self._asked_ms < RENEW_EVERY_MS:
-            return True
+            return bool(self.counts.leads)
         return await self._lead()
 
     async def _stand_by(self) -> None:

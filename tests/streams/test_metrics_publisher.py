@@ -16,8 +16,14 @@ from projections.publication import CELLS_AT_ONCE
 from projections.shard import CELLS_MAX
 from schemas.base import Event
 from schemas.codec import PAYMENTS_TOPIC
-from schemas.metrics import GatewayFigures, Published, RoutingSnapshot
-from streams.metrics_publisher import LEASE_MS, MERGED_KEPT_MS, SILENT_AFTER_MS, MetricsPublisher
+from schemas.metrics import GatewayFigures, Published, RoutingSnapshot, StoredShard
+from streams.metrics_publisher import (
+    LEASE_MS,
+    MERGED_KEPT_MS,
+    RENEW_EVERY_MS,
+    SILENT_AFTER_MS,
+    MetricsPublisher,
+)
 from tests.projections.outcomes import DOUBT, SUCCESS, decline, records, told
 
 PARTITIONS = 3
@@ -32,6 +38,18 @@ class Clock(SystemClock):
     def elapsed_ms(self) -> float:
         self.passed_ms += self.look_takes_ms
         return self.passed_ms
+
+
+class Shards(MemoryShards):
+    reading_takes_ms = 0.0
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    async def changed_since(self, partition: int, next_offset: int) -> StoredShard | None:
+        self._clock.passed_ms += self.reading_takes_ms
+        return await super().changed_since(partition, next_offset)
 
 
 class Publications:
@@ -74,7 +92,7 @@ class World:
     def __init__(self) -> None:
         self.clock = Clock()
         self.log = MemoryRecords()
-        self.store = MemoryShards()
+        self.store = Shards(self.clock)
         self.publications = Publications(self.clock)
         self.metrics = {name: self.worker() for name in ("one", "two")}
         self.publishers = {
@@ -276,6 +294,15 @@ async def test_who_loses_the_lease_in_the_middle_publishes_nothing_and_goes_on_f
     world.clock.passed_ms += LEASE_MS + 1
     await world.publishers["one"].turn()
     assert world.hour() == 2_001
+
+
+async def test_who_loses_the_lease_while_it_reads_what_others_have_publishes_nothing(world: World) -> None:
+    await world.tell("two", 1, [world.event()])
+    world.store.reading_takes_ms = RENEW_EVERY_MS + 1
+    world.publications.taken_away_at = 2
+    await world.publishers["one"].turn()
+    assert world.publications.last is None
+    assert world.publishers["one"].counts.leads == 0
 
 
 async def test_what_was_merged_long_ago_is_not_kept_by_who_does_not_lead(world: World) -> None:
