@@ -5,6 +5,7 @@ its tally's JSON. `{topic:7}:v1:buckets` are the buckets there are, each with th
 written. What is written changes together, in one script, or not at all.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -13,7 +14,7 @@ import structlog
 
 from infra.redis.connection import Client, unavailable
 from infra.redis.scripts import script
-from schemas.metrics import Cell, Changes, Found, StoredShard, Tally
+from schemas.metrics import Buckets, Cell, Changes, Found, StoredShard, Tally
 from schemas.views import Watermark
 
 log = structlog.get_logger(__name__)
@@ -92,9 +93,14 @@ class RedisShards:
         watermark = _watermark(mark)
         if watermark is None:
             return None
-        buckets = zip(told[::2], told[1::2], strict=True)
+        buckets: Buckets = {}
         try:
-            return StoredShard(watermark, {int(bucket): _unpacked(packed) for bucket, packed in buckets})
+            for bucket, packed in zip(told[::2], told[1::2], strict=True):
+                buckets[int(bucket)] = _unpacked(packed)
+                await asyncio.sleep(
+                    0
+                )  # an hour of them is some hundred milliseconds, and others have their turns
+            return StoredShard(watermark, buckets)
         except msgspec.DecodeError as error:  # as good as lost: it is made anew of the log
             log.warning(
                 "a shard that cannot be read", topic=self._topic, partition=partition, reason=str(error)
