@@ -95,10 +95,10 @@ class LiveFacts:
         )
 
     async def check(self) -> Proof:
-        """Stale beliefs are worth a look, and stop no payment."""
+        """Stale beliefs are worth a look, and stop no payment. They are as old as what was folded."""
         if self._snapshot is None:
             return Proof(ok=False, detail="no hot metrics were heard of yet")
-        age_s = (self._now() - self._snapshot.as_of).total_seconds()
+        age_s = (self._now() - (self._snapshot.through or self._snapshot.as_of)).total_seconds()
         if age_s > STALE_AFTER_S:
             return Proof(ok=False, detail=f"hot metrics are of {age_s:.0f} s ago")
         return Proof(ok=True, detail=f"hot metrics of {max(age_s, 0):.1f} s ago")

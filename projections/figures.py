@@ -18,10 +18,11 @@ def wilson(succeeded: int, of: int) -> tuple[float, float]:
     rate, z2 = succeeded / of, Z_95**2
     middle = (rate + z2 / (2 * of)) / (1 + z2 / of)
     half = Z_95 * sqrt(rate * (1 - rate) / of + z2 / (4 * of**2)) / (1 + z2 / of)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return max(0.0, min(rate, middle - half)), min(1.0, max(rate, middle + half))  # but for rounding it is
 
 
 def figures(tally: Mapping[str, int]) -> WindowFigures:
+    """Less than none, as `health` says how, is none here, too."""
     errors: list[ErrorCount] = []
     latencies: dict[int, int] = {}
     declined: dict[Blame, int] = {}
@@ -29,6 +30,8 @@ def figures(tally: Mapping[str, int]) -> WindowFigures:
     for words, count in tally.items():
         if words.startswith(LATENCY):
             latencies[int(words[len(LATENCY) :])] = count
+            continue
+        if count < 0:
             continue
         attempts += count
         if error := _error(words, count):
@@ -38,7 +41,7 @@ def figures(tally: Mapping[str, int]) -> WindowFigures:
     errors.sort(key=lambda error: (-error.count, error.kind, error.blame or "", error.code))
     succeeded, faults, doubts = health(tally)
     judged = succeeded + faults + doubts
-    low, high = wilson(succeeded, judged) if judged > 0 and 0 <= succeeded <= judged else (None, None)
+    low, high = wilson(succeeded, judged) if judged else (None, None)
     p50, p90, p95, p99 = quantiles(latencies, (0.5, 0.9, 0.95, 0.99))
     return WindowFigures(
         attempts=attempts,
@@ -46,9 +49,9 @@ def figures(tally: Mapping[str, int]) -> WindowFigures:
         gateway_faults=faults,
         declined=declined,
         not_sent=sum(error.count for error in errors if error.kind == "not_sent"),
-        awaiting_customer=tally.get("awaiting_customer", 0),
+        awaiting_customer=max(0, tally.get("awaiting_customer", 0)),
         in_doubt=doubts,
-        success_rate=succeeded / judged if judged > 0 else None,
+        success_rate=succeeded / judged if judged else None,
         success_rate_low=low,
         success_rate_high=high,
         latency_ms_p50=p50,
@@ -64,7 +67,7 @@ def window_figures(sums: Iterable[Mapping[str, int]]) -> dict[str, WindowFigures
 
 
 def attempts_in(tally: Mapping[str, int]) -> int:
-    return sum(count for words, count in tally.items() if not words.startswith(LATENCY))
+    return sum(count for words, count in tally.items() if count > 0 and not words.startswith(LATENCY))
 
 
 def routing_cell(windows: RollingWindows, cell: Cell) -> RoutingCell:

@@ -3,7 +3,8 @@
 A shard lives in memory, in a store (Redis) and, some seconds behind, in checkpoints (Postgres). Each of these is a fold
 of the log up to the watermark beside it, so that each is a true beginning. A batch goes to the store in one step with
 the new watermark, if the old one is still there. Where the store has none, the shard in memory is put there as a whole;
-without one the checkpoint is; without that, or where it is too old, the last hour of the log is folded.
+without one the checkpoint is; without that the last hour of the log is folded. What cannot be had or read, or is from
+before that hour, is as good as lost.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from projections.shard import KEPT, Shard, minute_of, slices
 from projections.shard import Counts as ShardCounts
 from projections.tallies import OUTCOMES, observe
 from schemas.codec import PAYMENTS_TOPIC
+from schemas.errors import StoreUnavailable
 from schemas.metrics import BUCKET_S, Buckets, Cell, Changes, StoredShard
 from schemas.views import DeadLetter, Watermark
 
@@ -44,6 +46,7 @@ class HotMetrics:
         log: TimedLog,
         dead_letters: DeadLetters,
         now_ms: Callable[[], float],
+        warn: Callable[[str], object] = id,
     ) -> None:
         self._topic = topic
         self._store = store
@@ -51,6 +54,7 @@ class HotMetrics:
         self._log = log
         self._dead_letters = dead_letters
         self._now_ms = now_ms
+        self._warn = warn
         self._turns: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._readers = asyncio.Semaphore(READ_AT_ONCE)
         self._saved: dict[int, Watermark] = {}
@@ -109,10 +113,10 @@ class HotMetrics:
         mark = await self._store.watermark(shard.partition)
         if mark is not None and mark.next_offset > shard.next_offset:
             self._forget(shard.partition)  # somebody else has it, or had it for a while
-        elif mark is None or mark.next_offset < shard.next_offset:
-            expected = None if mark is None else mark.next_offset
-            if not await self._store.replace(shard.partition, expected, shard.stored):
-                self._forget(shard.partition)
+            return
+        behind = mark is None or mark.next_offset < shard.next_offset
+        if behind and not await self._store.replace(shard.partition, _expecting(mark), shard.stored):
+            self._forget(shard.partition)
 
     async def _fill(self, partition: int) -> None:
         """Up to the end of the log; what comes after it is the agent's."""
@@ -129,22 +133,49 @@ class HotMetrics:
 
     async def _shard(self, partition: int) -> Shard:
         while partition not in self.shards:
+            mark = await self._store.watermark(
+                partition
+            )  # before the shard: who writes in between is not replaced
             stored = await self._store.load(partition)
-            if stored is None:
+            if stored is None or await self._is_too_old(partition, stored.watermark):
                 stored = await self._beginning(partition)
-                if not await self._store.replace(partition, None, stored):
+                if not await self._store.replace(partition, _expecting(mark), stored):
                     continue
             self.shards[partition] = Shard(partition, stored, self.shard_counts)
         return self.shards[partition]
 
+    async def _is_too_old(self, partition: int, watermark: Watermark) -> bool:
+        """To fold on from there: hours would be read that no window holds, before today is heard of."""
+        if watermark.last_stamp_ms >= self._now_ms() - NEEDED_MS:
+            return False
+        return watermark.next_offset < await self._needed(partition)
+
+    async def _needed(self, partition: int) -> int:
+        return await self._log.offset_at(self._topic, partition, int(self._now_ms() - NEEDED_MS))
+
     async def _beginning(self, partition: int) -> StoredShard:
-        needed = await self._log.offset_at(self._topic, partition, int(self._now_ms() - NEEDED_MS))
-        checkpoint = await self._checkpoints.load(partition)
-        if checkpoint is None or checkpoint[0].next_offset < needed:
+        needed = await self._needed(partition)
+        checkpoint = await self._checkpointed(partition)
+        if checkpoint is None or checkpoint.watermark.next_offset < needed:
             return StoredShard(Watermark(next_offset=needed, last_stamp_ms=0), {})
+        return checkpoint
+
+    async def _checkpointed(self, partition: int) -> StoredShard | None:
+        """None also while their store is away: the log says the same, only later."""
+        try:
+            checkpoint = await self._checkpoints.load(partition)
+        except StoreUnavailable as error:
+            self._warn(f"the checkpoint of partition {partition} cannot be had: {error}")
+            return None
+        if checkpoint is None:
+            return None
         buckets: Buckets = {}
-        for part in checkpoint[1]:
-            buckets |= _slices.decode(part)
+        try:
+            for part in checkpoint[1]:
+                buckets |= _slices.decode(part)
+        except msgspec.DecodeError as error:
+            self._warn(f"the checkpoint of partition {partition} cannot be read: {error}")
+            return None
         return StoredShard(checkpoint[0], buckets)
 
     async def _take(self, shard: Shard, run: Sequence[RawRecord]) -> None:
@@ -213,6 +244,10 @@ def fold(shard: Shard, run: Iterable[RawRecord]) -> list[DeadLetter]:
                 if observation is not None:
                     shard.count(observation)
     return dead
+
+
+def _expecting(mark: Watermark | None) -> int | None:
+    return None if mark is None else mark.next_offset
 
 
 def _may_be_an_outcome(record: RawRecord) -> bool:

@@ -6,7 +6,7 @@ from projections.tallies import add
 from projections.windows import RollingWindows
 from schemas.metrics import Buckets, Cell, Tally
 
-STEP = 5_000
+STEP = 500
 """Tallies that are summed in one go: some ten milliseconds."""
 
 

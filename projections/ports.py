@@ -96,7 +96,8 @@ class TimedLog(Log, Protocol):
 class ShardStore(Protocol):
     """Tallies by source partition, each with its watermark, and both changed in one step. Raises StoreUnavailable."""
 
-    async def load(self, partition: int) -> StoredShard | None: ...
+    async def load(self, partition: int) -> StoredShard | None:
+        """None also for one that cannot be read; its watermark is there all the same."""
 
     async def watermark(self, partition: int) -> Watermark | None: ...
 

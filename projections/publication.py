@@ -1,6 +1,6 @@
-"""What is published, as bytes. A cell is written anew only if its windows changed."""
+"""What is published, as bytes. A cell is written anew only if its windows changed: every ten seconds all of them do."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from heapq import nlargest
 
 import msgspec
@@ -13,6 +13,8 @@ from schemas.metrics import BUCKET_S, Cell, CellKind, Published, Tally
 
 SHOWN = 10
 """Finer cells of a kind, of a gateway's method, that its figures show: the busiest of the hour."""
+CELLS_AT_ONCE = 20
+"""Some ten milliseconds."""
 _FINER: dict[CellKind, str] = {
     "issuer": "issuers",
     "network": "networks",
@@ -31,22 +33,41 @@ class Publication:
         self._routing: dict[Cell, msgspec.Raw] = {}
         self._shown: dict[Cell, msgspec.Raw] = {}
         self._totals: dict[str, msgspec.Raw] = {}
+        self._all_written = True
 
-    def refresh(self) -> None:
-        """Take in what was touched since the last time."""
-        for cell in self._windows.touched:
-            self._shown.pop(cell, None)
-            if cell.kind == "method":
-                self._totals.pop(cell.gateway, None)
-            family = self._families.setdefault(cell[:3], {})
-            hour = self._windows.sums(cell)[-1]
-            if hour:
-                family[cell] = attempts_in(hour)
-                self._routing[cell] = msgspec.Raw(_pack(routing_cell(self._windows, cell)))
-            else:
-                family.pop(cell, None)
-                self._routing.pop(cell, None)
-        self._windows.touched.clear()
+    def steps(self) -> Iterator[None]:
+        """Take in what was touched since the last time, and write it, with others' turns between. Who does not go to
+        the end goes on with it another time."""
+        touched = self._windows.touched
+        if self._all_written and not touched:
+            return
+        self._all_written = False
+        while touched:
+            for _ in range(min(CELLS_AT_ONCE, len(touched))):
+                self._take_in(touched.pop())
+            yield
+        for gateway, methods in self._methods().items():
+            for method in methods:
+                for cells in self._shown_cells(gateway, method).values():
+                    for cell in cells:
+                        self._cell(cell)
+                        yield
+            self._total(gateway, methods)
+            yield
+        self._all_written = True
+
+    def _take_in(self, cell: Cell) -> None:
+        self._shown.pop(cell, None)
+        if cell.kind == "method":
+            self._totals.pop(cell.gateway, None)
+        family = self._families.setdefault(cell[:3], {})
+        hour = self._windows.sums(cell)[-1]
+        if hour:
+            family[cell] = attempts_in(hour)
+            self._routing[cell] = msgspec.Raw(_pack(routing_cell(self._windows, cell)))
+        else:
+            family.pop(cell, None)
+            self._routing.pop(cell, None)
 
     def snapshot(self, published: Published) -> bytes:
         """A RoutingSnapshot. Shards may know different finer cells: of all together the busiest are told."""
@@ -56,34 +77,50 @@ class Publication:
             for cell in (family if len(family) <= CELLS_MAX else _busiest(family, CELLS_MAX))
         ]
         return _pack(
-            {"version": published.version, "as_of": published.as_of, "cells": cells, "bucket_s": BUCKET_S}
+            {
+                "version": published.version,
+                "as_of": published.as_of,
+                "cells": cells,
+                "bucket_s": BUCKET_S,
+                "through": published.through,
+            }
         )
 
     def gateways(self, published: Published) -> dict[str, bytes]:
         """GatewayFigures by gateway, of every one that was ever seen."""
-        methods: dict[str, dict[str, object]] = {}
-        for gateway, method, kind in self._families:
-            if kind == "method":
-                methods.setdefault(gateway, {})[method] = self._method(gateway, method)
         return {
             gateway: _json(
                 {
                     "gateway": gateway,
                     "version": published.version,
                     "as_of": published.as_of,
-                    "total": self._total(gateway, shown),
-                    "methods": shown,
+                    "total": self._total(gateway, methods),
+                    "methods": {method: self._method(gateway, method) for method in methods},
                 }
             )
-            for gateway, shown in methods.items()
+            for gateway, methods in self._methods().items()
         }
 
+    def _methods(self) -> dict[str, list[str]]:
+        methods: dict[str, list[str]] = {}
+        for gateway, method, kind in self._families:
+            if kind == "method":
+                methods.setdefault(gateway, []).append(method)
+        return methods
+
     def _method(self, gateway: str, method: str) -> dict[str, object]:
-        shown: dict[str, object] = {"windows": self._cell(Cell(gateway, method, "method", ""))}
-        for kind, name in _FINER.items():
-            family = self._families.get((gateway, method, kind), {})
-            shown[name] = {cell.value: self._cell(cell) for cell in _busiest(family, SHOWN)}
-        return shown
+        shown = {
+            name: {cell.value: self._cell(cell) for cell in cells}
+            for name, cells in self._shown_cells(gateway, method).items()
+        }
+        return {**shown, "windows": shown["windows"][""]}
+
+    def _shown_cells(self, gateway: str, method: str) -> dict[str, list[Cell]]:
+        finer = {
+            name: _busiest(self._families.get((gateway, method, kind), {}), SHOWN)
+            for kind, name in _FINER.items()
+        }
+        return {"windows": [Cell(gateway, method, "method", "")], **finer}
 
     def _cell(self, cell: Cell) -> msgspec.Raw:
         if cell not in self._shown:

@@ -92,14 +92,19 @@ def add(tally: Tally, more: Mapping[str, int], times: int = 1) -> None:
 
 
 def health(tally: Mapping[str, int]) -> tuple[int, int, int]:
-    """Succeeded, the gateway's own faults, and in doubt."""
+    """Succeeded, the gateway's own faults, and in doubt.
+
+    A correction of what was counted in a cell that has left since takes back what is not there: less than none is none.
+    """
     faults = doubts = 0
     for words, count in tally.items():
+        if count < 0:
+            continue
         if words.startswith("declined:gateway:") or words in GATEWAYS_OWN:
             faults += count
         elif words.startswith("in_doubt:"):
             doubts += count
-    return tally.get("succeeded", 0), faults, doubts
+    return max(0, tally.get("succeeded", 0)), faults, doubts
 
 
 def _counts(event: Outcome, account: Account) -> Tally:

@@ -103,10 +103,12 @@ class WindowFigures(Value, frozen=True, kw_only=True):
 
 
 class Published(Value, frozen=True, kw_only=True):
-    """What was published last. `version` grows with everything that is; `as_of` is when the windows end."""
+    """What was published last. `version` grows with everything that is; `as_of` is when the windows end; all that was
+    appended up to `through` is in them, and of later only a part."""
 
     version: int
     as_of: datetime
+    through: datetime | None = None
 
 
 Windows = dict[str, WindowFigures]
@@ -151,9 +153,11 @@ class RoutingCell(msgspec.Struct, frozen=True, array_like=True):
 
 
 class RoutingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """Every cell that had an outcome within the hour. A reader keeps the one with the highest version."""
+    """Every cell that had an outcome within the hour. A reader keeps the one with the highest version, and judges its
+    age by `through`, as in Published."""
 
     version: int
     as_of: datetime
     cells: tuple[RoutingCell, ...]
     bucket_s: int = BUCKET_S
+    through: datetime | None = None

@@ -1,16 +1,16 @@
 """The worker that keeps hot metrics in Redis and publishes them: one agent over the payments' events.
 
-Redis holds what it knows, so it waits for Redis; Postgres only holds checkpoints, and its absence stops nothing unless
-Redis has forgotten everything at a moment at which no worker knows it either.
+Redis holds what it knows, so it waits for Redis; Postgres only holds checkpoints, and its absence stops nothing: where
+Redis has forgotten everything, too, the last hour of the log is read.
 """
 
 import asyncio
+from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
 from functools import partial
 from itertools import count
 
 import asyncpg
-import faust
 import structlog
 from faust.contrib.asgi import faust_app_running
 from prometheus_client import CollectorRegistry
@@ -31,7 +31,7 @@ from streams.agent import first_to_end, patiently
 from streams.app import STOP_WITHIN_S, make_app
 from streams.consumption import Consumption, assigned
 from streams.dead_letters import KafkaDeadLetters
-from streams.hot_metrics import HotMetricsMetrics
+from streams.hot_metrics_metrics import HotMetricsMetrics
 from streams.metrics import ProjectionMetrics
 from streams.metrics_publisher import MetricsPublisher
 from streams.web import serve
@@ -71,10 +71,17 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             reader,
             KafkaDeadLetters(publisher, settings.metrics_stream_group),
             now_ms,
+            log.warning,
         )
         consumption = Consumption(app, topic, metrics.absorb, reader, shards, clock.elapsed_ms)
         publications = MetricsPublisher(
-            worker, metrics, shards, RedisPublications(redis), clock, PAYMENT_PARTITIONS
+            worker,
+            metrics,
+            shards,
+            RedisPublications(redis),
+            clock,
+            PAYMENT_PARTITIONS,
+            partial(reader.end_offsets, topic),
         )
 
         registry = CollectorRegistry()
@@ -82,7 +89,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         registry.register(HotMetricsMetrics(metrics, publications.counts))
         web = await serve(
             host_and_port(settings.metrics_worker_web),
-            lambda: consumption.complaint or publications.waiting_for,
+            lambda: consumption.complaint or publications.complaint,
             registry,
         )
         stack.push_async_callback(web.cleanup)
@@ -93,7 +100,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             stop.wait(),
             app.wait_until_stopped(),
             consumption.watch(),
-            _tend(metrics, app, topic),
+            tend(metrics, lambda: assigned(app, topic)),
             _keep_checkpoints(metrics),
             publications.run(),
         )
@@ -102,16 +109,25 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         log.info("metrics worker leaves", worker=worker)
 
 
-async def _tend(metrics: HotMetrics, app: faust.App, topic: str) -> None:
-    """The group may have committed more than Redis knows, or Redis may forget while nothing is appended."""
-    for turn in count():
-        if turn % TO_THE_END_EVERY == 0:
-            metrics.look_for_more()
-        if partitions := assigned(app, topic):  # none in the middle of a rebalance: nothing to let go of
-            metrics.keep(partitions)
-            # Each with a patience of its own: one that fails must not wait for one that reads an hour of the log.
-            await asyncio.gather(*(patiently(partial(metrics.tend, partition)) for partition in partitions))
-        await asyncio.sleep(TEND_EVERY_S)
+async def tend(metrics: HotMetrics, assigned: Callable[[], Collection[int]]) -> None:
+    """The group may have committed more than Redis knows, or Redis may forget while nothing is appended.
+
+    Each partition has a task and a patience of its own: one that fails, or reads an hour of the log, must not keep
+    others from being tended again."""
+    async with asyncio.TaskGroup() as group:
+        tending: dict[int, asyncio.Task[None]] = {}
+        for turn in count():
+            if turn % TO_THE_END_EVERY == 0:
+                metrics.look_for_more()
+            if partitions := assigned():  # none in the middle of a rebalance: nothing to let go of
+                metrics.keep(partitions)
+                for partition in tending.keys() - set(partitions):
+                    tending.pop(partition).cancel()
+                for partition in partitions:
+                    if partition not in tending or tending[partition].done():
+                        duty = patiently(partial(metrics.tend, partition))
+                        tending[partition] = group.create_task(duty)
+            await asyncio.sleep(TEND_EVERY_S)
 
 
 async def _keep_checkpoints(metrics: HotMetrics) -> None:

@@ -1,20 +1,26 @@
 """The tallies of hot metrics, by source partition: one hash tag, hence one slot, for each.
 
-`{topic:7}:watermark` is "next_offset stamp_ms". `{topic:7}:bucket:N` is a hash of ten seconds: a cell's JSON to its
-tally's JSON. `{topic:7}:buckets` are the buckets there are, each with the next offset at which it was last written.
-What is written changes together, in one script, or not at all.
+`{topic:7}:v1:watermark` is "next_offset stamp_ms". `{topic:7}:v1:bucket:N` is a hash of ten seconds: a cell's JSON to
+its tally's JSON. `{topic:7}:v1:buckets` are the buckets there are, each with the next offset at which it was last
+written. What is written changes together, in one script, or not at all.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import msgspec
+import structlog
 
 from infra.redis.connection import Client, unavailable
 from infra.redis.scripts import script
-from schemas.metrics import Cell, Changes, Found, StoredShard, Tally
+from schemas.metrics import Buckets, Cell, Changes, Found, StoredShard, Tally
 from schemas.views import Watermark
 
+log = structlog.get_logger(__name__)
+
+VERSION = 1
+"""Of what is written: two that read it differently must not share it. What another one left there goes with Redis."""
 _FOUND: dict[bytes, Found] = {b"expected": "expected", b"none": "none", b"another": "another"}
 _NONE = b""
 _json = msgspec.json.Encoder().encode
@@ -87,14 +93,25 @@ class RedisShards:
         watermark = _watermark(mark)
         if watermark is None:
             return None
-        buckets = zip(told[::2], told[1::2], strict=True)
-        return StoredShard(watermark, {int(bucket): _unpacked(packed) for bucket, packed in buckets})
+        buckets: Buckets = {}
+        try:
+            for bucket, packed in zip(told[::2], told[1::2], strict=True):
+                buckets[int(bucket)] = _unpacked(packed)
+                await asyncio.sleep(
+                    0
+                )  # an hour of them is some hundred milliseconds, and others have their turns
+            return StoredShard(watermark, buckets)
+        except msgspec.DecodeError as error:  # as good as lost: it is made anew of the log
+            log.warning(
+                "a shard that cannot be read", topic=self._topic, partition=partition, reason=str(error)
+            )
+            return None
 
     def _keys(self, partition: int) -> list[str]:
         return [self._key(partition, "watermark"), self._key(partition, "buckets")]
 
     def _key(self, partition: int, name: str) -> str:
-        return f"{{{self._topic}:{partition}}}:{name}"
+        return f"{{{self._topic}:{partition}}}:v{VERSION}:{name}"
 
 
 def _watermark(text: bytes | None) -> Watermark | None:

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from api.live_facts import STALE_AFTER_S, LiveFacts
 from projections.circuit_facts import CircuitFacts
@@ -91,3 +92,13 @@ async def test_hot_metrics_that_are_missing_or_old_are_told(process: Process) ->
     assert (await process.facts.check()).ok
     process.now += timedelta(seconds=STALE_AFTER_S + 1)
     assert not (await process.facts.check()).ok
+
+
+async def test_hot_metrics_are_as_old_as_what_was_folded_though_they_were_just_published(
+    process: Process,
+) -> None:
+    behind = timedelta(seconds=STALE_AFTER_S + 1)
+    process.facts.believe(replace(snapshot(), through=START - behind))
+    assert not (await process.facts.check()).ok
+    process.facts.believe(replace(snapshot(version=2), through=START))
+    assert (await process.facts.check()).ok

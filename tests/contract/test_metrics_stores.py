@@ -147,6 +147,23 @@ async def test_a_redis_that_forgot_everything_has_no_watermarks(stack: Stack) ->
     await redis.aclose()
 
 
+@pytest.mark.integration
+async def test_a_shard_that_cannot_be_read_is_not_there_and_can_be_replaced(stack: Stack) -> None:
+    redis = connect(stack.env["REDIS_URL"])
+    topic = f"topic-{os.getpid()}-{next(_names)}"
+    store = RedisShards(redis, topic, partitions=3)
+    for field, value in ((b"[1]", b"{}"), (b'["alpha","UPI","method",""]', b'{"succeeded":1.5}')):
+        await store.replace(2, None, shard(5, {1: {UPI: {"a": 1}}}))
+        await redis.hset(f"{{{topic}:2}}:v1:bucket:1", field, value)
+        assert await store.load(2) is None
+        assert await store.changed_since(2, 0) is None
+        assert await store.watermark(2) == reached(5)
+        assert await store.replace(2, 5, shard(3, {}))
+        assert await store.load(2) == shard(3, {})
+        await redis.delete(f"{{{topic}:2}}:v1:watermark")
+    await redis.aclose()
+
+
 async def test_a_redis_that_is_away_has_our_name_for_it() -> None:
     redis = connect("redis://127.0.0.1:1/", timeout_s=0.2)
     store = RedisShards(redis, "topic", partitions=12)

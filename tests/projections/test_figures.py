@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from projections.figures import figures, routing_cell, wilson, window_figures
@@ -10,7 +12,7 @@ from projections.hot_metrics import fold
 from projections.windows import RollingWindows
 from schemas.base import Event
 from schemas.metrics import Cell, ErrorCount, WindowFigures
-from schemas.outcome import NotSent, is_gateways_fault
+from schemas.outcome import NotSent, Outcome, is_gateways_fault
 from tests.projections.outcomes import (
     AWAITING,
     BUSY,
@@ -21,6 +23,7 @@ from tests.projections.outcomes import (
     UPI,
     an_empty_shard,
     decline,
+    outcomes,
     records,
     told,
 )
@@ -78,6 +81,31 @@ def test_what_is_in_doubt_lowers_the_rate_until_it_is_settled() -> None:
 
     shown = of_an_hour(*doubtful, told(SUCCESS, instead_of=DOUBT, verified=True))
     assert (shown.attempts, shown.in_doubt, shown.success_rate) == (2, 0, 1.0)
+
+
+def test_a_correction_of_what_has_left_leaves_no_count_below_none() -> None:
+    """Its cell was evicted in between, so that only the correction is in it."""
+    late = [told(SUCCESS, instead_of=DOUBT), told(decline("gateway"), instead_of=SUCCESS)]
+    shown = of_an_hour(*late, told(SUCCESS), told(AWAITING, instead_of=UNREACHED))
+    assert shown.success_rate == 0.5
+    assert (shown.attempts, shown.succeeded, shown.gateway_faults, shown.in_doubt) == (3, 1, 1, 0)
+    assert all(error.count > 0 for error in shown.errors)
+    assert shown.not_sent == 0
+
+
+@given(st.lists(st.tuples(outcomes, st.none() | outcomes), max_size=8))
+def test_whatever_was_evicted_rates_and_counts_are_what_they_can_be(
+    story: list[tuple[Outcome, Outcome | None]],
+) -> None:
+    windows = windows_of(*(told(said, instead_of=before) for said, before in story if said != before))
+    shown, routing = window_figures(windows.sums(UPI))["60m"], routing_cell(windows, UPI)
+    counts = (shown.succeeded, shown.gateway_faults, shown.in_doubt, shown.not_sent, shown.awaiting_customer)
+    assert min(*counts, routing.succeeded_15m, routing.failed_15m, *shown.declined.values()) >= 0
+    assert all(min(counted) >= 0 for _, *counted in routing.history)
+    if shown.success_rate is not None:
+        assert shown.success_rate_low is not None
+        assert shown.success_rate_high is not None
+        assert 0 <= shown.success_rate_low <= shown.success_rate <= shown.success_rate_high <= 1
 
 
 def test_errors_are_told_by_class_and_blame_the_most_frequent_first() -> None:

@@ -14,7 +14,7 @@ from projections.hot_metrics import GAP_CHUNK, NEEDED_MS, HotMetrics, fold
 from schemas.base import Event
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.errors import LogUnavailable, StoreUnavailable
-from schemas.metrics import Buckets, Changes, Found
+from schemas.metrics import Buckets, Changes, Found, StoredShard
 from schemas.views import Watermark
 from tests.projections.outcomes import DOUBT, NOW, SUCCESS, UPI, an_empty_shard, decline, records, told
 from tests.projections.story import BEGIN, BEGIN_MS, junk
@@ -25,6 +25,10 @@ PARTITIONS = 2
 class Store(MemoryShards):
     away = False
     answers_are_lost = False
+    cannot_be_read = False
+
+    async def load(self, partition: int) -> StoredShard | None:
+        return None if self.cannot_be_read else await super().load(partition)
 
     async def store(self, partition: int, expected: int, watermark: Watermark, changes: Changes) -> Found:
         if self.away:
@@ -34,6 +38,15 @@ class Store(MemoryShards):
             self.answers_are_lost = False
             raise StoreUnavailable("no answer")
         return found
+
+
+class Checkpoints(MemoryMetricsCheckpoints):
+    away = False
+
+    async def load(self, partition: int) -> tuple[Watermark, Sequence[bytes]] | None:
+        if self.away:
+            raise StoreUnavailable("away")
+        return await super().load(partition)
 
 
 class Log(MemoryRecords):
@@ -50,14 +63,21 @@ class World:
     def __init__(self) -> None:
         self.log = Log()
         self.store = Store()
-        self.checkpoints = MemoryMetricsCheckpoints()
+        self.checkpoints = Checkpoints()
         self.letters = MemoryDeadLetters()
         self.now_ms = float(BEGIN_MS)
+        self.warnings: list[str] = []
         self.metrics = self.another_worker()
 
     def another_worker(self) -> HotMetrics:
         return HotMetrics(
-            PAYMENTS_TOPIC, self.store, self.checkpoints, self.log, self.letters, lambda: self.now_ms
+            PAYMENTS_TOPIC,
+            self.store,
+            self.checkpoints,
+            self.log,
+            self.letters,
+            lambda: self.now_ms,
+            self.warnings.append,
         )
 
     def append(
@@ -222,6 +242,57 @@ async def test_a_checkpoint_from_before_the_hour_is_not_used(world: World) -> No
     another = world.another_worker()
     await another.tend(0)
     assert another.counts.fetched_from_gaps == 0
+
+
+async def test_a_shard_that_cannot_be_read_is_replaced_by_what_the_log_says(world: World) -> None:
+    await world.metrics.absorb(world.append(SOME))
+    world.store.cannot_be_read = True
+    await world.another_worker().absorb(world.append(SOME))
+    world.store.cannot_be_read = False
+    await world.is_a_fold_of_the_log()
+
+
+async def test_a_checkpoint_that_cannot_be_read_is_told_and_the_log_folded_instead(world: World) -> None:
+    await world.metrics.absorb(world.append(SOME))
+    for junk_of_another in (b"\xc1", b"\x81\x01\x93\x01\x02\x03"):
+        world.store.flush()
+        world.warnings.clear()
+        await world.checkpoints.save(0, None, Watermark(next_offset=2, last_stamp_ms=0), {1: junk_of_another})
+        await world.another_worker().tend(0)
+        await world.is_a_fold_of_the_log()
+        assert "the checkpoint of partition 0 cannot be read" in world.warnings[0]
+
+
+async def test_a_shard_in_the_store_from_before_the_hour_is_not_gone_on_with(world: World) -> None:
+    await world.metrics.absorb(world.append(SOME))
+    world.append([told(SUCCESS)] * 50)
+    world.now_ms = BEGIN_MS + NEEDED_MS + 60_000.0
+    late = told(SUCCESS, at=BEGIN + timedelta(minutes=62))
+    world.append([late], stamp_ms=BEGIN_MS + 3_720_000)
+    another = world.another_worker()
+    await another.tend(0)
+    assert another.counts.fetched_from_gaps == 1
+    stored = await world.store.load(0)
+    assert stored is not None
+    assert stored.buckets == await world.folded()
+
+
+async def test_a_shard_to_which_nothing_was_added_for_hours_is_gone_on_with(world: World) -> None:
+    await world.metrics.absorb(world.append(SOME))
+    world.now_ms = BEGIN_MS + 2.0 * NEEDED_MS
+    another = world.another_worker()
+    await another.tend(0)
+    assert another.shards[0].watermark == world.metrics.shards[0].watermark
+
+
+async def test_checkpoints_that_are_away_are_not_waited_for(world: World) -> None:
+    await world.metrics.absorb(world.append(SOME))
+    await world.metrics.checkpoint()
+    world.store.flush()
+    world.checkpoints.away = True
+    await world.another_worker().tend(0)
+    await world.is_a_fold_of_the_log()
+    assert world.warnings == ["the checkpoint of partition 0 cannot be had: away"]
 
 
 async def test_a_store_that_is_away_makes_it_wait_and_skip_nothing(world: World) -> None:
