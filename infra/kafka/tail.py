@@ -51,6 +51,7 @@ class TopicTail:
         self._take = take
         self._clock = clock
         self._task: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
         self._caught_up = asyncio.Event()
         self._target: int | None = None
         self._polled_at: int | None = None
@@ -79,8 +80,9 @@ class TopicTail:
     async def stop(self) -> None:
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait([self._task], timeout=_STOP_TIMEOUT_S)
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=_STOP_TIMEOUT_S)
 
     @property
     def is_caught_up(self) -> bool:
@@ -137,9 +139,10 @@ class TopicTail:
                 self._note_progress(consumer)
                 await asyncio.sleep(0)  # what was fetched already comes without a wait
         finally:
-            with suppress(TimeoutError, KafkaError, OSError):
-                async with asyncio.timeout(_STOP_TIMEOUT_S):
-                    await consumer.stop()
+            # Not waited for: aiokafka may not end while no broker answers, and takes no notice of being cancelled.
+            closing = asyncio.create_task(_close(consumer))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     def _tell(self, records: Sequence[Record]) -> None:
         for record in records:
@@ -170,3 +173,9 @@ class TopicTail:
             raise TimeoutError("no broker answers")
         if self._target is not None and self.next_offset >= self._target:
             self._caught_up.set()
+
+
+async def _close(consumer: AIOKafkaConsumer) -> None:
+    with suppress(TimeoutError, KafkaError, OSError):
+        async with asyncio.timeout(_STOP_TIMEOUT_S):
+            await consumer.stop()
