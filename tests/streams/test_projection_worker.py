@@ -21,9 +21,10 @@ from infra.postgres.migrate import migrate
 from infra.postgres.payments import PaymentViews
 from infra.settings import Settings
 from projections.payments import evolve
+from projections.project import readable
 from schemas.base import Event
-from schemas.codec import PAYMENTS_TOPIC, decode
-from schemas.envelope import Position, Window
+from schemas.codec import PAYMENTS_TOPIC
+from schemas.envelope import Window
 from schemas.errors import Unavailable, Unreadable
 from schemas.ids import PaymentId
 from schemas.views import PaymentHistory
@@ -134,9 +135,8 @@ class World:
         histories: dict[PaymentId, PaymentHistory] = {}
         for partition, end in (await self.reader.end_offsets(PAYMENTS_TOPIC)).items():
             for record in await self.reader.read(PAYMENTS_TOPIC, partition, 0, end, timeout_s=30):
-                position = Position(topic=PAYMENTS_TOPIC, partition=partition, offset=record.offset)
                 try:
-                    told = decode(record.value, record.headers, position, record.timestamp)
+                    told = readable(record)
                 except Unreadable:
                     continue
                 payment = PaymentId(told.envelope.aggregate_id)

@@ -123,8 +123,10 @@ async def structure(database: Database) -> list[tuple[object, ...]]:
                  attcollation, pg_get_expr(adbin, adrelid)) ORDER BY attnum)
              FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
              WHERE attrelid = c.oid AND attnum > 0),
-            (SELECT array_agg(pg_get_indexdef(indexrelid)) FROM pg_index WHERE indrelid = c.oid),
-            (SELECT array_agg(pg_get_triggerdef(t.oid)) FROM pg_trigger AS t WHERE tgrelid = c.oid)
+            (SELECT array_agg(pg_get_indexdef(indexrelid) ORDER BY pg_get_indexdef(indexrelid))
+             FROM pg_index WHERE indrelid = c.oid),
+            (SELECT array_agg(pg_get_triggerdef(t.oid) ORDER BY pg_get_triggerdef(t.oid))
+             FROM pg_trigger AS t WHERE tgrelid = c.oid)
         FROM pg_class AS c WHERE c.relname LIKE 'reservations%' ORDER BY c.relname
         """
     )
