@@ -26,7 +26,7 @@ SCENARIOS = (
     Scenario(kills=6, outages=5, rates=Rates(pauses=0.01)),
 )
 
-CAUGHT_WITHIN = 60
+CAUGHT_WITHIN = 120
 
 
 def run_seed(seed: int, scenario: Scenario | None = None, *, windows: bool = True) -> World:
