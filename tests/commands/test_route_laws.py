@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -93,7 +93,8 @@ def test_each_gateway_comes_first_for_as_much_of_the_draws_as_its_propensity_say
     request: RequestPayment,
 ) -> None:
     routed = routed_of(request)
-    assume(routed.candidates)
+    if not routed.candidates:
+        return
     assert routed.decision is not None
     times, firsts = 50, dict.fromkeys(in_order(routed), 0)
     for number in range(times):
