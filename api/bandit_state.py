@@ -1,7 +1,6 @@
 """`GET /bandit/state`: what is believed of every gateway in every segment, and how likely each is to be drawn."""
 
 from datetime import UTC, datetime
-from typing import get_args
 
 from scipy.special import betaincinv
 from starlette.requests import Request
@@ -11,16 +10,14 @@ from starlette.routing import Route
 from api.answers import json_response
 from commands.ports import RoutingFacts
 from commands.routing.bandit import Arm, propensities
-from projections.posteriors import BUCKET_S
 from schemas.base import Value
-from schemas.circuit import CircuitStatus
+from schemas.circuit import ADMITTING, CircuitStatus
 from schemas.gateway import GatewayConfiguration
 from schemas.ids import GatewayId
-from schemas.instrument import PaymentMethod
+from schemas.instrument import PAYMENT_METHODS, PaymentMethod
+from schemas.metrics import BUCKET_S
 from schemas.routing import UNKNOWN, Facts, Posterior
 from schemas.routing_configuration import BanditPolicy
-
-_METHODS: tuple[PaymentMethod, ...] = get_args(PaymentMethod)
 
 
 class ArmState(Value, frozen=True, kw_only=True):
@@ -85,7 +82,7 @@ def _segment(segment: str, facts: Facts, gateways: tuple[GatewayConfiguration, .
     arms = [one.id for one in gateways if method is None or method in one.payment_methods]
     posteriors = {one: _posterior(one, segment, method, facts) for one in arms}
     circuits = {one: facts.circuit(one, method).status if method is not None else None for one in arms}
-    drawn = [one for one in arms if circuits[one] in (None, "CLOSED", "FORCED_CLOSED")]
+    drawn = [one for one in arms if circuits[one] is None or circuits[one] in ADMITTING]
     policy = facts.configuration.bandit(segment)
     chances = propensities(
         [Arm(alpha=posteriors[one].alpha, beta=posteriors[one].beta) for one in drawn], policy
@@ -125,4 +122,4 @@ def _arm(
 
 def _method(segment: str) -> PaymentMethod | None:
     """None where the segment's name does not begin with a method, and so has no circuits of its own."""
-    return next((one for one in _METHODS if one == segment.partition(":")[0]), None)
+    return next((one for one in PAYMENT_METHODS if one == segment.partition(":")[0]), None)

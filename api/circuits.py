@@ -37,7 +37,7 @@ from schemas.circuit import (
 from schemas.gateway import GatewayConfiguration
 from schemas.http import faults_of_text
 from schemas.ids import GatewayId
-from schemas.instrument import PaymentMethod
+from schemas.instrument import PAYMENT_METHODS, PaymentMethod
 
 log = structlog.get_logger(__name__)
 
@@ -173,8 +173,8 @@ class CircuitRoutes:
 
     async def status(self, request: Request) -> Response:
         gateway, method = request.query_params.get("gateway"), request.query_params.get("method")
-        if method is not None and method not in get_args(PaymentMethod):
-            raise Rejected(Fault.MALFORMED_QUERY, f"method is one of {', '.join(get_args(PaymentMethod))}.")
+        if method is not None and method not in PAYMENT_METHODS:
+            raise Rejected(Fault.MALFORMED_QUERY, f"method is one of {', '.join(PAYMENT_METHODS)}.")
         return json_response(self._circuits.answer(gateway, method))
 
     def _obeying(self, order: Order) -> Endpoint:

@@ -1,6 +1,7 @@
 """What a payment's record tells the circuit of the gateway that was called, if it tells anything."""
 
 from datetime import UTC, datetime
+from typing import get_args
 
 from schemas.circuit import CallObserved, CircuitMessage, ProbeReturned, ProbeStarted
 from schemas.dimensions import Account
@@ -19,23 +20,13 @@ from schemas.payment import (
     AttemptDeclined,
     AttemptInDoubt,
     AttemptNotSent,
+    AttemptOutcome,
     AttemptStarted,
     AttemptSucceeded,
     PaymentEvent,
 )
 
-AttemptOutcome = (
-    AttemptSucceeded | AttemptDeclined | AttemptNotSent | AttemptAwaitingCustomer | AttemptInDoubt
-)
-
-TELLING = (
-    AttemptStarted,
-    AttemptSucceeded,
-    AttemptDeclined,
-    AttemptNotSent,
-    AttemptAwaitingCustomer,
-    AttemptInDoubt,
-)
+TELLING = (AttemptStarted, *get_args(AttemptOutcome))
 """The events that may; nobody needs to read the others."""
 
 

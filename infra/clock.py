@@ -16,6 +16,10 @@ class SystemClock:
         now = datetime.now(UTC)
         return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
+    def now_ms(self) -> float:
+        """Milliseconds since 1970, as brokers stamp records."""
+        return self.now().timestamp() * 1000
+
     def elapsed_ms(self) -> float:
         """Boot time goes on while the machine is suspended; the monotonic clock would not notice a lost window."""
         return time.clock_gettime(time.CLOCK_BOOTTIME) * 1000

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from zlib import crc32
 
 from projections.learner import Learner
-from projections.posteriors import BUCKET_S, HORIZON_STEP, Forgetting
+from projections.posteriors import HORIZON_STEP, Forgetting
 from schemas.base import Value
 from schemas.circuit import CircuitView
 from schemas.ids import GatewayId
 from schemas.instrument import PaymentMethod
-from schemas.metrics import RoutingCell, RoutingSnapshot
+from schemas.metrics import RoutingCell, RoutingSnapshot, bucket_of
 from schemas.routing import Posterior
 
 FIT_WEIGHT = 50.0
@@ -65,7 +65,7 @@ class Beliefs:
             self._histories[key] = cell.history
         circuit = circuits.get(_key(cell))
         if circuit is not None and circuit.recovered_at is not None and circuit.usual is not None:
-            learner.reopen(int(circuit.recovered_at.timestamp()) // BUCKET_S, circuit.usual)
+            learner.reopen(bucket_of(circuit.recovered_at), circuit.usual)
         return learner.posterior(bucket)
 
     def _forget(self, present: set[tuple[str, str]]) -> None:
@@ -90,12 +90,11 @@ def _key(cell: RoutingCell) -> tuple[GatewayId, PaymentMethod]:
 
 def _newest(snapshot: RoutingSnapshot, cells: list[RoutingCell], circuits: Circuits) -> int:
     """Clocks differ, and snapshots may be old: an outcome, or a circuit, may be ahead of the publisher."""
-    told = int(snapshot.as_of.timestamp()) // BUCKET_S
     recovered = (view.recovered_at for view in circuits.values())
     return max(
-        told,
+        bucket_of(snapshot.as_of),
         *(cell.history[-1][0] for cell in cells if cell.history),
-        *(int(at.timestamp()) // BUCKET_S for at in recovered if at is not None),
+        *(bucket_of(at) for at in recovered if at is not None),
         0,
     )
 

@@ -14,9 +14,9 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from schemas.base import Value
+from schemas.metrics import BUCKET_S
 from schemas.routing import Posterior
 
-BUCKET_S = 10
 SCALES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 """Spans of buckets, ending with the newest one, that may turn out to differ from what was before them."""
 HORIZON_BUCKETS = 300

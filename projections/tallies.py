@@ -6,32 +6,23 @@ it would be if it had been so from the start. Statistics need no memory of an at
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from projections.sketch import bin_of
 from schemas.base import Event
 from schemas.dimensions import Account, Dimensions, Earlier
 from schemas.envelope import Recorded
-from schemas.metrics import BUCKET_S, Cell, Tally
+from schemas.metrics import Cell, Tally, bucket_of
 from schemas.payment import (
     AttemptAwaitingCustomer,
     AttemptDeclined,
     AttemptInDoubt,
     AttemptNotSent,
+    AttemptOutcome,
     AttemptSucceeded,
 )
 
-Outcome = AttemptSucceeded | AttemptDeclined | AttemptNotSent | AttemptAwaitingCustomer | AttemptInDoubt
-OUTCOMES = frozenset(
-    kind.__name__
-    for kind in (
-        AttemptSucceeded,
-        AttemptDeclined,
-        AttemptNotSent,
-        AttemptAwaitingCustomer,
-        AttemptInDoubt,
-    )
-)
+OUTCOMES = frozenset(kind.__name__ for kind in get_args(AttemptOutcome))
 """The types of the events that are counted; of others nothing but the type need be read."""
 
 LATENCY = "ms:"
@@ -73,10 +64,10 @@ class Observation(NamedTuple):
 def observe(recorded: Recorded[Event]) -> Observation | None:
     """None for what counts nothing: no outcome, a void one, or one from before events told where they are counted."""
     event = recorded.event
-    if not isinstance(event, Outcome) or event.account is None or recorded.is_void:
+    if not isinstance(event, AttemptOutcome) or event.account is None or recorded.is_void:
         return None
     return Observation(
-        bucket=int(event.account.started_at.timestamp()) // BUCKET_S,
+        bucket=bucket_of(event.account.started_at),
         cells=_cells(event.gateway, event.account.dimensions),
         counts=_counts(event, event.account),
     )
@@ -107,7 +98,7 @@ def health(tally: Mapping[str, int]) -> tuple[int, int, int]:
     return max(0, tally.get("succeeded", 0)), faults, doubts
 
 
-def _counts(event: Outcome, account: Account) -> Tally:
+def _counts(event: AttemptOutcome, account: Account) -> Tally:
     counts = {_words(event): 1}
     if account.instead_of is not None:
         add(counts, {_words_before(account.instead_of): -1})
@@ -116,7 +107,7 @@ def _counts(event: Outcome, account: Account) -> Tally:
     return counts
 
 
-def _words(event: Outcome) -> str:
+def _words(event: AttemptOutcome) -> str:
     match event:
         case AttemptSucceeded():
             return "succeeded"

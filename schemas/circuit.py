@@ -13,6 +13,8 @@ from schemas.ids import AttemptId, GatewayId
 from schemas.instrument import PaymentMethod
 
 CircuitStatus = Literal["CLOSED", "OPEN", "HALF_OPEN", "FORCED_OPEN", "FORCED_CLOSED"]
+ADMITTING: frozenset[CircuitStatus] = frozenset(("CLOSED", "FORCED_CLOSED"))
+"""Where ordinary payments may go."""
 OpeningReason = Literal["fast", "slow", "probe_failed", "probes_lost"]
 """`fast` and `slow`: which of the two statistics reached its threshold. The others re-open a half-open circuit."""
 

@@ -41,6 +41,28 @@ class Envelope(Value, frozen=True, kw_only=True):
     causation_id: str
 
 
+def unowned(
+    event_id: str,
+    aggregate_id: str,
+    at: datetime,
+    *,
+    sequence: int = 1,
+    correlation_id: str | None = None,
+    causation_id: str | None = None,
+) -> Envelope:
+    """Around an event of an aggregate that is not owned through windows; by itself it is its own cause."""
+    return Envelope(
+        event_id=event_id,
+        aggregate_id=aggregate_id,
+        sequence=sequence,
+        at=at,
+        epoch=1,
+        window=ALWAYS,
+        correlation_id=correlation_id or event_id,
+        causation_id=causation_id or event_id,
+    )
+
+
 class Position(Value, frozen=True, kw_only=True, order=True):
     """Where a record lies. Offsets of one partition are gap-free: no transactions, no compaction."""
 

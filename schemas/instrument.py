@@ -1,12 +1,13 @@
 """What a customer pays with: as the client sends it, and masked as it may be written down."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from msgspec import Meta
 
 from schemas.base import Body, Value
 
 PaymentMethod = Literal["UPI", "CARD", "NETBANKING", "WALLET"]
+PAYMENT_METHODS: tuple[PaymentMethod, ...] = get_args(PaymentMethod)
 
 Vpa = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9._-]{2,256}@[A-Za-z][A-Za-z0-9.-]{1,63}$(?!\n)", max_length=320)

@@ -18,6 +18,12 @@ BUCKET_S = 10
 WINDOWS_MIN = (1, 5, 15, 60)
 BUCKETS_KEPT = WINDOWS_MIN[-1] * 60 // BUCKET_S
 
+
+def bucket_of(moment: datetime) -> int:
+    """The number of its ten seconds since 1970."""
+    return int(moment.timestamp()) // BUCKET_S
+
+
 CellKind = Literal["method", "issuer", "network", "amount_band", "segment"]
 
 Tally = dict[str, int]

@@ -250,6 +250,11 @@ class AttemptInDoubt(Event, frozen=True, kw_only=True):
     account: Account | None = None
 
 
+AttemptOutcome = (
+    AttemptSucceeded | AttemptDeclined | AttemptNotSent | AttemptAwaitingCustomer | AttemptInDoubt
+)
+
+
 # Events: the end
 
 

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from schemas.base import Value
-from schemas.circuit import CircuitStatus, CircuitView
+from schemas.circuit import ADMITTING, CircuitStatus, CircuitView
 from schemas.ids import GatewayId
 from schemas.instrument import PaymentMethod
 from schemas.routing_configuration import BanditPolicy, RoutingConfiguration, Rule, ScoringWeights
@@ -168,7 +168,7 @@ class Facts(Value, frozen=True, kw_only=True):
         return frozenset(
             gateway
             for (gateway, of), view in self.circuits.items()
-            if of == method and view.status in ("OPEN", "HALF_OPEN", "FORCED_OPEN")
+            if of == method and view.status not in ADMITTING
         )
 
     def posterior(self, gateway: GatewayId, segment: str, method: PaymentMethod) -> Posterior:

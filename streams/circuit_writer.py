@@ -54,9 +54,6 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     clock, worker, servers = SystemClock(), settings.circuit_consumer_name, settings.kafka_bootstrap_servers
     group = settings.circuit_consumer_group
 
-    def now_ms() -> float:
-        return clock.now().timestamp() * 1000
-
     app = make_app(servers, group, worker)
     async with AsyncExitStack() as stack:
         reader = LogReader(servers)
@@ -71,12 +68,14 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         # A worker that starts before its topics would never hear of them.
         await patiently(lambda: reader.end_offsets(PAYMENTS_TOPIC))
         await patiently(lambda: reader.end_offsets(CIRCUIT_OUTCOMES_TOPIC))
-        await patiently(lambda: begin_at(servers, group, PAYMENTS_TOPIC, round(now_ms() - TELLS_FOR_MS)))
+        await patiently(
+            lambda: begin_at(servers, group, PAYMENTS_TOPIC, round(clock.now_ms() - TELLS_FOR_MS))
+        )
 
         facts, store = CircuitFacts(), PostgresCircuits(database)
         tail = await stack.enter_async_context(tailed_circuits(settings, clock, store, facts))
         messages = KafkaCircuitMessages(publisher, clock)
-        forwarder = CircuitForwarder(messages, lambda: groups.offsets(group), now_ms)
+        forwarder = CircuitForwarder(messages, lambda: groups.offsets(group), clock.now_ms)
         fold = CircuitFold(
             store,
             reader,
@@ -85,7 +84,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             lambda: tail.next_offset,
             KafkaDeadLetters(publisher, group),
             CircuitPolicies(settings).of,
-            now_ms,
+            clock.now_ms,
         )
         forwarding = Consumption(app, PAYMENTS_TOPIC, forwarder.absorb, reader, forwarder, clock.elapsed_ms)
         folding = Consumption(app, CIRCUIT_OUTCOMES_TOPIC, fold.absorb, reader, fold, clock.elapsed_ms)
@@ -94,9 +93,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         registry = CollectorRegistry()
         registry.register(CircuitMetrics(facts, fold.transitions))
         registry.register(
-            ProjectionMetrics("circuit_forwarder", forwarder.counts, forwarding.watchdog, now_ms)
+            ProjectionMetrics("circuit_forwarder", forwarder.counts, forwarding.watchdog, clock.now_ms)
         )
-        registry.register(ProjectionMetrics("circuits", fold.counts, folding.watchdog, now_ms))
+        registry.register(ProjectionMetrics("circuits", fold.counts, folding.watchdog, clock.now_ms))
         web = await serve(
             host_and_port(settings.circuit_writer_web),
             lambda: forwarding.complaint or folding.complaint or keeper.trouble,

@@ -62,7 +62,6 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         # A worker that starts before its topic would never hear of it.
         await patiently(lambda: reader.end_offsets(topic))
 
-        now_ms = lambda: clock.now().timestamp() * 1000  # noqa: E731
         shards = RedisShards(redis, topic, PAYMENT_PARTITIONS)
         metrics = HotMetrics(
             topic,
@@ -70,7 +69,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             PostgresMetricsCheckpoints(database, topic),
             reader,
             KafkaDeadLetters(publisher, settings.metrics_stream_group),
-            now_ms,
+            clock.now_ms,
             log.warning,
         )
         consumption = Consumption(app, topic, metrics.absorb, reader, shards, clock.elapsed_ms)
@@ -85,7 +84,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         )
 
         registry = CollectorRegistry()
-        registry.register(ProjectionMetrics("metrics", metrics.counts, consumption.watchdog, now_ms))
+        registry.register(ProjectionMetrics("metrics", metrics.counts, consumption.watchdog, clock.now_ms))
         registry.register(HotMetricsMetrics(metrics, publications.counts))
         web = await serve(
             host_and_port(settings.metrics_worker_web),

@@ -91,11 +91,12 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         )
         rounds = Rounds(verifier)
         messages, consumption = await intake(app, settings, reader, publisher, database, clock.elapsed_ms)
-        now_ms = lambda: clock.now().timestamp() * 1000  # noqa: E731
-        metrics = VerificationMetrics(lambda: backlog(database), verifier.counted, queue.sorted_out, now_ms)
+        metrics = VerificationMetrics(
+            lambda: backlog(database), verifier.counted, queue.sorted_out, clock.now_ms
+        )
         registry = CollectorRegistry()
         registry.register(metrics)
-        registry.register(ProjectionMetrics("messages", messages.counts, consumption.watchdog, now_ms))
+        registry.register(ProjectionMetrics("messages", messages.counts, consumption.watchdog, clock.now_ms))
         web = await serve(
             host_and_port(settings.payment_verifier_web),
             lambda: rounds.trouble or consumption.complaint,

@@ -54,8 +54,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         consumption = Consumption(app, PAYMENTS_TOPIC, projection.absorb, reader, views, clock.elapsed_ms)
 
         registry = CollectorRegistry()
-        now_ms = lambda: clock.now().timestamp() * 1000  # noqa: E731
-        registry.register(ProjectionMetrics("payments", projection.counts, consumption.watchdog, now_ms))
+        registry.register(
+            ProjectionMetrics("payments", projection.counts, consumption.watchdog, clock.now_ms)
+        )
         address = host_and_port(settings.projection_worker_web)
         web = await serve(address, lambda: consumption.complaint, registry)
         stack.push_async_callback(web.cleanup)

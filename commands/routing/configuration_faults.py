@@ -5,7 +5,7 @@ Pointers are into the body that proposed it (RFC 6901), and nothing quotes what 
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import assert_never, get_args
+from typing import assert_never
 
 from commands.routing.rule_faults import Gateways, by_id, rule_faults_in, text_faults, unknown_gateway, within
 from commands.routing.rules import STANDARD_TIER
@@ -17,7 +17,7 @@ from schemas.configuration import (
     SetSegmentation,
 )
 from schemas.http import FieldError
-from schemas.instrument import PaymentMethod
+from schemas.instrument import PAYMENT_METHODS
 from schemas.money import EXPONENTS
 from schemas.routing_configuration import (
     Affinity,
@@ -102,7 +102,7 @@ def is_segment(name: str, segmentation: Segmentation) -> bool:
 def _is_value(part: str, dimension: SegmentDimension, segmentation: Segmentation) -> bool:
     match dimension:
         case "payment_method":
-            return part in get_args(PaymentMethod)
+            return part in PAYMENT_METHODS
         case "merchant_tier":
             return part == STANDARD_TIER or part in segmentation.merchant_tiers.values()
         case "amount_band":

@@ -25,7 +25,7 @@ from infra.gateways.stripe.notifications import StripeNotifications
 from infra.settings import BadSetting, Settings
 from schemas.gateway import Adapter, GatewayConfiguration
 from schemas.ids import GatewayId
-from schemas.instrument import PaymentMethod
+from schemas.instrument import PAYMENT_METHODS, PaymentMethod
 from schemas.routing import NO_FACTS, Facts, RetryPolicy
 from schemas.verification import Schedule
 
@@ -36,7 +36,6 @@ _LOCAL: tuple[tuple[str, str, Adapter, int, int], ...] = (
     ("cashfree", "Cashfree", "simulator", 40, 175),
 )
 
-_METHODS: tuple[PaymentMethod, ...] = ("UPI", "CARD", "NETBANKING", "WALLET")
 _STRIPE_METHODS: tuple[PaymentMethod, ...] = ("UPI", "CARD", "WALLET")
 _STRIPE_SEARCH: Mapping[str, Any] = {"lookup_lag_ms": 90_000, "checks_per_second": 10.0}
 """It is less than a minute behind, says Stripe, on an ordinary day; and it takes 20 calls a second, whoever asks: two
@@ -184,7 +183,7 @@ def _simulated(settings: Settings) -> tuple[GatewayConfiguration, ...]:
             name=name,
             adapter=adapter,
             base_url=_base_url(id_, settings),
-            payment_methods=_STRIPE_METHODS if adapter == "stripe" else _METHODS,
+            payment_methods=_STRIPE_METHODS if adapter == "stripe" else PAYMENT_METHODS,
             currencies=("INR", "USD", "EUR"),
             priority=priority,
             fee_bps=fee_bps,

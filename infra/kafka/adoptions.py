@@ -6,7 +6,7 @@ from infra.kafka.reader import LogReader
 from infra.postgres.admission import StoreIdentity
 from schemas.codec import CONFIGURATION_TOPIC, decode, encode
 from schemas.configuration import ReservationStoreAdopted
-from schemas.envelope import ALWAYS, Envelope, Outgoing, Position
+from schemas.envelope import Outgoing, Position, unowned
 from schemas.errors import Unreadable
 
 _AGGREGATE = "reservation-store"
@@ -41,16 +41,6 @@ class KafkaAdoptions:
             timeline=identity.timeline,
             database=identity.database,
         )
-        event_id = self._clock.event_id()
-        envelope = Envelope(
-            event_id=event_id,
-            aggregate_id=_AGGREGATE,
-            sequence=1,
-            at=self._clock.now(),
-            epoch=1,
-            window=ALWAYS,
-            correlation_id=event_id,
-            causation_id=event_id,
-        )
+        envelope = unowned(self._clock.event_id(), _AGGREGATE, self._clock.now())
         value, headers = encode(Outgoing(envelope=envelope, event=event))
         await self._publisher.publish(CONFIGURATION_TOPIC, 0, [(_AGGREGATE.encode(), value, headers)])

@@ -7,7 +7,7 @@ import msgspec
 from infra.clock import SystemClock
 from infra.kafka.producer import Publisher
 from schemas.codec import RELIABILITY_TOPIC, encode
-from schemas.envelope import ALWAYS, Envelope, Outgoing
+from schemas.envelope import Outgoing, unowned
 from schemas.reliability import ReliabilityEvent
 
 _canonical = msgspec.json.Encoder(order="deterministic")
@@ -20,13 +20,10 @@ class KafkaAlarms:
 
     async def publish(self, alarm: ReliabilityEvent) -> None:
         event_id = f"rel_{sha256(_canonical.encode(alarm)).hexdigest()[:32]}"
-        envelope = Envelope(
-            event_id=event_id,
-            aggregate_id=alarm.payment_id,
-            sequence=1,
-            at=self._clock.now(),
-            epoch=1,
-            window=ALWAYS,
+        envelope = unowned(
+            event_id,
+            alarm.payment_id,
+            self._clock.now(),
             correlation_id=alarm.payment_id,
             causation_id=alarm.payment_id,
         )

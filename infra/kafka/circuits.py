@@ -19,7 +19,7 @@ from schemas.circuit import (
     circuit_name,
 )
 from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, CIRCUITS_TOPIC, PAYMENTS_TOPIC, encode
-from schemas.envelope import ALWAYS, Envelope, Outgoing, Position
+from schemas.envelope import Envelope, Outgoing, Position, unowned
 
 
 class KafkaCircuitMessages:
@@ -45,16 +45,12 @@ class KafkaCircuitMessages:
                 raise result
 
     def _envelope(self, message: CircuitMessage, name: str, correlation_id: str | None) -> Envelope:
-        event_id = self._event_id(message)
-        return Envelope(
-            event_id=event_id,
-            aggregate_id=name,
-            sequence=1,
-            at=message.at,
-            epoch=1,
-            window=ALWAYS,
-            correlation_id=correlation_id or _correlation(message) or event_id,
-            causation_id=_cause(message) or event_id,
+        return unowned(
+            self._event_id(message),
+            name,
+            message.at,
+            correlation_id=correlation_id or _correlation(message),
+            causation_id=_cause(message),
         )
 
     def _event_id(self, message: CircuitMessage) -> str:
@@ -83,13 +79,11 @@ class KafkaCircuitEvents:
 def _message(event: CircuitEvent, sequence: int, cause: Position) -> Message:
     name = circuit_name(event.gateway, event.payment_method)
     caused_by = f"{cause.topic}-{cause.partition}:{cause.offset}"
-    envelope = Envelope(
-        event_id=_hashed(f"{name} {caused_by}"),
-        aggregate_id=name,
+    envelope = unowned(
+        _hashed(f"{name} {caused_by}"),
+        name,
+        event.at,
         sequence=sequence,
-        at=event.at,
-        epoch=1,
-        window=ALWAYS,
         correlation_id=getattr(event, "request_id", None) or caused_by,
         causation_id=caused_by,
     )

@@ -4,7 +4,7 @@ from infra.clock import SystemClock
 from infra.kafka.producer import Publisher
 from schemas.codec import CONFIGURATION_TOPIC, encode
 from schemas.configuration import RoutingSet, aggregate_of
-from schemas.envelope import ALWAYS, Envelope, Outgoing
+from schemas.envelope import Outgoing, unowned
 
 
 class KafkaConfigurationLog:
@@ -15,15 +15,8 @@ class KafkaConfigurationLog:
     async def append(self, event: RoutingSet, event_id: str, request_id: str) -> None:
         """Returns when it is acknowledged, whether it counts or not. Raises LogUnavailable, AppendAmbiguous."""
         aggregate = aggregate_of(event)
-        envelope = Envelope(
-            event_id=event_id,
-            aggregate_id=aggregate,
-            sequence=1,
-            at=self._clock.now(),
-            epoch=1,
-            window=ALWAYS,
-            correlation_id=request_id,
-            causation_id=request_id,
+        envelope = unowned(
+            event_id, aggregate, self._clock.now(), correlation_id=request_id, causation_id=request_id
         )
         value, headers = encode(Outgoing(envelope=envelope, event=event))
         await self._publisher.publish(CONFIGURATION_TOPIC, 0, [(aggregate.encode(), value, headers)])

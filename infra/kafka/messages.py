@@ -6,7 +6,7 @@ from infra.clock import SystemClock
 from infra.kafka.partition import partition_for
 from infra.kafka.producer import Publisher
 from schemas.codec import NOTIFICATIONS_TOPIC, encode
-from schemas.envelope import ALWAYS, Envelope, Outgoing
+from schemas.envelope import Outgoing, unowned
 from schemas.ids import PaymentId
 from schemas.notification import GatewayNotified, NotificationMessage
 
@@ -18,13 +18,10 @@ class KafkaMessages:
 
     async def publish(self, message: NotificationMessage, payment_id: PaymentId, request_id: str) -> None:
         """Returns when it is acknowledged. Raises LogUnavailable, AppendAmbiguous: it may then be sent again."""
-        envelope = Envelope(
-            event_id=event_id_of(message),
-            aggregate_id=payment_id,
-            sequence=1,
-            at=self._clock.now(),
-            epoch=1,
-            window=ALWAYS,
+        envelope = unowned(
+            event_id_of(message),
+            payment_id,
+            self._clock.now(),
             correlation_id=request_id,
             causation_id=request_id,
         )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from schemas.base import Event
 from schemas.codec import CONFIGURATION_TOPIC
 from schemas.configuration import RoutingSet, aggregate_of
-from schemas.envelope import ALWAYS, Envelope, Position, Recorded
+from schemas.envelope import Position, Recorded, unowned
 from schemas.errors import LogUnavailable
 
 Take = Callable[[Recorded[Event]], None]
@@ -31,15 +31,8 @@ class MemoryConfigurationTopic:
     async def append(self, event: RoutingSet, event_id: str, request_id: str) -> None:
         if not self.is_available:
             raise LogUnavailable("the broker does not answer")
-        envelope = Envelope(
-            event_id=event_id,
-            aggregate_id=aggregate_of(event),
-            sequence=1,
-            at=_AT,
-            epoch=1,
-            window=ALWAYS,
-            correlation_id=request_id,
-            causation_id=request_id,
+        envelope = unowned(
+            event_id, aggregate_of(event), _AT, correlation_id=request_id, causation_id=request_id
         )
         position = Position(topic=CONFIGURATION_TOPIC, partition=0, offset=len(self.records))
         self.records.append(Recorded(envelope=envelope, event=event, position=position, stamp_ms=_STAMP_MS))

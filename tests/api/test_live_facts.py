@@ -7,10 +7,9 @@ from msgspec.structs import replace
 
 from api.live_facts import STALE_AFTER_S, LiveFacts
 from projections.circuit_facts import CircuitFacts
-from projections.posteriors import BUCKET_S
 from schemas.circuit import CircuitView, KnownCircuit
 from schemas.ids import GatewayId
-from schemas.metrics import RoutingCell, RoutingSnapshot
+from schemas.metrics import BUCKET_S, RoutingCell, RoutingSnapshot, bucket_of
 from schemas.routing import UNKNOWN
 from schemas.routing_configuration import BanditPolicy, RoutingConfiguration
 from tests.api.stand_ins import START, MemoryFacts
@@ -33,7 +32,7 @@ def process() -> Process:
 
 
 def snapshot(version: int = 1, as_of: datetime = START) -> RoutingSnapshot:
-    history = ((int(as_of.timestamp()) // BUCKET_S, 8, 2),)
+    history = ((bucket_of(as_of), 8, 2),)
     cell = RoutingCell("alpha", "UPI", "method", "", history, 8, 2, 250.0, 900.0)
     return RoutingSnapshot(version=version, as_of=as_of, cells=(cell,))
 

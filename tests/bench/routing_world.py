@@ -18,11 +18,12 @@ from commands.routing.probing import testable
 from commands.routing.route import route
 from projections.circuits import evolve
 from projections.learner import Learner
-from projections.posteriors import BUCKET_S, Forgetting
+from projections.posteriors import Forgetting
 from schemas.circuit import CallObserved, CircuitMessage, CircuitPolicy, CircuitTicked, ProbeStarted, lease_id
 from schemas.gateway import GatewayConfiguration
 from schemas.ids import AttemptId, GatewayId
 from schemas.instrument import UpiMasked
+from schemas.metrics import BUCKET_S
 from schemas.payment import Order, PaymentRouted
 from schemas.routing import Facts, Probe, RetryPolicy
 from schemas.routing_configuration import BanditPolicy, RoutingConfiguration

@@ -5,14 +5,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from projections.beliefs import MOST_FIT, Beliefs, Believed
-from projections.posteriors import BUCKET_S, Forgetting
+from projections.posteriors import Forgetting
 from schemas.circuit import CircuitView
 from schemas.ids import GatewayId
-from schemas.metrics import CellKind, RoutingCell, RoutingSnapshot
+from schemas.metrics import BUCKET_S, CellKind, RoutingCell, RoutingSnapshot, bucket_of
 from schemas.routing import UNKNOWN
 
 NOW = datetime(2026, 11, 25, 12, 0, 5, tzinfo=UTC)
-BUCKET = int(NOW.timestamp()) // BUCKET_S
+BUCKET = bucket_of(NOW)
 ALPHA = GatewayId("alpha")
 
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from projections.posteriors import BUCKET_S, SCALES, Belief, Forgetting, fold, posterior, reopened
+from projections.posteriors import SCALES, Belief, Forgetting, fold, posterior, reopened
+from schemas.metrics import BUCKET_S
 from schemas.routing import UNKNOWN, Posterior
 
 FORGETTING = Forgetting()

@@ -16,7 +16,7 @@ from schemas.base import Value
 from schemas.circuit import CircuitStatus, CircuitView
 from schemas.gateway import GatewayConfiguration
 from schemas.ids import GatewayId
-from schemas.instrument import PaymentMethod
+from schemas.instrument import PAYMENT_METHODS, PaymentMethod
 from schemas.routing import Facts, RetryPolicy
 from schemas.routing_configuration import BanditPolicy, RoutingConfiguration
 from schemas.verification import Schedule
@@ -25,7 +25,6 @@ from tests.simulation import courses
 from tests.simulation.faults import Rates
 from tests.simulation.process import Process
 
-METHODS: tuple[PaymentMethod, ...] = ("UPI", "CARD", "NETBANKING", "WALLET")
 GATEWAYS = tuple(GatewayId(name) for name in ("alpha", "beta", "gamma"))
 SCHEDULE = Schedule(after_s=(4, 10, 30, 70))
 CLOSE_AFTER = timedelta(seconds=40)
@@ -107,6 +106,6 @@ class KnownFacts:
                     probe_lease_s=1,
                 )
                 for name in GATEWAYS
-                for method in METHODS
+                for method in PAYMENT_METHODS
             },
         )
