@@ -1,21 +1,19 @@
-"""How an agent takes batches without losing one: it never raises, and acknowledges only what is stored.
+"""How an agent takes bundles without losing one: it never raises, and acknowledges only what is stored.
 
 Faust acknowledges what an agent raised at, steps over a single record that was not acknowledged, or goes on with a dead
-agent, depending on the style. `noack_take` with one instance, a body that waits instead of raising, and a crash of the
-whole process for anything unexpected is the combination that loses nothing.
+agent, depending on the style. A stream without acknowledgements of its own (`noack`), one instance, a body that waits
+instead of raising, and a crash of the whole process for anything unexpected is the combination that loses nothing.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar
 
 import faust
 import structlog
-from faust.types import EventT
 
-from schemas.codec import Headers
+from projections.ports import RawRecord
 from schemas.errors import Unavailable
-from streams.app import BATCH_MAX, WITHIN_S
 
 log = structlog.get_logger(__name__)
 
@@ -23,16 +21,6 @@ T = TypeVar("T")
 
 RETRY_FIRST_S = 0.1
 RETRY_LAST_S = 2.0
-
-
-class Record(NamedTuple):
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
 
 
 async def patiently(attempt: Callable[[], Awaitable[T]], waiting: Callable[[str | None], object] = id) -> T:
@@ -53,13 +41,13 @@ async def patiently(attempt: Callable[[], Awaitable[T]], waiting: Callable[[str 
 
 
 class Patience:
-    """Gives a batch to `absorb` until it is taken in. `waiting_for` says what is away while it waits."""
+    """Gives a bundle to `absorb` until it is taken in. `waiting_for` says what is away while it waits."""
 
-    def __init__(self, absorb: Callable[[Sequence[Record]], Awaitable[None]]) -> None:
+    def __init__(self, absorb: Callable[[Sequence[RawRecord]], Awaitable[None]]) -> None:
         self._absorb = absorb
         self.waiting_for: str | None = None
 
-    async def take_in(self, records: Sequence[Record]) -> None:
+    async def take_in(self, records: Sequence[RawRecord]) -> None:
         await patiently(lambda: self._absorb(records), self._wait_for)
 
     def _wait_for(self, reason: str | None) -> None:
@@ -81,28 +69,13 @@ async def first_to_end(*duties: Coroutine[Any, Any, Any]) -> None:
 def add_agent(app: faust.App, topic: str, patience: Patience) -> None:
     raw = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
-    async def absorb(stream: Any) -> None:  # Faust types `noack_take` as values; it gives events
-        async for events in stream.noack_take(BATCH_MAX, within=WITHIN_S):
+    async def absorb(stream: Any) -> None:
+        async for event in stream.noack().events():
             try:
-                await patience.take_in([_record(event) for event in events])
+                await patience.take_in(event.message.records)
             except Exception as error:
                 await app.crash(error)
-                await asyncio.Event().wait()  # returning or raising would have the rest acknowledged
-            for event in events:
-                event.ack()
+                await asyncio.Event().wait()  # returning or raising would have the bundle acknowledged
+            event.ack()
 
     app.agent(raw, name=f"{topic}.agent", concurrency=1)(absorb)
-
-
-def _record(event: EventT[Any]) -> Record:
-    message = event.message
-    stamp_ms = round(message.timestamp * 1000)  # Faust divides the broker's milliseconds by 1000
-    return Record(
-        message.topic,
-        message.partition,
-        message.offset,
-        stamp_ms,
-        message.key,
-        message.value,
-        cast(Headers, message.headers),  # aiokafka gives pairs, whatever else Faust allows
-    )

@@ -9,11 +9,11 @@ from typing import Literal
 
 import faust
 
-from streams.consumer import BriskTransport
+from streams.consumer import BundleTransport
 
-BATCH_MAX = 1000
-WITHIN_S = 0.02
-"""How long a batch that is not full waits for more. It is paid in full, so it is most of the projection's latency."""
+BUNDLE_MAX = 1000
+"""Records that are taken in at a time, when there are so many."""
+_BUNDLES_WAITING = 4
 STOP_WITHIN_S = 7.0
 _SESSION_S = 6.0
 
@@ -43,13 +43,13 @@ def make_app(
         broker_heartbeat_interval=_SESSION_S / 3,
         broker_request_timeout=_SESSION_S * 2,
         broker_commit_interval=1.0,
-        broker_max_poll_records=5000,
-        stream_buffer_maxsize=8192,
+        broker_max_poll_records=BUNDLE_MAX,
+        stream_buffer_maxsize=_BUNDLES_WAITING,
         # A batch that waits for a store is never acknowledged: a rebalance or a stop must not wait for it.
         stream_wait_empty=False,
         # Topics are made by `python -m infra.kafka topics`, with the settings that the log needs.
         topic_allow_declare=False,
         topic_disable_leader=True,
     )
-    app.transport = BriskTransport(app.conf.broker_consumer, app)
+    app.transport = BundleTransport(app.conf.broker_consumer, app)
     return app

@@ -7,8 +7,9 @@ from typing import Protocol
 import faust
 
 from infra.kafka.reader import LogReader
+from projections.ports import RawRecord
 from schemas.views import Watermark
-from streams.agent import Patience, Record, add_agent, first_to_end, patiently
+from streams.agent import Patience, add_agent, first_to_end, patiently
 from streams.watchdog import GIVEN_UP_AFTER_MS, LOOK_EVERY_S, Watchdog
 
 
@@ -27,7 +28,7 @@ class Consumption:
         self,
         app: faust.App,
         topic: str,
-        absorb: Callable[[Sequence[Record]], Awaitable[None]],
+        absorb: Callable[[Sequence[RawRecord]], Awaitable[None]],
         reader: LogReader,
         views: Views,
         elapsed_ms: Callable[[], float],
