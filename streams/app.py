@@ -14,6 +14,7 @@ from streams.consumer import BundleTransport
 BUNDLE_MAX = 1000
 """Records that are taken in at a time, when there are so many."""
 _BUNDLES_WAITING = 4
+GATHER_MS = 20
 STOP_WITHIN_S = 7.0
 _SESSION_S = 6.0
 
@@ -23,8 +24,10 @@ def make_app(
     group: str,
     worker: str,
     begin: Literal["earliest", "latest"] = "earliest",
+    gather_ms: int = GATHER_MS,
 ) -> faust.App:
-    """`worker` is unique in its group. `begin` is where a group that has committed nothing does."""
+    """`worker` is unique in its group. `begin` is where a group that has committed nothing does. `gather_ms` is most of
+    what a record waits for on its way to a projection, and half of what a worker costs while little is appended."""
     app = faust.App(
         group,
         broker=";".join(f"kafka://{server.strip()}" for server in bootstrap_servers.split(",")),
@@ -51,5 +54,5 @@ def make_app(
         topic_allow_declare=False,
         topic_disable_leader=True,
     )
-    app.transport = BundleTransport(app.conf.broker_consumer, app)
+    app.transport = BundleTransport(app, gather_ms)
     return app

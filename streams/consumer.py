@@ -8,14 +8,13 @@ fetches a second bring them all, and to answer at once when a record comes after
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import faust
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from projections.ports import RawRecord
 
-GATHER_MS = 20
-"""How long a broker gathers records before it answers: most of what a record waits for on its way to a projection."""
 _GATHER_BYTES = 1 << 20
 _SILENCE_MS = 500
 
@@ -34,24 +33,28 @@ class Bundle(ConsumerMessage):
 
 
 class BundleThread(AIOKafkaConsumerThread):
-    def gather(self, flowing: bool) -> None:
-        """From the next fetch on. aiokafka has settings for it, which Faust does not pass on."""
+    def wait_for(self, least_bytes: int, most_ms: int) -> None:
+        """What a broker waits for, from the next fetch on: aiokafka's own settings, which Faust does not pass on."""
         fetcher = self._ensure_consumer()._fetcher
-        fetcher._fetch_min_bytes = _GATHER_BYTES if flowing else 1
-        fetcher._fetch_max_wait_ms = GATHER_MS if flowing else _SILENCE_MS
+        fetcher._fetch_min_bytes = least_bytes
+        fetcher._fetch_max_wait_ms = most_ms
 
 
 class BundleConsumer(Consumer):
     """Its agents take one bundle after the other, so that the last one acknowledged says how far a partition came."""
 
     _thread: BundleThread
+    transport: "BundleTransport"
 
     def _new_consumer_thread(self) -> BundleThread:
         return BundleThread(self, loop=self.loop, beacon=self.beacon)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Any]]:  # noqa: ASYNC109  # its name there
         found = await super()._getmany(active_partitions, timeout)
-        self._thread.gather(bool(found))
+        if found:
+            self._thread.wait_for(_GATHER_BYTES, self.transport.gather_ms)
+        else:
+            self._thread.wait_for(1, _SILENCE_MS)
         bundles: dict[str, list[RawRecord]] = {}
         for tp, records in found.items():
             bundles.setdefault(tp.topic, []).extend(records)
@@ -87,4 +90,10 @@ class BundleConsumer(Consumer):
 
 
 class BundleTransport(Transport):
+    """`gather_ms` is how long a broker gathers records before it answers."""
+
     Consumer = BundleConsumer
+
+    def __init__(self, app: faust.App, gather_ms: int) -> None:
+        super().__init__(app.conf.broker_consumer, app)
+        self.gather_ms = gather_ms

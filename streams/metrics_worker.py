@@ -38,6 +38,8 @@ from streams.web import serve
 
 log = structlog.get_logger(__name__)
 
+GATHER_MS = 50
+"""Less than a publication takes to come round."""
 TEND_EVERY_S = 0.5
 TO_THE_END_EVERY = 10
 """Times that partitions are tended: then their ends are looked at, for what Faust may have begun behind."""
@@ -48,7 +50,13 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Until `stop` is set. Raises what the worker crashed of."""
     clock, worker, topic = SystemClock(), settings.metrics_consumer_name, settings.metrics_stream_key
     # What lies before is read by offset, from the watermarks on, and no more of it than the windows need.
-    app = make_app(settings.kafka_bootstrap_servers, settings.metrics_stream_group, worker, begin="latest")
+    app = make_app(
+        settings.kafka_bootstrap_servers,
+        settings.metrics_stream_group,
+        worker,
+        begin="latest",
+        gather_ms=GATHER_MS,
+    )
     async with AsyncExitStack() as stack:
         reader = LogReader(settings.kafka_bootstrap_servers)
         stack.push_async_callback(reader.stop)
