@@ -8,7 +8,7 @@ from schemas.gateway import GatewayConfiguration
 from schemas.ids import GatewayId
 from schemas.verification import NO_GATEWAY
 
-WITHOUT_GATEWAY_AT_ONCE = 16
+WITHOUT_GATEWAY_AT_ONCE = 64
 
 
 class CheckLimits:

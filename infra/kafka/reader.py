@@ -110,7 +110,7 @@ class LogReader:
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",
-            fetch_max_wait_ms=100,
+            fetch_max_wait_ms=1,  # what is read is there; a longer wait for what comes after it would hold up the next read
             request_timeout_ms=5000,
             retry_backoff_ms=50,
         )

@@ -48,6 +48,7 @@ STRIPE = Profile(
     latency=Latency(median_ms=140, sigma=0.25),
     fee_bps=290,
     declines=(NO_FUNDS, CANCELLED, RISK, BANK, GATEWAY),
+    pending_resolves_ms=300,
 )
 PAYU = Profile(
     gateway="payu",
