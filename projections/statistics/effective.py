@@ -1,0 +1,58 @@
+"""Successes and trials as if every payment were another customer's: what binomial tests may be asked about.
+
+Rao and Scott (Biometrics 48, 1992): divided by its design effect - its variance over that of as many independent
+payments - clustered data behave like binomial ones. An arm's effect is its own, or that of both arms where that is
+more: an arm that has met no bad customer yet must not be surer than the other one.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from projections.statistics.sums import Floats, Numbers, Sums, squared_residuals
+
+
+class Counts(NamedTuple):
+    successes: Floats
+    trials: Floats
+
+    @property
+    def rate(self) -> Floats:
+        return self.successes / self.trials
+
+
+def counts(successes: Numbers, trials: Numbers) -> Counts:
+    return Counts(np.asarray(successes, np.float64), np.asarray(trials, np.float64))
+
+
+def effective(control: Sums, treatment: Sums) -> tuple[Counts, Counts]:
+    """Each with half a success and half a failure more, so that the first looks are finite."""
+    control, treatment = _begun(control), _begun(treatment)
+    residuals = squared_residuals(control), squared_residuals(treatment)
+    binomial = _binomial(control), _binomial(treatment)
+    both = (residuals[0] + residuals[1]) / (binomial[0] + binomial[1])
+    return tuple(  # type: ignore[return-value]  # two, as there are arms
+        _divided(sums, np.maximum(np.maximum(both, own / independent), 1.0))
+        for sums, own, independent in zip((control, treatment), residuals, binomial, strict=True)
+    )
+
+
+def design_effect(sums: Sums) -> Floats:
+    """Of one arm: 1 where everybody pays once, more where customers differ in their rates; at least 1."""
+    begun = _begun(sums)
+    return np.maximum(squared_residuals(begun) / _binomial(begun), 1.0)
+
+
+def _begun(sums: Sums) -> Sums:
+    """As if two customers of half weight had paid once, one with success."""
+    return Sums(*(known + more for known, more in zip(sums, (1.0, 1.0, 0.5, 1.0, 0.5, 0.5), strict=True)))
+
+
+def _binomial(sums: Sums) -> Floats:
+    """What the squared residuals would be of independent payments: n·p·(1-p)."""
+    rate = sums.rate
+    return sums.payments * rate * (1 - rate)
+
+
+def _divided(sums: Sums, effect: Floats) -> Counts:
+    return Counts(sums.total / effect, sums.payments / effect)
