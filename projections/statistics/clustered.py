@@ -9,7 +9,7 @@ from projections.statistics.effective import design_effect
 from projections.statistics.intervals import Bounds
 from projections.statistics.normal import critical
 from projections.statistics.ratios import clustered_lift
-from projections.statistics.results import Interval, Test, number
+from projections.statistics.results import Interval, Significance, number
 from projections.statistics.sums import Floats, Sums, variance
 from schemas.base import Value
 
@@ -19,7 +19,7 @@ class Clustered(Value, frozen=True, kw_only=True):
     relative_lift: Interval
     standard_error: float | None
     """Of the difference."""
-    test: Test
+    test: Significance
     control_design_effect: float
     treatment_design_effect: float
     """How many times the variance of as many independent payments; 1 where everybody pays once."""
@@ -40,7 +40,7 @@ def clustered(control: Sums, treatment: Sums, confidence: float = 0.95) -> Clust
         ),
         relative_lift=clustered_lift(control, treatment, confidence),
         standard_error=number(error),
-        test=Test.of_z("ratio_metric_z_clustered_by_customer_two_sided", z),
+        test=Significance.of_z("ratio_metric_z_clustered_by_customer_two_sided", z),
         control_design_effect=float(design_effect(control)),
         treatment_design_effect=float(design_effect(treatment)),
     )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from projections.statistics.sums import Floats, Numbers, Sums, squared_residuals
+from projections.statistics.sums import Floats, Numbers, Sums, paid_once, squared_residuals
 
 
 class Counts(NamedTuple):
@@ -26,8 +26,9 @@ def counts(successes: Numbers, trials: Numbers) -> Counts:
 
 
 def effective(control: Sums, treatment: Sums) -> tuple[Counts, Counts]:
-    """Each with half a success and half a failure more, so that the first looks are finite."""
-    control, treatment = _begun(control), _begun(treatment)
+    """Each with a payment more, that succeeds as often as those of both, so that the first looks are finite."""
+    rate = _begun_rate(control.total + treatment.total, control.payments + treatment.payments)
+    control, treatment = _begun(control, rate), _begun(treatment, rate)
     residuals = squared_residuals(control), squared_residuals(treatment)
     binomial = _binomial(control), _binomial(treatment)
     both = (residuals[0] + residuals[1]) / (binomial[0] + binomial[1])
@@ -39,13 +40,19 @@ def effective(control: Sums, treatment: Sums) -> tuple[Counts, Counts]:
 
 def design_effect(sums: Sums) -> Floats:
     """Of one arm: 1 where everybody pays once, more where customers differ in their rates; at least 1."""
-    begun = _begun(sums)
+    begun = _begun(sums, _begun_rate(sums.total, sums.payments))
     return np.maximum(squared_residuals(begun) / _binomial(begun), 1.0)
 
 
-def _begun(sums: Sums) -> Sums:
-    """As if two customers of half weight had paid once, one with success."""
-    return Sums(*(known + more for known, more in zip(sums, (1.0, 1.0, 0.5, 1.0, 0.5, 0.5), strict=True)))
+def _begun_rate(successes: Numbers, payments: Numbers) -> Floats:
+    """Neither 0 nor 1."""
+    return np.asarray((successes + 0.5) / (payments + 1.0))
+
+
+def _begun(sums: Sums, rate: Floats) -> Sums:
+    """With one customer more, who pays once."""
+    more = paid_once(rate, 1.0)
+    return Sums(*(known + one for known, one in zip(sums, more, strict=True)))
 
 
 def _binomial(sums: Sums) -> Floats:

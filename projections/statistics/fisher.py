@@ -7,7 +7,7 @@ from scipy.special import gammaln, logsumexp
 
 from projections.statistics.effective import Counts
 from projections.statistics.normal import LOG_10
-from projections.statistics.results import Test
+from projections.statistics.results import Significance
 from projections.statistics.sums import Floats
 
 Alternative = Literal["two-sided", "less", "greater"]
@@ -18,7 +18,7 @@ TIES = 1e-7
 """Tables within this, relatively, are as unlikely as the one that was seen, as in R's fisher.test."""
 
 
-def fisher(control: Counts, treatment: Counts, alternative: Alternative = "two-sided") -> Test:
+def fisher(control: Counts, treatment: Counts, alternative: Alternative = "two-sided") -> Significance:
     """`less`: the treatment succeeds less often than control. Raises ValueError beyond 10 million trials."""
     trials = int(control.trials + treatment.trials)
     if trials > MOST_TRIALS:
@@ -32,7 +32,7 @@ def fisher(control: Counts, treatment: Counts, alternative: Alternative = "two-s
         case _:
             as_extreme = tables[tables <= tables[seen - first] + TIES]
     log_p = min(float(logsumexp(as_extreme)), 0.0)
-    return Test(
+    return Significance(
         method=f"fisher_exact_{alternative.replace('-', '_')}",
         statistic=None,
         p_value=float(np.exp(log_p)),

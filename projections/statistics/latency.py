@@ -11,7 +11,7 @@ from projections.statistics.clustered import clustered_difference
 from projections.statistics.intervals import Bounds
 from projections.statistics.mixture import Scale, always_valid_p, always_valid_z, log_evidence
 from projections.statistics.normal import LOG_10
-from projections.statistics.results import Interval, Test, number
+from projections.statistics.results import Interval, Significance, number
 from projections.statistics.sequential import is_ripe
 from projections.statistics.sums import Bools, Floats, Sums, variance
 from schemas.base import Value
@@ -27,7 +27,7 @@ class Latency(Value, frozen=True, kw_only=True):
     ratio: Interval
     """Of geometric means, treatment over control, at a fixed horizon."""
     always_valid_ratio: Interval
-    test: Test
+    test: Significance
     """Fixed horizon, two-sided."""
     tolerated_ratio: float
     slow_p: float | None
@@ -73,13 +73,13 @@ def is_slow(
     return np.asarray(is_ripe(control, treatment, least_customers) & (evidence >= -np.log(alpha)))
 
 
-def _welch(control: Sums, treatment: Sums) -> Test:
+def _welch(control: Sums, treatment: Sums) -> Significance:
     """Welch's t of the mean logarithms, with as many degrees of freedom as Satterthwaite gives customers."""
     difference, error = clustered_difference(control, treatment)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.divide(difference, error)
     log_p = np.log(2.0) + student.logsf(np.abs(t), _degrees(control, treatment))
-    return Test(
+    return Significance(
         method="welch_t_of_logarithms_clustered_by_customer",
         statistic=number(t),
         p_value=number(np.exp(log_p)),
@@ -103,7 +103,7 @@ def _ratio(method: str, control: Sums, treatment: Sums, confidence: float) -> In
 def _always_valid_ratio(control: Sums, treatment: Sums, confidence: float) -> Interval:
     difference, error = clustered_difference(control, treatment)
     with np.errstate(divide="ignore", invalid="ignore"):
-        reach = always_valid_z(np.square(error), SLOWDOWNS[0].size, confidence) * error
+        reach = always_valid_z(np.square(error), SLOWDOWNS, confidence) * error
     bounds = Bounds(np.exp(difference - reach), np.exp(difference + reach))
     method = "confidence_sequence_normal_mixture_of_logarithms_clustered_by_customer"
     return Interval.of(method, np.exp(difference), bounds, confidence)

@@ -41,8 +41,15 @@ def always_valid_p(evidence: Numbers) -> Floats:
     return np.asarray(np.exp(-np.maximum(evidence, 0.0)))
 
 
-def always_valid_z(variance: Numbers, size: float, confidence: float) -> Floats:
-    """How many standard errors a two-sided confidence sequence reaches: √(2(1+η)/η · ln(√(1+η)/α)), normal effects."""
-    information = size * size / np.asarray(variance)
-    reach = 0.5 * np.log1p(information) - np.log1p(-confidence)
-    return np.asarray(np.sqrt(2 * (1 + information) / information * reach))
+def always_valid_z(variance: Numbers, scales: Sequence[Scale], confidence: float) -> Floats:
+    """How many standard errors a two-sided confidence sequence reaches.
+
+    √(2(1+η)/η · ln(√(1+η)/αw)) of normal effects; the least over the scales, which is never less than their average's.
+    """
+    needed = -np.log1p(-confidence)
+    found: Floats = np.asarray(np.inf)
+    for size, weight in scales:
+        information = size * size / np.asarray(variance)
+        reach = 0.5 * np.log1p(information) + needed - np.log(weight)
+        found = np.minimum(found, np.sqrt(2 * (1 + information) / information * reach))
+    return found

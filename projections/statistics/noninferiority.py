@@ -9,7 +9,7 @@ from scipy.special import log_ndtr
 from projections.statistics.effective import Counts
 from projections.statistics.intervals import newcombe
 from projections.statistics.normal import LOG_10, critical
-from projections.statistics.results import Interval, Test, number
+from projections.statistics.results import Interval, Significance, number
 from schemas.base import Value
 
 TINY = 1e-15
@@ -18,9 +18,9 @@ TINY = 1e-15
 class NonInferiority(Value, frozen=True, kw_only=True):
     margin: float
     """The treatment may succeed less often by less than this, in parts of 1."""
-    test: Test
+    test: Significance
     """One-sided; small where it is not inferior."""
-    wald: Test
+    wald: Significance
     """The same with the variance of both rates as they are, which others may have computed; not decisive here."""
     difference: Interval
     """Two-sided at 1 - 2α, so that its lower bound is that of the one-sided test."""
@@ -48,9 +48,9 @@ def noninferiority(control: Counts, treatment: Counts, margin: float, alpha: flo
     )
 
 
-def _one_sided(method: str, z: float) -> Test:
+def _one_sided(method: str, z: float) -> Significance:
     log_p = float(log_ndtr(-z))
-    return Test(
+    return Significance(
         method=method, statistic=number(z), p_value=float(np.exp(log_p)), log10_p=number(log_p / LOG_10)
     )
 

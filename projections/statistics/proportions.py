@@ -6,7 +6,7 @@ from projections.statistics.effective import Counts
 from projections.statistics.intervals import newcombe, wilson
 from projections.statistics.normal import critical
 from projections.statistics.ratios import relative_lift
-from projections.statistics.results import Interval, Test
+from projections.statistics.results import Interval, Significance
 from projections.statistics.sums import Floats
 from schemas.base import Value
 
@@ -19,7 +19,7 @@ class Proportions(Value, frozen=True, kw_only=True):
     difference: Interval
     relative_lift: Interval
     """treatment / control - 1; without bounds where an arm has no success."""
-    test: Test
+    test: Significance
     least_expected: float
     """Of the four cells of the table, were the rates the same; below 5, prefer Fisher's exact test."""
 
@@ -35,7 +35,7 @@ def proportions(control: Counts, treatment: Counts, confidence: float = 0.95) ->
             "newcombe_hybrid_score", difference, newcombe(control, treatment, z), confidence
         ),
         relative_lift=relative_lift(control, treatment, confidence),
-        test=Test.of_z("two_proportion_z_pooled_two_sided", pooled_z(control, treatment)),
+        test=Significance.of_z("two_proportion_z_pooled_two_sided", pooled_z(control, treatment)),
         least_expected=_least_expected(control, treatment),
     )
 

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from projections.statistics.normal import log10_two_sided, two_sided
-from projections.statistics.results import Test, number
+from projections.statistics.results import Significance, number
 from schemas.base import Value
 
 
 class Ranks(Value, frozen=True, kw_only=True):
-    test: Test
+    test: Significance
     """Fixed horizon, two-sided; its statistic is z, above 0 where the treatment is slower."""
     slower_share: float
     """P(treatment slower than control) of a random pair, ties counted half; 0.5 where there is no difference."""
@@ -38,7 +38,7 @@ def ranks(
     away = slower - n * m / 2
     z = np.sign(away) * max(abs(away) - 0.5, 0.0) / np.sqrt(spread * design_effect) if spread > 0 else 0.0
     return Ranks(
-        test=Test(
+        test=Significance(
             method="mann_whitney_asymptotic_two_sided",
             statistic=number(z),
             p_value=number(two_sided(z)),

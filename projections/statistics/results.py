@@ -28,7 +28,7 @@ class Interval(Value, frozen=True, kw_only=True):
         )
 
 
-class Test(Value, frozen=True, kw_only=True):
+class Significance(Value, frozen=True, kw_only=True):
     method: str
     statistic: float | None
     p_value: float | None
@@ -36,7 +36,7 @@ class Test(Value, frozen=True, kw_only=True):
     log10_p: float | None
 
     @classmethod
-    def of_z(cls, method: str, z: Floats) -> "Test":
+    def of_z(cls, method: str, z: Floats) -> "Significance":
         """Two-sided."""
         return cls(
             method=method,

@@ -12,7 +12,7 @@ from scipy.special import gammaln, logsumexp, xlogy
 
 from projections.statistics.mixture import always_valid_p
 from projections.statistics.normal import LOG_10, log_chi_square_tail
-from projections.statistics.results import Test
+from projections.statistics.results import Significance
 from projections.statistics.sums import Floats
 from schemas.base import Value
 
@@ -24,9 +24,9 @@ PRECISIONS = (100.0, 10_000.0)
 class SampleRatio(Value, frozen=True, kw_only=True):
     observed: tuple[int, ...]
     expected: tuple[float, ...]
-    chi_square: Test
+    chi_square: Significance
     """Fixed horizon."""
-    always_valid: Test
+    always_valid: Significance
     is_mismatch: bool
     """By the always-valid one, at α = 0.001."""
     alpha: float
@@ -44,19 +44,19 @@ def sample_ratio(observed: Sequence[int], weights: Sequence[float], alpha: float
     return SampleRatio(
         observed=tuple(observed),
         expected=tuple(float(one) for one in expected),
-        chi_square=Test(
+        chi_square=Significance(
             method="pearson_chi_square",
             statistic=pearson,
             p_value=float(np.exp(log_p)),
             log10_p=log_p / LOG_10,
         ),
-        always_valid=Test(
+        always_valid=Significance(
             method="multinomial_dirichlet_mixture",
             statistic=evidence / LOG_10,
             p_value=float(always_valid_p(evidence)),
             log10_p=min(-evidence / LOG_10, 0.0),
         ),
-        is_mismatch=evidence >= -np.log(alpha),
+        is_mismatch=bool(evidence >= -np.log(alpha)),
         alpha=alpha,
     )
 

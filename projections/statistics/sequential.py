@@ -17,8 +17,8 @@ from schemas.base import Value
 
 DROPS = (Scale(0.06, 0.8), Scale(0.25, 0.2))
 """Mostly some points, and some dead treatments: chosen by `./dev bench experiments` for the sooner pause of both."""
-DIFFERENCES = 0.02
-"""The size of effect for which the confidence sequence of a difference is the narrowest."""
+DIFFERENCES = (Scale(0.02, 0.6), Scale(0.1, 0.4))
+"""The sizes for which the confidence sequence of a difference is narrow: late, and early."""
 LEAST_CUSTOMERS = 10
 """In each arm, as many as `Sums.independent_customers` says, before harm is judged."""
 HARM_ALPHA = 0.05

@@ -6,7 +6,7 @@ from projections.statistics.effective import effective
 from projections.statistics.horizon import Fraction, fraction, horizon_z, log_horizon_p
 from projections.statistics.intervals import Bounds, newcombe
 from projections.statistics.normal import LOG_10
-from projections.statistics.results import Interval, Test, number
+from projections.statistics.results import Interval, Significance, number
 from projections.statistics.sequential import signed_root
 from projections.statistics.sums import Floats, Sums
 from schemas.base import Value
@@ -15,7 +15,7 @@ METHOD = "horizon_tuned_always_valid_signed_root_likelihood_ratio"
 
 
 class Winning(Value, frozen=True, kw_only=True):
-    test: Test
+    test: Significance
     """One-sided: that the treatment succeeds more often than control. Valid at every look."""
     difference: Interval
     """Narrowest at the planned sample, and valid at every look."""
@@ -28,7 +28,7 @@ def winning(control: Sums, treatment: Sums, planned: float, confidence: float = 
     reached = reached_fraction(control, treatment, planned)
     log_p = winning_log_p(control, treatment, planned)
     return Winning(
-        test=Test(
+        test=Significance(
             method=METHOD,
             statistic=number(signed_root(*effective(control, treatment))),
             p_value=float(np.exp(log_p)),
