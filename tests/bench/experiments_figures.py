@@ -1,6 +1,6 @@
 """What `./dev bench experiments` measures, each figure beside what it has to be."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from math import inf, sqrt
 from typing import Literal
 
@@ -38,7 +38,9 @@ class Figure(Struct, frozen=True, kw_only=True):
         return measured <= self.target if self.bound == "at most" else measured >= self.target
 
 
-def share(name: str, found: Bools, target: float, bound: Literal["at most", "at least"] = "at most") -> Figure:
+def share(
+    name: str, found: Bools, target: float, bound: Literal["at most", "at least"] = "at most"
+) -> Figure:
     measured = float(np.mean(found))
     error = sqrt(measured * (1 - measured) / found.size)
     return Figure(
@@ -82,12 +84,16 @@ class Experiments:
                     once(self._rng, arms, rate, rate)
                     for arms in self._arms.treated(treated, self._runs(2_000), 2 * PAIRS)
                 ]
-                yield from _false_alarms(f"A/A {title} at {rate:.2f}", looks, PAIRS * 2 * min(treated, 1 - treated))
+                yield from _false_alarms(
+                    f"A/A {title} at {rate:.2f}", looks, PAIRS * 2 * min(treated, 1 - treated)
+                )
 
     def _crowds(self) -> Iterator[Figure]:
         for treated, title in ((0.5, "50/50"), (0.1, "90/10"), (0.9, "10/90")):
             for who in (Crowd(), Crowd(is_burst=True), Crowd(concentration=2.0, is_burst=True)):
-                name = f"A/A {title}, customers who differ (β {who.concentration:g}{', bursts' * who.is_burst})"
+                name = (
+                    f"A/A {title}, customers who differ (β {who.concentration:g}{', bursts' * who.is_burst})"
+                )
                 customers = 2_000
                 looks = (
                     crowd(self._rng, arms, RATE, who)
@@ -102,7 +108,9 @@ class Experiments:
                 _first(is_harmful(*once(self._rng, arms, RATE, RATE - drop))) / 2
                 for arms in self._arms.treated(0.5, self._runs(2_000), 2 * pairs)
             ]
-            yield median(f"pairs until a drop of {100 * drop:.0f} points is paused", np.concatenate(found), target)
+            yield median(
+                f"pairs until a drop of {100 * drop:.0f} points is paused", np.concatenate(found), target
+            )
         better = [
             is_harmful(*once(self._rng, arms, RATE, RATE + 0.02)).any(axis=1)
             for arms in self._arms.treated(0.5, self._runs(2_000), 2 * PAIRS)

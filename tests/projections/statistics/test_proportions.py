@@ -13,6 +13,8 @@ from statsmodels.stats.proportion import (
     confint_proportions_2indep,
     proportion_confint,
     proportions_ztest,
+)
+from statsmodels.stats.proportion import (
     test_proportions_2indep as proportions_2indep,
 )
 
@@ -141,7 +143,7 @@ def test_non_inferiority_agrees_with_the_closed_form_in_sixty_digits(
 def test_non_inferiority_agrees_with_statsmodels(
     control: tuple[int, int], treatment: tuple[int, int]
 ) -> None:
-    """By Wald; its score test (0.15) has successes for trials in one term of the cubic, and misses the likelihood's top."""
+    """By Wald; the cubic of its score test (0.15) has successes for trials in one term, and misses the maximum."""
     ours = noninferiority(counts(*control), counts(*treatment), 0.05).wald
     theirs = proportions_2indep(
         *treatment, *control, value=-0.05, method="wald", compare="diff", alternative="larger"
@@ -195,8 +197,8 @@ def test_the_interval_of_a_difference_is_turned_when_the_arms_are(
 
 @pytest.mark.parametrize(("rate", "trials"), [(0.5, 20), (0.9, 200), (0.95, 1_000)])
 def test_wilson_covers_at_its_nominal_rate(rate: float, trials: int) -> None:
-    """Exactly, over every number of successes; on the average over rates nearby, since the coverage of any such interval
-    goes up and down with the rate."""
+    """Exactly, over every number of successes; averaged over rates nearby, since the coverage of any such interval goes
+    up and down with the rate."""
     successes = np.arange(trials + 1.0)
     low, high = wilson(counts(successes, np.full(trials + 1, float(trials))), critical(0.95))
     nearby = np.clip(rate + np.linspace(-0.04, 0.04, 81), 0.01, 0.99)
