@@ -9,14 +9,15 @@ from scipy.stats import t as student
 
 from projections.statistics.clustered import clustered_difference
 from projections.statistics.intervals import Bounds
-from projections.statistics.mixture import Scale, always_valid_p, always_valid_z, log_evidence
+from projections.statistics.mixture import Effects, Scale, always_valid_p, always_valid_z, log_evidence
 from projections.statistics.normal import LOG_10
 from projections.statistics.results import Interval, Significance, number
 from projections.statistics.sequential import is_ripe
 from projections.statistics.sums import Bools, Floats, Sums, variance
 from schemas.base import Value
 
-SLOWDOWNS = (Scale(0.2, 1.0),)
+SLOWDOWNS = (Effects(0.0, 0.2, 1.0),)
+DIFFERENCES = (Scale(0.2, 1.0),)
 """In logarithms: how much slower than tolerated the slow ones that are looked for are."""
 TOLERATED_PART = 0.4
 """Of the limit, in logarithms. A limit of 1.5 tolerates 1.18, so that 1.1 is left alone, and 1.5 is soon credible."""
@@ -103,7 +104,7 @@ def _ratio(method: str, control: Sums, treatment: Sums, confidence: float) -> In
 def _always_valid_ratio(control: Sums, treatment: Sums, confidence: float) -> Interval:
     difference, error = clustered_difference(control, treatment)
     with np.errstate(divide="ignore", invalid="ignore"):
-        reach = always_valid_z(np.square(error), SLOWDOWNS, confidence) * error
+        reach = always_valid_z(np.square(error), DIFFERENCES, confidence) * error
     bounds = Bounds(np.exp(difference - reach), np.exp(difference + reach))
     method = "confidence_sequence_normal_mixture_of_logarithms_clustered_by_customer"
     return Interval.of(method, np.exp(difference), bounds, confidence)

@@ -14,25 +14,35 @@ from scipy.special import log_ndtr
 from projections.statistics.sums import Floats, Numbers
 
 
+class Effects(NamedTuple):
+    """Above 0, normal around a centre: those that are looked for, with what weight."""
+
+    center: float
+    deviation: float
+    weight: float
+
+
 class Scale(NamedTuple):
-    """Of the effects that are thought of, how large they are - a standard deviation - and with what weight."""
+    """Normal around 0, of both signs."""
 
     size: float
     weight: float
 
 
-def log_evidence(z: Numbers, variance: Numbers, scales: Sequence[Scale]) -> Floats:
+def log_evidence(z: Numbers, variance: Numbers, looked_for: Sequence[Effects]) -> Floats:
     """ln of the evidence that an effect is above 0; z is its estimate over its standard error, `variance` the square of
     that error.
 
-    Half-normal effects: Σ w · 2/√(1+η) · exp(η z² / 2(1+η)) · Φ(z √(η/(1+η))), η = size² / variance.
+    Of effects N(μ, τ²) above 0, the posterior's N(m, s²) with 1/s² = 1/τ² + 1/V and m = s²(μ/τ² + z/√V), it is
+    Σ w · s/τ · exp(m²/2s² - μ²/2τ²) · Φ(m/s) / Φ(μ/τ).
     """
     found: Floats = np.asarray(-np.inf)
-    for size, weight in scales:
-        information = size * size / np.asarray(variance)
-        share = information / (1 + information)
-        one = np.log(2 * weight) - 0.5 * np.log1p(information) + 0.5 * share * np.square(z)
-        found = np.logaddexp(found, one + log_ndtr(z * np.sqrt(share)))
+    for center, deviation, weight in looked_for:
+        spread = 1 / np.sqrt(1 / deviation**2 + 1 / np.asarray(variance))
+        start = center / deviation
+        place = spread * (start / deviation + z / np.sqrt(variance))
+        one = np.log(weight * spread / deviation) + 0.5 * (np.square(place) - start**2)
+        found = np.logaddexp(found, one + log_ndtr(place) - log_ndtr(start))
     return found
 
 

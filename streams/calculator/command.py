@@ -89,9 +89,11 @@ def _answered(line: bytes) -> Value:
 
 
 def _refusal(error: ValueError) -> Refusal:
-    """The field is where msgspec, and the requests' own checks, say that it is: `… - at `$.name``."""
+    """The field is where msgspec, and the requests' own checks, say that it is."""
     message, _, path = str(error).partition(" - at `")
-    return Refusal(error=message, field=path.rstrip("`").removeprefix("$").removeprefix(".") or None)
+    named = re.search(r" field `(\w+)`", message)
+    field = path.rstrip("`").removeprefix("$").removeprefix(".") or (named and named[1])
+    return Refusal(error=message, field=field or None)
 
 
 def _said(refusal: Refusal) -> str:
@@ -102,7 +104,7 @@ def _add_option(
     parser: argparse.ArgumentParser, kind: type[Request], field: msgspec.structs.FieldInfo
 ) -> None:
     hint = get_type_hints(kind, include_extras=True)[field.name]
-    description = _description(hint)
+    description = described(hint)
     default = "" if field.required or field.default is None else f" (default: {field.default})"
     option: dict[str, Any] = {
         "dest": field.name,
@@ -141,7 +143,7 @@ def _numeral(text: str) -> str:
     return re.sub(r"^(-?)\.", r"\g<1>0.", text)
 
 
-def _description(hint: Any) -> str:
+def described(hint: Any) -> str:
     """Of the outermost annotation that has one."""
     for part in (hint, *get_args(hint)):
         for extra in getattr(part, "__metadata__", ()):

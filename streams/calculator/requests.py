@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from commands.routing.assignment import BUCKETS
+from projections.statistics.sequential import HARM_ALPHA
 from schemas.base import Body
 
 Successes = Annotated[int, Meta(ge=0, le=10**12, description="how many of the trials succeeded")]
@@ -80,7 +81,7 @@ class Sequential(TwoArms, frozen=True, kw_only=True):
     """Two success rates, looked at as often as you like: harm, confidence sequence, winner."""
 
     confidence: Confidence = 0.95
-    alpha: Annotated[float, Meta(gt=0, lt=0.5, description="of the harm test, one-sided")] = 0.05
+    alpha: Annotated[float, Meta(gt=0, lt=0.5, description="of the harm test, one-sided")] = HARM_ALPHA
     planned_customers: Annotated[
         int | None,
         Meta(description="in the smaller arm; given, the winner's test answers too"),
@@ -174,7 +175,7 @@ class Assign(Request, frozen=True, kw_only=True):
     salt: Annotated[
         str, Meta(min_length=1, description="of the experiment: its id, unless it says otherwise")
     ]
-    customer_id: str
+    customer_id: Annotated[str, Meta(description="as payments name the customer")]
     weights: Annotated[
         dict[str, Annotated[int, Meta(ge=0, le=BUCKETS)]],
         Meta(

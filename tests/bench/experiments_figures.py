@@ -39,7 +39,7 @@ class Figure(Struct, frozen=True, kw_only=True):
 
 
 def share(
-    name: str, found: Bools, target: float, bound: Literal["at most", "at least"] = "at most"
+    name: str, found: Bools | np.bool_, target: float, bound: Literal["at most", "at least"] = "at most"
 ) -> Figure:
     measured = float(np.mean(found))
     error = sqrt(measured * (1 - measured) / found.size)
@@ -119,7 +119,7 @@ class Experiments:
 
     def _winners(self) -> Iterator[Figure]:
         looks = at_looks(self._rng, self._runs(20_000), 20, 10_000, (RATE, RATE + 0.01))
-        found = (winning_log_p(*looks, 10_000) <= np.log(WINNER_ALPHA)).any(axis=1)
+        found = np.asarray((winning_log_p(*looks, 10_000) <= np.log(WINNER_ALPHA)).any(axis=1))
         yield share("power for +1 point, 10,000 an arm, 20 looks", found, 0.60, "at least")
 
     def _latencies(self) -> Iterator[Figure]:

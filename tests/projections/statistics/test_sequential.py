@@ -12,7 +12,7 @@ from scipy.stats import binom
 
 from projections.statistics.effective import counts
 from projections.statistics.horizon import Fraction, fraction, horizon_z, log_horizon_p
-from projections.statistics.mixture import Scale, always_valid_p, always_valid_z, log_evidence
+from projections.statistics.mixture import Effects, Scale, always_valid_p, always_valid_z, log_evidence
 from projections.statistics.sequential import (
     DIFFERENCES,
     confidence_sequence,
@@ -25,23 +25,24 @@ from projections.statistics.sequential import (
 from projections.statistics.sums import Sums, paid_once
 from projections.statistics.winning import winning, winning_log_p
 
-SCALES = (Scale(0.05, 0.7), Scale(0.3, 0.3))
+LOOKED_FOR = (Effects(0.0, 0.05, 0.7), Effects(0.2, 0.1, 0.3))
 
 
 @pytest.mark.parametrize(("z", "error"), [(0.0, 0.1), (3.0, 0.05), (-4.0, 0.02), (9.0, 0.3), (30.0, 0.01)])
-def test_the_evidence_is_the_likelihood_ratio_averaged_over_half_normal_effects(
+def test_the_evidence_is_the_likelihood_ratio_averaged_over_the_effects_looked_for(
     z: float, error: float
 ) -> None:
-    def averaged(size: float) -> mpmath.mpf:
+    def averaged(center: float, deviation: float) -> mpmath.mpf:
         def weighed(effect: mpmath.mpf) -> mpmath.mpf:
             ratio = mpmath.exp((effect * z - effect**2 / (2 * error)) / error)
-            return ratio * 2 * mpmath.npdf(effect, 0, size)
+            return ratio * mpmath.npdf(effect, center, deviation) / mpmath.ncdf(center / deviation)
 
-        peak = z * error
-        return mpmath.quad(weighed, sorted({0.0, max(peak, 0.0), max(peak, 0) + 8 * error, 10 * size}))
+        peak = max(z * error, 0.0)
+        edges = {0.0, peak, peak + 8 * error, center, center + 3 * deviation, center + 9 * deviation}
+        return mpmath.quad(weighed, sorted(edges))
 
-    exact = mpmath.log(sum(scale.weight * averaged(scale.size) for scale in SCALES))
-    assert float(log_evidence(z, error**2, SCALES)) == pytest.approx(float(exact), rel=1e-6, abs=1e-9)
+    exact = mpmath.log(sum(weight * averaged(*effects) for *effects, weight in LOOKED_FOR))
+    assert float(log_evidence(z, error**2, LOOKED_FOR)) == pytest.approx(float(exact), rel=1e-6, abs=1e-9)
 
 
 def test_the_confidence_sequence_ends_where_one_scale_alone_is_significant() -> None:
