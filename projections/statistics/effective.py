@@ -32,9 +32,10 @@ def effective(control: Sums, treatment: Sums) -> tuple[Counts, Counts]:
     residuals = squared_residuals(control), squared_residuals(treatment)
     binomial = _binomial(control), _binomial(treatment)
     both = (residuals[0] + residuals[1]) / (binomial[0] + binomial[1])
-    return tuple(  # type: ignore[return-value]  # two, as there are arms
-        _divided(sums, np.maximum(np.maximum(both, own / independent), 1.0))
-        for sums, own, independent in zip((control, treatment), residuals, binomial, strict=True)
+    least = np.maximum(both, 1.0)
+    return (
+        _divided(control, np.maximum(residuals[0] / binomial[0], least)),
+        _divided(treatment, np.maximum(residuals[1] / binomial[1], least)),
     )
 
 

@@ -4,6 +4,8 @@ Logarithms of latencies have the variance that latencies themselves, with their 
 summed like successes (`sums.py`), so that those who pay often do not make them surer than they are.
 """
 
+from math import log
+
 import numpy as np
 from scipy.stats import t as student
 
@@ -22,6 +24,15 @@ DIFFERENCES = (Scale(0.2, 1.0),)
 TOLERATED_PART = 0.4
 """Of the limit, in logarithms. A limit of 1.5 tolerates 1.18, so that 1.1 is left alone, and 1.5 is soon credible."""
 SLOW_ALPHA = 0.05
+
+
+LOG_UNIT = 0.001
+"""What a fold may count logarithms in: a thousandth is less than a tenth of a percent of a latency."""
+
+
+def log_units(latency_ms: int) -> int:
+    """ln(milliseconds) as an integer of `LOG_UNIT`, for sums that are `scaled` when they are read."""
+    return round(log(max(latency_ms, 1)) / LOG_UNIT)
 
 
 class Latency(Value, frozen=True, kw_only=True):

@@ -61,6 +61,13 @@ def moved(sums: Sums, before: tuple[float, float], after: tuple[float, float]) -
     )
 
 
+def scaled(sums: Sums, unit: float) -> Sums:
+    """Of y that were counted as integers of so much each, so that folds agree exactly in whatever order."""
+    return sums._replace(
+        total=sums.total * unit, total_squared=sums.total_squared * unit**2, product=sums.product * unit
+    )
+
+
 def squared_residuals(sums: Sums) -> Floats:
     """Σ(y - rate·x)²: what the customers differ in from what their payments would have at the arm's rate."""
     rate = sums.rate

@@ -7,21 +7,18 @@ the shipped hash puts it.
 import argparse
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 from rich.table import Table
 
-from infra.local import LOCAL
 from tests.bench.experiments_figures import Experiments, Figure
 from tests.bench.experiments_intervals import assignment, intervals, splits
 from tests.bench.experiments_world import Arms, hashed_buckets
+from tests.bench.json_figures import STDOUT, add_json_option, write_json
 from tests.bench.machine import Machine, this_machine
 from tests.bench.routing_report import console_of
 
-STDOUT = Path("-")
 CUSTOMERS = 1_000_000
 
 
@@ -40,15 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         help="of the number of runs; 1 is a verdict (default: %(default)s)",
     )
-    parser.add_argument(
-        "--json",
-        type=Path,
-        metavar="FILE",
-        nargs="?",
-        const=STDOUT,
-        default=LOCAL / "bench" / "experiments.json",
-        help="without a file: to standard output, and nothing else there",
-    )
+    add_json_option(parser, "experiments")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -64,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         table.add_row(*_row(figure))
         found.append(figure)
     machine = this_machine()
-    _write(Found(machine=machine, seed=args.seed, scale=args.scale, figures=found), args.json)
+    write_json(Found(machine=machine, seed=args.seed, scale=args.scale, figures=found), args.json)
     console.print(table)
     console.print(machine.sentence(), soft_wrap=True)
     return 0 if all(figure.is_met for figure in found) else 1
@@ -89,12 +78,3 @@ def _row(figure: Figure) -> tuple[str, str, str, str]:
         f"{figure.bound} {figure.target:g}",
         "" if figure.is_met else "MISSED",
     )
-
-
-def _write(found: Found, file: Path) -> None:
-    content = msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
-    if file == STDOUT:
-        sys.stdout.buffer.write(content)
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(content)

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu, ttest_ind
 
-from projections.statistics.latency import is_slow, latency
+from projections.statistics.latency import LOG_UNIT, is_slow, latency, log_units
 from projections.statistics.ranks import ranks
-from projections.statistics.sums import Sums
+from projections.statistics.sums import Sums, moved, scaled, variance
 from tests.projections.statistics.crowds import summed
 
 
@@ -52,6 +52,18 @@ def test_payments_of_few_customers_tell_less_than_they_seem_to() -> None:
     control, treatment = Counter(range(100)), Counter(range(20, 120))
     alone, clustered = ranks(control, treatment), ranks(control, treatment, design_effect=4.0)
     assert clustered.test.statistic == pytest.approx((alone.test.statistic or 0) / 2)
+
+
+def test_logarithms_counted_as_integers_tell_the_same() -> None:
+    latencies = np.round(np.exp(drawn(5, 2_000))).astype(int).tolist()
+    units = [log_units(one) for one in latencies]
+    folded = Sums()
+    for one in units:
+        folded = moved(folded, (0, 0), (1, one))
+    exact, counted = sums_of(np.log(latencies)), scaled(folded, LOG_UNIT)
+    assert all(isinstance(field, int) for field in folded)
+    assert float(counted.rate) == pytest.approx(float(exact.rate), abs=1e-4)
+    assert float(variance(counted)) == pytest.approx(float(variance(exact)), rel=1e-3)
 
 
 def test_half_as_slow_again_is_paused_and_a_tenth_is_not() -> None:
