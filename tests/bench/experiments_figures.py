@@ -1,14 +1,16 @@
 """What `./dev bench experiments` measures, each figure beside what it has to be."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import inf, sqrt
 from typing import Literal
 
 import numpy as np
 from msgspec import Struct
 
+from projections.statistics.effective import effective
+from projections.statistics.horizon import fraction, log_horizon_p
 from projections.statistics.latency import is_slow
-from projections.statistics.sequential import is_harmful, is_ripe
+from projections.statistics.sequential import is_harmful, is_ripe, signed_root
 from projections.statistics.sums import Bools
 from projections.statistics.winning import winning_log_p
 from tests.bench.experiments_world import Arms, Crowd, Looks, at_looks, crowd, log_latencies, once
@@ -132,20 +134,15 @@ class Experiments:
                 yield share(f"a latency ×{slowdown} is paused", paused.any(axis=1), 0.005)
 
 
-def _false_alarms(name: str, looks: "list[Looks] | Iterator[Looks]", planned: float) -> Iterator[Figure]:
+def _false_alarms(name: str, looks: Iterable[Looks], planned: float) -> Iterator[Figure]:
     paused, won = [], []
     for control, treatment in looks:
         paused.append(is_harmful(control, treatment).any(axis=1))
-        level = np.log(WINNER_ALPHA)
-        won.append(
-            (
-                is_ripe(control, treatment, LEAST_CUSTOMERS)
-                & (
-                    (winning_log_p(control, treatment, planned) <= level)
-                    | (winning_log_p(treatment, control, planned) <= level)
-                )
-            ).any(axis=1)
-        )
+        here, there = effective(control, treatment)
+        either = np.abs(signed_root(here, there))
+        log_p = log_horizon_p(either, fraction(here.trials, there.trials, planned))
+        ripe = is_ripe(control, treatment, LEAST_CUSTOMERS)
+        won.append((ripe & (log_p <= np.log(WINNER_ALPHA))).any(axis=1))
     yield share(f"{name}: false pauses", np.concatenate(paused), 0.04)
     yield share(f"{name}: false winners, either arm", np.concatenate(won), 0.05)
 
