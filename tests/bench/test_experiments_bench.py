@@ -13,9 +13,9 @@ RNG = np.random.default_rng(3)
 
 
 def test_customers_are_in_the_arms_in_which_the_hash_puts_them() -> None:
-    arms = Arms(hashed_buckets(500))
-    blocks = list(arms.treated(0.1, 130, 200))
-    assert [block.shape for block in blocks] == [(100, 200), (30, 200)]
+    arms = Arms(hashed_buckets(1_200))
+    blocks = list(arms.treated(0.1, 12, 2_000))
+    assert [block.shape for block in blocks] == [(5, 2_000), (5, 2_000), (2, 2_000)]
     assert np.concatenate(blocks).mean() == pytest.approx(0.1, abs=0.01)
 
 
