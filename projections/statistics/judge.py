@@ -14,7 +14,7 @@ from projections.statistics.winning import Winning, winning
 
 
 def judge(control: Arm, treatments: Sequence[Arm], rules: Rules) -> Judgement:
-    """Every arm has at least one payment."""
+    """Arms may still be empty; their names and weights are known."""
     arms = (control, *treatments)
     split = sample_ratio([arm.assigned for arm in arms], [arm.weight for arm in arms])
     tests = [winning(control.success, arm.success, rules.planned_customers) for arm in treatments]

@@ -22,7 +22,7 @@ DIFFERENCES = (Scale(0.02, 0.6), Scale(0.1, 0.4))
 LEAST_CUSTOMERS = 10
 """In each arm, as many as `Sums.independent_customers` says, before harm is judged."""
 HARM_ALPHA = 0.042
-"""4.2 % of harmless treatments at most, ever; at 10,000 customers there have been some 3 %."""
+"""So many harmless treatments are paused at most, ever, as far as outcomes are about normal: some 3 % in 10,000."""
 
 
 class Sequential(Value, frozen=True, kw_only=True):

@@ -105,12 +105,10 @@ def _add_option(
 ) -> None:
     hint = get_type_hints(kind, include_extras=True)[field.name]
     description = described(hint)
-    default = "" if field.required or field.default is None else f" (default: {field.default})"
-    option: dict[str, Any] = {
-        "dest": field.name,
-        "required": field.required,
-        "help": f"{description}{default}",
-    }
+    default = (
+        " (required)" if field.required else "" if field.default is None else f" (default: {field.default})"
+    )
+    option: dict[str, Any] = {"dest": field.name, "help": f"{description}{default}"}
     match _shape(hint):
         case "text":
             parser.add_argument(_flag(field), metavar=field.name.upper(), **option)

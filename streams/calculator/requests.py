@@ -24,6 +24,9 @@ Milliseconds = Annotated[
 ]
 
 
+LEAST_DIFFERENCE = 1e-6
+
+
 class Request(Body, frozen=True, kw_only=True, tag_field="calculate", tag=str.lower):
     """A calculation is named by `calculate`."""
 
@@ -129,10 +132,15 @@ class Power(Request, frozen=True, kw_only=True):
     """How many customers an experiment needs, what it would find, and how long it goes on."""
 
     control_rate: Annotated[Share, Meta(description="the success rate as it is")]
-    difference: Annotated[float, Meta(gt=-1, lt=1, description="that is to be found, in parts of 1; not 0")]
+    difference: Annotated[
+        float,
+        Meta(gt=-1, lt=1, description="that is to be found, in parts of 1; a millionth or more, up or down"),
+    ]
     alpha: Annotated[Share, Meta(description="two-sided")] = 0.05
     power: Annotated[Share, Meta(description="the probability that it is found")] = 0.8
-    ratio: Annotated[float, Meta(gt=0, description="treatment's customers for one of control's")] = 1.0
+    ratio: Annotated[
+        float, Meta(ge=0.001, le=1_000, description="treatment's customers for one of control's")
+    ] = 1.0
     customers: Annotated[
         int | None, Meta(description="in control; given, what they would find is told too")
     ] = None
@@ -141,9 +149,10 @@ class Power(Request, frozen=True, kw_only=True):
     ] = None
 
     def __post_init__(self) -> None:
-        if self.difference == 0 or not 0 < self.control_rate + self.difference < 1:
+        if abs(self.difference) < LEAST_DIFFERENCE or not 0 < self.control_rate + self.difference < 1:
             raise ValueError(
-                "Expected a difference other than 0 that leads to a rate between 0 and 1 - at `$.difference`"
+                f"Expected {LEAST_DIFFERENCE:g} or more, up or down, "
+                "that leads to a rate between 0 and 1 - at `$.difference`"
             )
         for name, value in (("customers", self.customers), ("customers_per_day", self.customers_per_day)):
             if value is not None and value < 0:
