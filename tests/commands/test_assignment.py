@@ -1,6 +1,7 @@
 """Which variant a customer is in: uniform, independent of other experiments, and stable when weights change."""
 
 from itertools import combinations, pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,6 +47,9 @@ def sizes(allocation: Allocation) -> dict[str, int]:
 @pytest.mark.parametrize(("salt", "customer", "bucket"), VECTORS)
 def test_the_published_vectors_hold(salt: str, customer: str, bucket: int) -> None:
     assert bucket_of(salt, customer) == bucket
+    variant = variant_of(bucket, HALVES)
+    documents = (Path(__file__).parents[2] / "docs" / "experiments.md").read_text()
+    assert f"| `{salt}` | {f'`{customer}`' if customer else '(empty)'} | {bucket} | {variant} |" in documents
 
 
 def test_an_assigner_says_what_the_specification_says() -> None:
