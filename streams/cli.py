@@ -1,4 +1,4 @@
-"""`python -m streams.cli reservations rebuild` and `decisions recompute`: what is done by hand, and may be done twice.
+"""`python -m streams.cli`: what is done by hand, and may be done twice, and the experiments' calculator.
 
 Exit codes: 0 done, 1 not done (the message says why; do it again), 2 wrong arguments, 3 another one is at it. Of
 decisions: 1 also where one of them does not follow from what it recorded.
@@ -17,6 +17,7 @@ from infra.settings import Settings
 from infra.telemetry import configure_logging
 from schemas.envelope import LONGEST_WINDOW_MS
 from schemas.errors import LogUnavailable
+from streams.calculator.command import add_calculations
 from streams.decisions import recompute_decisions
 from streams.rebuild import LogTooShort, WindowTooShort, rebuild_reservations
 
@@ -25,13 +26,18 @@ DONE, NOT_DONE, ANOTHER = 0, 1, 3
 
 def main(arguments: list[str]) -> int:
     asked = _parser().parse_args(arguments)
-    settings = Settings.from_environment(os.environ)
-    configure_logging(settings)
-    code: int = asked.run(settings, asked)
+    code: int = asked.run(asked)
     return code
 
 
-def recompute(settings: Settings, _: argparse.Namespace) -> int:
+def _settings() -> Settings:
+    settings = Settings.from_environment(os.environ)
+    configure_logging(settings)
+    return settings
+
+
+def recompute(_: argparse.Namespace) -> int:
+    settings = _settings()
     try:
         audit = uvloop.run(recompute_decisions(settings, _tell))
     except LogUnavailable as error:
@@ -47,7 +53,8 @@ def recompute(settings: Settings, _: argparse.Namespace) -> int:
     return NOT_DONE if audit.differ or audit.unreadable else DONE
 
 
-def rebuild(settings: Settings, asked: argparse.Namespace) -> int:
+def rebuild(asked: argparse.Namespace) -> int:
+    settings = _settings()
     longest_window_ms = round(asked.longest_window_s * 1000)
     try:
         done = uvloop.run(rebuild_reservations(settings, longest_window_ms, _tell))
@@ -87,6 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     verbs = decisions.add_subparsers(required=True, metavar="recompute")
     verb = verbs.add_parser("recompute", help="choose every route again from its event alone, and compare")
     verb.set_defaults(run=recompute)
+    experiment = subjects.add_parser("experiment", help="the statistics of experiments")
+    verbs = experiment.add_subparsers(required=True, metavar="calc")
+    add_calculations(verbs.add_parser("calc", help="compute what results are made of, for any numbers"))
     return parser
 
 

@@ -13,6 +13,7 @@ SUBCOMMANDS = {
     "backlog": "let one verifier, then two, work behind a hundred thousand due payments",
     "metrics": "how fast hot metrics are kept, how soon they are published, and how soon they are back",
     "routing": "play hours with outages through our routing, beside the policies of others; needs no servers",
+    "experiments": "simulate thousands of experiments through assignment, results and guardrails; needs no servers",
     "load": "post payments to a running service, in a closed loop or at a fixed rate",
 }
 

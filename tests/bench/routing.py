@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import track
 
 from infra.local import LOCAL
+from tests.bench.json_figures import STDOUT, add_json_option, write_json
 from tests.bench.machine import this_machine
 from tests.bench.other_hours import OTHERS
 from tests.bench.reference_policies import REFERENCES
@@ -36,7 +37,6 @@ POLICIES = {
     "bandit-off": "ours, bandit off",
     **{key: name for key, (name, _, _) in REFERENCES.items()},
 }
-STDOUT = Path("-")
 NUMBERS_AT_ONCE = 8_000_000
 """Of a reference policy's runs that are played side by side, one per run and transaction: some 200 MB."""
 
@@ -49,15 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--policies", default=",".join(POLICIES), help="some of %(default)s")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument(
-        "--json",
-        type=Path,
-        metavar="FILE",
-        nargs="?",
-        const=STDOUT,
-        default=LOCAL / "bench" / "routing.json",
-        help="without a file: to standard output, and nothing else there",
-    )
+    add_json_option(parser, "routing")
     parser.add_argument(
         "--plot", type=Path, metavar="FILE", default=LOCAL / "bench" / "routing.svg", help=".svg or .png"
     )
@@ -83,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     if args.recompute:
         return show_recomputed(scenarios, console)
     figures = _measure(scenarios, policies, args.workers)
-    _write(figures, args.json)
+    write_json(figures, args.json)
     plot(figures, args.plot)
     show(figures, console)
     console.print(f"plot: {args.plot}" + ("" if args.json == STDOUT else f", JSON: {args.json}"))
@@ -171,12 +163,3 @@ def play(scenario: Scenario, policy: str, runs: Sequence[int]) -> list[Run]:
     else:
         choices = list(ReferenceWorld(scenario, runs).play(policy))
     return [measured(one, rates, outages) for one in choices]
-
-
-def _write(figures: Figures, file: Path) -> None:
-    content = msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n"
-    if file == STDOUT:
-        sys.stdout.buffer.write(content)
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(content)

@@ -1,0 +1,104 @@
+"""The verdict on an experiment as it stands, from sums alone: never from a bare p < 0.05.
+
+A broken split is reported before anything else, since nothing that is compared across it is fair.
+"""
+
+from collections.abc import Sequence
+
+from projections.statistics.holm import holm
+from projections.statistics.latency import Latency, latency
+from projections.statistics.sample_ratio import sample_ratio
+from projections.statistics.sequential import Sequential, is_ripe, sequential
+from projections.statistics.verdict import Arm, Judged, Judgement, Reason, Rules, Verdict
+from projections.statistics.winning import Winning, winning
+
+
+def judge(control: Arm, treatments: Sequence[Arm], rules: Rules) -> Judgement:
+    """Arms may still be empty; their names and weights are known."""
+    arms = (control, *treatments)
+    split = sample_ratio([arm.assigned for arm in arms], [arm.weight for arm in arms])
+    tests = [winning(control.success, arm.success, rules.planned_customers) for arm in treatments]
+    adjusted = holm([min(2 * (test.test.p_value or 0.0), 1.0) for test in tests])
+    judged = tuple(
+        _judged(control, arm, test, p, rules)
+        for arm, test, p in zip(treatments, tests, adjusted, strict=True)
+    )
+    if split.is_mismatch:
+        return Judgement(
+            verdict=Verdict.SRM,
+            winner=None,
+            reasons=(Reason.SPLIT_IS_BROKEN,),
+            sample_ratio=split,
+            treatments=judged,
+        )
+    verdict, deciding = _overall(judged, treatments)
+    return Judgement(
+        verdict=verdict,
+        winner=deciding[0].variant if verdict == Verdict.WINNER else None,
+        reasons=tuple(dict.fromkeys(reason for one in deciding for reason in one.reasons)),
+        sample_ratio=split,
+        treatments=judged,
+    )
+
+
+def _overall(judged: Sequence[Judged], arms: Sequence[Arm]) -> tuple[Verdict, list[Judged]]:
+    """The experiment's, and the treatments that decided it: a winner wins; else all that are not harmful must agree."""
+    rates = {arm.variant: float(arm.success.rate) for arm in arms}
+    winners = [one for one in judged if one.verdict == Verdict.WINNER]
+    if winners:
+        return Verdict.WINNER, [max(winners, key=lambda one: rates[one.variant])]
+    harmless = [one for one in judged if one.verdict != Verdict.HARMFUL]
+    if not harmless:
+        return Verdict.HARMFUL, list(judged)
+    undecided = [one for one in harmless if one.verdict == Verdict.COLLECTING]
+    return (Verdict.COLLECTING, undecided) if undecided else (Verdict.NO_DIFFERENCE, harmless)
+
+
+def _judged(control: Arm, arm: Arm, test: Winning, adjusted_p: float, rules: Rules) -> Judged:
+    success = sequential(control.success, arm.success)
+    slowness = latency(
+        control.log_latency,
+        arm.log_latency,
+        rules.max_latency_multiplier,
+        least_customers=rules.min_samples,
+    )
+    is_enough = bool(is_ripe(control.success, arm.success, rules.min_samples))
+    verdict, reasons = _verdict(success, slowness, test, adjusted_p, rules, is_enough=is_enough)
+    return Judged(
+        variant=arm.variant,
+        verdict=verdict,
+        reasons=reasons,
+        sequential=success,
+        winning=test,
+        adjusted_p=adjusted_p,
+        latency=slowness,
+    )
+
+
+def _verdict(
+    success: Sequential,
+    slowness: Latency,
+    test: Winning,
+    adjusted_p: float,
+    rules: Rules,
+    *,
+    is_enough: bool,
+) -> tuple[Verdict, tuple[Reason, ...]]:
+    if success.is_harmful or slowness.is_slow:
+        worse = [Reason.CREDIBLY_WORSE] if success.is_harmful else []
+        return Verdict.HARMFUL, (*worse, *([Reason.CREDIBLY_SLOWER] if slowness.is_slow else []))
+    if not is_enough:
+        return Verdict.COLLECTING, (Reason.TOO_FEW_CUSTOMERS,)
+    lower, upper = success.difference.lower, success.difference.upper
+    assert lower is not None
+    assert upper is not None
+    is_certified = lower > -rules.max_success_drop
+    if adjusted_p <= rules.alpha:
+        if is_certified:
+            return Verdict.WINNER, (Reason.BETTER,)
+        return Verdict.COLLECTING, (Reason.BETTER, Reason.NOT_CERTIFIED)
+    if test.reached < 1:
+        return Verdict.COLLECTING, (Reason.NOT_BETTER_YET, Reason.PLAN_NOT_REACHED)
+    if is_certified and upper < rules.max_success_drop:
+        return Verdict.NO_DIFFERENCE, (Reason.WITHIN_MARGIN,)
+    return Verdict.COLLECTING, (Reason.NOT_BETTER_YET, Reason.PLAN_WAS_TOO_SMALL)

@@ -1,0 +1,102 @@
+"""Two success rates compared so that looking every minute does no harm: the harm test and the confidence sequence.
+
+z is the signed root of the likelihood ratio of the two effective binomials (`effective.py`): its tails are normal where
+those of a difference over its standard error are not, in a small arm or at a rate near 1.
+"""
+
+import numpy as np
+from scipy.special import xlogy
+
+from projections.statistics.effective import Counts, effective
+from projections.statistics.intervals import Bounds, newcombe
+from projections.statistics.mixture import Effects, Scale, always_valid_p, always_valid_z, log_evidence
+from projections.statistics.normal import LOG_10
+from projections.statistics.results import Interval
+from projections.statistics.sums import Bools, Floats, Sums
+from schemas.base import Value
+
+DROPS = (Effects(0.035, 0.02, 0.55), Effects(0.1, 0.05, 0.42), Effects(0.45, 0.15, 0.03))
+"""A few points, ten points, and dead treatments: chosen by simulation, for the soonest pause of all of them."""
+DIFFERENCES = (Scale(0.02, 0.6), Scale(0.1, 0.4))
+"""The sizes for which the confidence sequence of a difference is narrow: late, and early."""
+LEAST_CUSTOMERS = 10
+"""In each arm, as many as `Sums.independent_customers` says, before harm is judged."""
+HARM_ALPHA = 0.036
+"""So many harmless treatments are paused at most, ever, as far as outcomes are about normal: some 3 % in 10,000."""
+
+
+class Sequential(Value, frozen=True, kw_only=True):
+    method: str
+    difference: Interval
+    """A confidence sequence: all of its intervals, over all looks, hold the truth together."""
+    harm_p: float
+    """Always valid, one-sided: that the treatment succeeds less often than control."""
+    harm_log10_evidence: float
+    is_harmful: bool
+    alpha: float
+    is_ripe: bool
+    """Whether both arms have the customers that it takes to call a treatment harmful."""
+
+
+def sequential(
+    control: Sums, treatment: Sums, *, confidence: float = 0.95, alpha: float = HARM_ALPHA
+) -> Sequential:
+    evidence = harm_evidence(control, treatment)
+    ripe = bool(is_ripe(control, treatment))
+    return Sequential(
+        method="normal_mixture_of_signed_root_likelihood_ratio",
+        difference=Interval.of(
+            "confidence_sequence_normal_mixture_newcombe",
+            treatment.rate - control.rate,
+            confidence_sequence(control, treatment, confidence),
+            confidence,
+        ),
+        harm_p=float(always_valid_p(evidence)),
+        harm_log10_evidence=float(evidence) / LOG_10,
+        is_harmful=ripe and bool(evidence >= -np.log(alpha)),
+        alpha=alpha,
+        is_ripe=ripe,
+    )
+
+
+def harm_evidence(control: Sums, treatment: Sums) -> Floats:
+    """ln of the evidence that the treatment succeeds less often than control; ln(1/α) calls it harmful."""
+    here, there = effective(control, treatment)
+    return log_evidence(-signed_root(here, there), pooled_variance(here, there), DROPS)
+
+
+def is_harmful(control: Sums, treatment: Sums, alpha: float = HARM_ALPHA) -> Bools:
+    evidence = harm_evidence(control, treatment)
+    return np.asarray(is_ripe(control, treatment) & (evidence >= -np.log(alpha)))
+
+
+def is_ripe(control: Sums, treatment: Sums, least_customers: float = LEAST_CUSTOMERS) -> Bools:
+    """Of customers who pay very unequally, fewer are independent than there are."""
+    fewest = np.fmin(control.independent_customers, treatment.independent_customers)
+    return np.asarray(fewest >= least_customers)
+
+
+def signed_root(control: Counts, treatment: Counts) -> Floats:
+    """±√(2 ln L₁/L₀), positive where the treatment succeeds more often; L₀ is the likelihood of one rate for both."""
+    both = (control.successes + treatment.successes) / (control.trials + treatment.trials)
+    statistic = _divergence(control, both) + _divergence(treatment, both)
+    return np.sign(treatment.rate - control.rate) * np.sqrt(np.maximum(2 * statistic, 0.0))
+
+
+def _divergence(arm: Counts, rate: Floats) -> Floats:
+    failures = arm.trials - arm.successes
+    found: Floats = xlogy(arm.successes, arm.rate / rate) + xlogy(failures, (1 - arm.rate) / (1 - rate))
+    return found
+
+
+def pooled_variance(control: Counts, treatment: Counts) -> Floats:
+    """Of the difference, were both rates the same."""
+    both = (control.successes + treatment.successes) / (control.trials + treatment.trials)
+    return np.asarray(both * (1 - both) * (1 / control.trials + 1 / treatment.trials))
+
+
+def confidence_sequence(control: Sums, treatment: Sums, confidence: float = 0.95) -> Bounds:
+    """Of treatment less control."""
+    here, there = effective(control, treatment)
+    reach = always_valid_z(pooled_variance(here, there), DIFFERENCES, confidence)
+    return newcombe(here, there, reach)

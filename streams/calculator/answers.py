@@ -1,0 +1,175 @@
+"""What the calculator answers: the results' own structs, and a few lines around those that have none."""
+
+from collections import Counter
+from typing import assert_never
+
+import numpy as np
+
+from commands.routing.assignment import allocated, bucket_of, variant_of
+from projections.statistics import clustered as by_customer
+from projections.statistics.clustered import clustered
+from projections.statistics.effective import Counts, counts
+from projections.statistics.fisher import fisher
+from projections.statistics.holm import holm
+from projections.statistics.latency import Latency as LatencyResult
+from projections.statistics.latency import latency
+from projections.statistics.noninferiority import noninferiority
+from projections.statistics.power import Design, design, least_difference, power_of, remaining_days
+from projections.statistics.proportions import proportions, rate_interval
+from projections.statistics.ranks import Ranks, ranks
+from projections.statistics.sample_ratio import sample_ratio
+from projections.statistics.sequential import Sequential as SequentialResult
+from projections.statistics.sequential import sequential
+from projections.statistics.sums import Floats, Sums, paid_once
+from projections.statistics.winning import Winning, winning
+from schemas.base import Value
+from streams.calculator.requests import (
+    AnyRequest,
+    Assign,
+    Clustered,
+    Fisher,
+    Holm,
+    Latency,
+    NonInferiority,
+    Power,
+    Proportions,
+    Sequential,
+    Srm,
+    Wilson,
+)
+
+
+class SequentialAnswer(Value, frozen=True, kw_only=True):
+    sequential: SequentialResult
+    winning: Winning | None
+
+
+class ClusteredAnswer(Value, frozen=True, kw_only=True):
+    clustered: by_customer.Clustered
+    sequential: SequentialResult
+
+
+class PowerAnswer(Value, frozen=True, kw_only=True):
+    design: Design
+    power_with_customers: float | None
+    least_difference_with_customers: float | None
+    remaining_days: float | None
+
+
+class HolmAnswer(Value, frozen=True, kw_only=True):
+    method: str = "holm_step_down"
+    adjusted: list[float]
+    is_rejected: list[bool]
+    alpha: float
+
+
+class LatencyAnswer(Value, frozen=True, kw_only=True):
+    latency: LatencyResult
+    ranks: Ranks
+
+
+class AssignAnswer(Value, frozen=True, kw_only=True):
+    method: str = "sha256_6_bytes_modulo_10000"
+    bucket: int
+    variant: str | None
+
+
+def answer(request: AnyRequest) -> Value:
+    """Raises ValueError where the numbers, each fine, cannot be computed with."""
+    match request:
+        case Proportions():
+            return proportions(*_counts(request), request.confidence)
+        case Sequential():
+            return _sequential(request)
+        case Clustered():
+            control, treatment = Sums(*request.control), Sums(*request.treatment)
+            return ClusteredAnswer(
+                clustered=clustered(control, treatment, request.confidence),
+                sequential=sequential(control, treatment, confidence=request.confidence),
+            )
+        case Srm():
+            return sample_ratio(request.observed, request.weights, request.alpha)
+        case Power():
+            return _power(request)
+        case Holm():
+            adjusted = holm(request.p_values)
+            rejected = [one <= request.alpha for one in adjusted]
+            return HolmAnswer(adjusted=adjusted, is_rejected=rejected, alpha=request.alpha)
+        case Latency():
+            return _latency(request)
+        case NonInferiority():
+            return noninferiority(*_counts(request), request.margin, request.alpha)
+        case Fisher():
+            return fisher(*_counts(request), request.alternative)
+        case Wilson():
+            return rate_interval(counts(request.successes, request.trials), request.confidence)
+        case Assign():
+            bucket = bucket_of(request.salt, request.customer_id)
+            return AssignAnswer(bucket=bucket, variant=variant_of(bucket, allocated(request.weights)))
+        case _:
+            assert_never(request)
+
+
+def _counts(request: Proportions | Fisher | NonInferiority) -> tuple[Counts, Counts]:
+    return (
+        counts(request.control_successes, request.control_trials),
+        counts(request.treatment_successes, request.treatment_trials),
+    )
+
+
+def _sequential(request: Sequential) -> SequentialAnswer:
+    control = paid_once(request.control_successes, request.control_trials)
+    treatment = paid_once(request.treatment_successes, request.treatment_trials)
+    planned = request.planned_customers
+    return SequentialAnswer(
+        sequential=sequential(control, treatment, confidence=request.confidence, alpha=request.alpha),
+        winning=None if planned is None else winning(control, treatment, planned, request.confidence),
+    )
+
+
+def _power(request: Power) -> PowerAnswer:
+    found = design(
+        request.control_rate,
+        request.difference,
+        alpha=request.alpha,
+        power=request.power,
+        ratio=request.ratio,
+    )
+    customers, per_day = request.customers, request.customers_per_day
+    return PowerAnswer(
+        design=found,
+        power_with_customers=None
+        if customers is None
+        else power_of(
+            request.control_rate, request.difference, customers, alpha=request.alpha, ratio=request.ratio
+        ),
+        least_difference_with_customers=None
+        if customers is None
+        else least_difference(
+            request.control_rate, customers, alpha=request.alpha, power=request.power, ratio=request.ratio
+        ),
+        remaining_days=None
+        if per_day is None
+        else remaining_days(found.customers_control_sequential, customers or 0, per_day),
+    )
+
+
+def _latency(request: Latency) -> LatencyAnswer:
+    control, treatment = (
+        _log_sums(np.log(several)) for several in (request.control_ms, request.treatment_ms)
+    )
+    return LatencyAnswer(
+        latency=latency(
+            control,
+            treatment,
+            request.limit,
+            least_customers=request.least_customers,
+            confidence=request.confidence,
+        ),
+        ranks=ranks(Counter(request.control_ms), Counter(request.treatment_ms)),
+    )
+
+
+def _log_sums(logs: Floats) -> Sums:
+    total, squares, customers = float(logs.sum()), float(logs @ logs), len(logs)
+    return Sums(customers, customers, total, customers, squares, total)

@@ -1,0 +1,226 @@
+"""What the calculator may be asked: a struct per calculation, whose fields are options and keys of JSON alike."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from commands.routing.assignment import BUCKETS
+from projections.statistics.sequential import HARM_ALPHA
+from schemas.base import Body
+
+Successes = Annotated[int, Meta(ge=0, le=10**12, description="how many of the trials succeeded")]
+Trials = Annotated[int, Meta(ge=1, le=10**12, description="how many there were")]
+Share = Annotated[float, Meta(gt=0, lt=1)]
+Confidence = Annotated[float, Meta(gt=0, lt=1, description="of the intervals")]
+SixSums = Annotated[
+    tuple[float, float, float, float, float, float],
+    Meta(
+        description="of customers, each with x payments of which y succeed: how many they are, Σx, Σy, Σx², Σy², Σxy"
+    ),
+]
+Milliseconds = Annotated[
+    list[Annotated[float, Meta(gt=0)]],
+    Meta(min_length=2, description="latencies, of one payment per customer"),
+]
+
+
+LEAST_DIFFERENCE = 1e-6
+
+
+class Request(Body, frozen=True, kw_only=True, tag_field="calculate", tag=str.lower):
+    """A calculation is named by `calculate`."""
+
+
+class TwoArms(Request, frozen=True, kw_only=True):
+    control_successes: Successes
+    control_trials: Trials
+    treatment_successes: Successes
+    treatment_trials: Trials
+
+    def __post_init__(self) -> None:
+        at_most("control_successes", self.control_successes, "control_trials", self.control_trials)
+        at_most("treatment_successes", self.treatment_successes, "treatment_trials", self.treatment_trials)
+
+
+def at_most(name: str, value: float, other: str, most: float) -> None:
+    if value > most:
+        raise ValueError(f"Expected at most `{other}`, {most:g}, got {value:g} - at `$.{name}`")
+
+
+class Wilson(Request, frozen=True, kw_only=True):
+    """The interval of one success rate."""
+
+    successes: Successes
+    trials: Trials
+    confidence: Confidence = 0.95
+
+    def __post_init__(self) -> None:
+        at_most("successes", self.successes, "trials", self.trials)
+
+
+class Proportions(TwoArms, frozen=True, kw_only=True):
+    """Two success rates at a fixed horizon: intervals, difference, relative lift, z test."""
+
+    confidence: Confidence = 0.95
+
+
+class Fisher(TwoArms, frozen=True, kw_only=True):
+    """Fisher's exact test of two success rates."""
+
+    alternative: Annotated[
+        Literal["two-sided", "less", "greater"],
+        Meta(description="`less`: does the treatment succeed less often than control?"),
+    ] = "two-sided"
+
+
+class NonInferiority(TwoArms, frozen=True, kw_only=True):
+    """Is the treatment certainly not worse than control by the margin?"""
+
+    margin: Annotated[float, Meta(gt=0, lt=1, description="in parts of 1: 0.05 is five points")]
+    alpha: Annotated[float, Meta(gt=0, lt=0.5, description="one-sided")] = 0.025
+
+
+class Sequential(TwoArms, frozen=True, kw_only=True):
+    """Two success rates, looked at as often as you like: harm, confidence sequence, winner."""
+
+    confidence: Confidence = 0.95
+    alpha: Annotated[float, Meta(gt=0, lt=0.5, description="of the harm test, one-sided")] = HARM_ALPHA
+    planned_customers: Annotated[
+        int | None,
+        Meta(description="in the smaller arm; given, the winner's test answers too"),
+    ] = None
+
+    def __post_init__(self) -> None:
+        TwoArms.__post_init__(self)
+        if self.planned_customers is not None and self.planned_customers < 1:
+            raise ValueError(f"Expected 1 or more, got {self.planned_customers} - at `$.planned_customers`")
+
+
+class Clustered(Request, frozen=True, kw_only=True):
+    """Two success rates of customers who pay more than once, from six sums per arm."""
+
+    control: SixSums
+    treatment: SixSums
+    confidence: Confidence = 0.95
+
+    def __post_init__(self) -> None:
+        for name, (customers, payments, *_) in (("control", self.control), ("treatment", self.treatment)):
+            if not 1 <= customers <= payments:
+                raise ValueError(f"Expected a customer or more, each with a payment or more - at `$.{name}`")
+
+
+class Srm(Request, frozen=True, kw_only=True):
+    """Are customers split as configured?"""
+
+    observed: Annotated[
+        list[Annotated[int, Meta(ge=0, le=10**12)]], Meta(min_length=2, description="customers of every arm")
+    ]
+    weights: Annotated[
+        list[Annotated[float, Meta(gt=0)]],
+        Meta(min_length=2, description="in the same order, on any scale"),
+    ]
+    alpha: Annotated[Share, Meta(description="of the always-valid test")] = 0.001
+
+    def __post_init__(self) -> None:
+        if len(self.observed) != len(self.weights):
+            raise ValueError(
+                f"Expected as many as `observed`, {len(self.observed)}, got {len(self.weights)} - at `$.weights`"
+            )
+
+
+class Power(Request, frozen=True, kw_only=True):
+    """How many customers an experiment needs, what it would find, and how long it goes on."""
+
+    control_rate: Annotated[Share, Meta(description="the success rate as it is")]
+    difference: Annotated[
+        float,
+        Meta(gt=-1, lt=1, description="that is to be found, in parts of 1; a millionth or more, up or down"),
+    ]
+    alpha: Annotated[Share, Meta(description="two-sided")] = 0.05
+    power: Annotated[Share, Meta(description="the probability that it is found")] = 0.8
+    ratio: Annotated[
+        float, Meta(ge=0.001, le=1_000, description="treatment's customers for one of control's")
+    ] = 1.0
+    customers: Annotated[
+        int | None, Meta(description="in control; given, what they would find is told too")
+    ] = None
+    customers_per_day: Annotated[
+        float | None, Meta(description="in control; given, the days that remain are told too")
+    ] = None
+
+    def __post_init__(self) -> None:
+        if abs(self.difference) < LEAST_DIFFERENCE or not 0 < self.control_rate + self.difference < 1:
+            raise ValueError(
+                f"Expected {LEAST_DIFFERENCE:g} or more, up or down, "
+                "that leads to a rate between 0 and 1 - at `$.difference`"
+            )
+        for name, value in (("customers", self.customers), ("customers_per_day", self.customers_per_day)):
+            if value is not None and value < 0:
+                raise ValueError(f"Expected 0 or more, got {value:g} - at `$.{name}`")
+
+
+class Holm(Request, frozen=True, kw_only=True):
+    """Several hypotheses at once."""
+
+    p_values: Annotated[
+        list[Annotated[float, Meta(ge=0, le=1)]], Meta(min_length=1, description="of every hypothesis")
+    ]
+    alpha: Annotated[Share, Meta(description="for all of them together")] = 0.05
+
+
+class Latency(Request, frozen=True, kw_only=True):
+    """Is the treatment slower? By geometric means, always-valid and not, and by ranks."""
+
+    control_ms: Milliseconds
+    treatment_ms: Milliseconds
+    limit: Annotated[float, Meta(gt=1, description="the slowdown that is always paused once credible")] = 1.5
+    least_customers: Annotated[int, Meta(ge=2, description="in each arm, before it is paused")] = 100
+    confidence: Confidence = 0.95
+
+
+class Assign(Request, frozen=True, kw_only=True):
+    """Which variant a customer is in."""
+
+    salt: Annotated[
+        str, Meta(min_length=1, description="of the experiment: its id, unless it says otherwise")
+    ]
+    customer_id: Annotated[str, Meta(description="as payments name the customer")]
+    weights: Annotated[
+        dict[str, Annotated[int, Meta(ge=0, le=BUCKETS)]],
+        Meta(
+            min_length=1,
+            description="buckets of every variant, 10,000 in all, as in a new experiment: "
+            "on the command line control=5000 treatment=5000",
+        ),
+    ]
+
+    def __post_init__(self) -> None:
+        at_most("weights", sum(self.weights.values()), "10,000 buckets", BUCKETS)
+
+
+AnyRequest = (
+    Proportions
+    | Sequential
+    | Clustered
+    | Srm
+    | Power
+    | Holm
+    | Latency
+    | NonInferiority
+    | Fisher
+    | Wilson
+    | Assign
+)
+KINDS: dict[str, type[Request]] = {
+    "proportions": Proportions,
+    "sequential": Sequential,
+    "clustered": Clustered,
+    "srm": Srm,
+    "power": Power,
+    "holm": Holm,
+    "latency": Latency,
+    "noninferiority": NonInferiority,
+    "fisher": Fisher,
+    "wilson": Wilson,
+    "assign": Assign,
+}

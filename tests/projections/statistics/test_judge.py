@@ -1,0 +1,90 @@
+"""Verdicts, each with its reason."""
+
+from msgspec.structs import replace
+
+from projections.statistics.judge import judge
+from projections.statistics.sums import Sums, paid_once
+from projections.statistics.verdict import Arm, Judgement, Reason, Rules, Verdict
+
+RULES = Rules(planned_customers=10_000)
+
+
+def arm(variant: str, successes: int, trials: int = 10_000, slower: float = 0.0) -> Arm:
+    mean = 6.0 + slower
+    logs = Sums(trials, trials, trials * mean, trials, trials * (mean**2 + 0.25), trials * mean)
+    return Arm(
+        variant=variant, weight=1, assigned=trials, success=paid_once(successes, trials), log_latency=logs
+    )
+
+
+CONTROL = arm("control", 9_000)
+
+
+def verdict(*treatments: Arm, control: Arm = CONTROL, rules: Rules = RULES) -> Judgement:
+    return judge(control, treatments, rules)
+
+
+def said(judgement: Judgement) -> tuple[Verdict, tuple[Reason, ...]]:
+    return judgement.verdict, judgement.reasons
+
+
+def test_a_better_treatment_wins_at_the_planned_sample() -> None:
+    found = verdict(arm("a", 9_120))
+    assert said(found) == (Verdict.WINNER, (Reason.BETTER,))
+    assert found.winner == "a"
+
+
+def test_a_bare_p_below_5_percent_is_no_winner_half_way() -> None:
+    found = verdict(arm("a", 4_565, 5_000), control=arm("control", 4_500, 5_000))
+    assert said(found) == (Verdict.COLLECTING, (Reason.NOT_BETTER_YET, Reason.PLAN_NOT_REACHED))
+
+
+def test_a_broken_split_says_nothing_else() -> None:
+    found = verdict(arm("a", 10_300, 11_000))
+    assert said(found) == (Verdict.SRM, (Reason.SPLIT_IS_BROKEN,))
+    assert found.winner is None
+
+
+def test_a_harmful_treatment_is_called_so_long_before_the_plan() -> None:
+    found = verdict(arm("a", 120, 200), control=arm("control", 180, 200))
+    assert said(found) == (Verdict.HARMFUL, (Reason.CREDIBLY_WORSE,))
+
+
+def test_a_slow_treatment_is_harmful_even_if_it_succeeds_more_often() -> None:
+    assert said(verdict(arm("a", 9_300, slower=0.5))) == (Verdict.HARMFUL, (Reason.CREDIBLY_SLOWER,))
+
+
+def test_what_differs_by_less_than_the_margin_at_the_plan_is_no_difference() -> None:
+    assert said(verdict(arm("a", 9_010))) == (Verdict.NO_DIFFERENCE, (Reason.WITHIN_MARGIN,))
+    narrow = replace(RULES, max_success_drop=0.001)
+    found = verdict(arm("a", 9_010), rules=narrow)
+    assert said(found) == (Verdict.COLLECTING, (Reason.NOT_BETTER_YET, Reason.PLAN_WAS_TOO_SMALL))
+
+
+def test_few_customers_are_told_apart_from_no_difference() -> None:
+    found = verdict(arm("a", 45, 50), control=arm("control", 45, 50))
+    assert said(found) == (Verdict.COLLECTING, (Reason.TOO_FEW_CUSTOMERS,))
+
+
+def test_of_several_treatments_each_pays_for_the_others_chances() -> None:
+    alone = verdict(arm("a", 9_090))
+    among = verdict(arm("a", 9_090), arm("b", 9_000), arm("c", 9_000))
+    assert alone.verdict == Verdict.WINNER
+    assert among.treatments[0].adjusted_p > alone.treatments[0].adjusted_p
+
+
+def test_the_best_of_several_winners_wins_and_a_harmful_one_does_not_keep_it_from_winning() -> None:
+    found = verdict(arm("a", 9_200), arm("b", 9_300), arm("c", 8_000))
+    assert (found.verdict, found.winner) == (Verdict.WINNER, "b")
+    assert [one.verdict for one in found.treatments] == [Verdict.WINNER, Verdict.WINNER, Verdict.HARMFUL]
+
+
+def test_an_experiment_is_harmful_when_all_its_treatments_are() -> None:
+    assert verdict(arm("a", 8_000), arm("b", 9_000)).verdict == Verdict.NO_DIFFERENCE
+    assert verdict(arm("a", 8_000), arm("b", 8_000)).verdict == Verdict.HARMFUL
+
+
+def test_an_experiment_that_nobody_has_met_is_collecting() -> None:
+    nobody = Arm(variant="control", weight=1, assigned=0, success=Sums(), log_latency=Sums())
+    found = verdict(replace(nobody, variant="a"), control=nobody)
+    assert said(found) == (Verdict.COLLECTING, (Reason.TOO_FEW_CUSTOMERS,))
