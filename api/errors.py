@@ -63,6 +63,8 @@ KINDS: dict[Refusal | Fault, tuple[int, str]] = {
     Refusal.STALE_VERSION: (412, "It was set again since you looked"),
     Refusal.UNCONFIRMED: (503, "It is not known yet whether this is in force"),
     Refusal.SEGMENT_NOT_FOUND: (404, "There is no such segment"),
+    Refusal.EXPERIMENT_NOT_FOUND: (404, "There is no such experiment"),
+    Refusal.EXPERIMENT_CONFLICT: (409, "The experiment's state does not allow it"),
     Fault.MALFORMED_REQUEST: (400, "The request is not HTTP as we understand it"),
     Fault.MALFORMED_HEADER: (400, "A header is malformed"),
     Fault.MALFORMED_QUERY: (400, "A parameter of the query is malformed"),

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from commands import settlement
 from commands.outcome_events import outcome_event
 from commands.payment_state import Absent, Attempt, Open, PaymentState, Settled, unsettled
+from commands.routing.experiments import routed as route_of
 from commands.routing.retry import attempt_timeout_ms, may_cascade, next_candidate
-from commands.routing.route import route
 from commands.settlement import failure
 from schemas.dimensions import dimensions_of
 from schemas.errors import Refusal, Refused
@@ -81,9 +81,7 @@ def decide(command: PaymentCommand, state: PaymentState) -> list[PaymentEvent]:
 
 def _start(command: RequestPayment, state: Absent | Open) -> list[PaymentEvent]:
     """The first attempt, with all that explains it. A request that is on the log already is not repeated."""
-    routed = route(
-        command.order, command.gateways, command.policy, command.facts, command.draw, command.probe
-    )
+    assigned, routed = route_of(command)
     if not routed.candidates:
         reasons = ", ".join(f"{excluded.gateway}: {excluded.reason}" for excluded in routed.excluded)
         raise Refused(
@@ -98,7 +96,7 @@ def _start(command: RequestPayment, state: Absent | Open) -> list[PaymentEvent]:
         amount_minor=command.order.amount_minor,
         currency=command.order.currency,
         payment_method=command.order.payment_method,
-        timeout_ms=attempt_timeout_ms(candidate, command.policy, 0),
+        timeout_ms=attempt_timeout_ms(candidate, routed.policy, 0),
         reason="first",
         started_at=command.at,
         first_check_at=command.at + timedelta(seconds=command.schedule.first_s),
@@ -113,7 +111,8 @@ def _start(command: RequestPayment, state: Absent | Open) -> list[PaymentEvent]:
         probe=decision.probe.lease if decision.probe is not None else None,
     )
     is_known = isinstance(state, Open) and state.requested is not None
-    return [routed, first] if is_known else [_requested(command), routed, first]
+    asked: list[PaymentEvent] = [] if is_known else [_requested(command)]
+    return [*asked, *([assigned] if assigned is not None else []), routed, first]
 
 
 def _requested(command: RequestPayment) -> PaymentRequested:

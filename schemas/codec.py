@@ -14,6 +14,7 @@ from schemas.circuit import CircuitEvent, CircuitMessage
 from schemas.configuration import ConfigurationEvent, unread
 from schemas.envelope import Envelope, Outgoing, Position, Recorded, Window
 from schemas.errors import Unreadable
+from schemas.experiment import ExperimentEvent
 from schemas.notification import NotificationMessage
 from schemas.payment import PaymentEvent
 from schemas.reliability import ReliabilityEvent
@@ -22,6 +23,7 @@ PAYMENTS_TOPIC = "payments.events.v1"
 CIRCUITS_TOPIC = "circuits.events.v1"
 CIRCUIT_OUTCOMES_TOPIC = "circuits.outcomes.v1"
 CONFIGURATION_TOPIC = "configuration.events.v1"
+EXPERIMENTS_TOPIC = "experiments.events.v1"
 NOTIFICATIONS_TOPIC = "gateway.notifications.v1"
 RELIABILITY_TOPIC = "reliability.events.v1"
 
@@ -34,6 +36,7 @@ _decoders: dict[str, msgspec.json.Decoder[Event]] = {
     CIRCUITS_TOPIC: msgspec.json.Decoder(CircuitEvent),
     CIRCUIT_OUTCOMES_TOPIC: msgspec.json.Decoder(CircuitMessage),
     CONFIGURATION_TOPIC: msgspec.json.Decoder(ConfigurationEvent),
+    EXPERIMENTS_TOPIC: msgspec.json.Decoder(ExperimentEvent),
     NOTIFICATIONS_TOPIC: msgspec.json.Decoder(NotificationMessage),
     RELIABILITY_TOPIC: msgspec.json.Decoder(ReliabilityEvent),
 }

@@ -34,6 +34,8 @@ class Refusal(StrEnum):
     STALE_VERSION = "stale-version"
     UNCONFIRMED = "unconfirmed"
     SEGMENT_NOT_FOUND = "segment-not-found"
+    EXPERIMENT_NOT_FOUND = "experiment-not-found"
+    EXPERIMENT_CONFLICT = "experiment-conflict"
 
 
 class Refused(PaymentsError):

@@ -7,6 +7,7 @@ from uuid import UUID
 PaymentId = NewType("PaymentId", str)
 AttemptId = NewType("AttemptId", str)
 GatewayId = NewType("GatewayId", str)
+ExperimentId = NewType("ExperimentId", str)
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base32 in lower case: digits sort before letters, and no letter looks like a digit."""
@@ -35,6 +36,10 @@ def attempt_id(payment: PaymentId, epoch: int, number: int) -> AttemptId:
     attempt = f"att_{payment[4:]}_{epoch}_{number}"
     assert len(attempt) <= 40, attempt
     return AttemptId(attempt)
+
+
+def experiment_id(minted: UUID) -> ExperimentId:
+    return ExperimentId("exp_" + base32(minted.int))
 
 
 def payment_of(attempt: AttemptId) -> PaymentId:

@@ -15,11 +15,13 @@ from schemas.codec import (
     CIRCUIT_OUTCOMES_TOPIC,
     CIRCUITS_TOPIC,
     CONFIGURATION_TOPIC,
+    EXPERIMENTS_TOPIC,
     NOTIFICATIONS_TOPIC,
     PAYMENTS_TOPIC,
     RELIABILITY_TOPIC,
 )
 from schemas.configuration import ConfigurationEvent
+from schemas.experiment import ExperimentEvent
 from schemas.notification import NotificationMessage
 from schemas.payment import PaymentEvent
 from schemas.reliability import ReliabilityEvent
@@ -29,6 +31,7 @@ TOPICS: dict[str, Any] = {
     CIRCUITS_TOPIC: CircuitEvent,
     CIRCUIT_OUTCOMES_TOPIC: CircuitMessage,
     CONFIGURATION_TOPIC: ConfigurationEvent,
+    EXPERIMENTS_TOPIC: ExperimentEvent,
     NOTIFICATIONS_TOPIC: NotificationMessage,
     RELIABILITY_TOPIC: ReliabilityEvent,
 }

@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from schemas.base import Value
 from schemas.circuit import ADMITTING, CircuitStatus, CircuitView
+from schemas.experiment import RunningExperiment
 from schemas.ids import GatewayId
 from schemas.instrument import PaymentMethod
 from schemas.routing_configuration import BanditPolicy, RoutingConfiguration, Rule, ScoringWeights
@@ -155,6 +156,8 @@ class Facts(Value, frozen=True, kw_only=True):
     latencies_ms: dict[tuple[GatewayId, PaymentMethod], float] = msgspec.field(default_factory=dict)
     fits: dict[tuple[GatewayId, PaymentMethod, str, str], float] = msgspec.field(default_factory=dict)
     """By gateway, method, dimension (`issuer`, `network`, `amount_band`) and its value."""
+    experiments: tuple[RunningExperiment, ...] = ()
+    """The oldest first: the first that could make a difference to a payment has it."""
     circuits_version: int = 0
     health_version: int = 0
     propensities: dict[object, tuple[float, ...]] = msgspec.field(default_factory=dict)

@@ -97,6 +97,9 @@ class Condition(Body, frozen=True, kw_only=True, omit_defaults=True):
     """`X-Context-*` headers, in lower case and without the prefix, and the values any of which will do."""
 
 
+NO_CONDITION = Condition()
+
+
 class Pin(Body, frozen=True, kw_only=True, tag_field="type", tag="pin"):
     """Only this gateway, or none."""
 

@@ -10,22 +10,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from itertools import pairwise
 
-from schemas.base import Value
-
-BUCKETS = 10_000
-"""A weight is a number of buckets: hundredths of a percent."""
-
-
-class BucketRange(Value, frozen=True, kw_only=True):
-    """The buckets from `first` up to, but without, `end`."""
-
-    variant: str
-    first: int
-    end: int
-
-
-Allocation = tuple[BucketRange, ...]
-"""Disjoint, by ascending buckets; a bucket in none of them is not in the experiment."""
+from schemas.experiment import BUCKETS, Allocation, BucketRange
 
 
 class Assigner:

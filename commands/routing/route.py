@@ -6,6 +6,7 @@ from commands.routing.eligibility import CIRCUIT_REASONS, exclusion
 from commands.routing.ranking import rank
 from commands.routing.rules import Ruling, apply, segment_of
 from schemas.dimensions import amount_band, issuer, network
+from schemas.experiment import NO_OVERRIDE, Override
 from schemas.gateway import GatewayConfiguration
 from schemas.ids import GatewayId
 from schemas.payment import Order, PaymentRouted
@@ -21,7 +22,10 @@ from schemas.routing import (
     Strategy,
     Versions,
 )
-from schemas.routing_configuration import Affinity, Pin
+from schemas.routing_configuration import Affinity, Pin, Prefer, Rule, Split
+
+OF_AN_EXPERIMENT = "experiment"
+"""The id of the rule that stands for a variant's order or share; which variant, `ExperimentAssigned` says."""
 
 
 def route(
@@ -31,8 +35,12 @@ def route(
     facts: Facts = NO_FACTS,
     draw: float = 0.0,
     probe: Probe | None = None,
+    override: Override = NO_OVERRIDE,
 ) -> PaymentRouted:
-    """`candidates` is empty when no gateway can take the payment. The same arguments give the same route."""
+    """`override` is what an experiment's variant does otherwise.
+
+    `candidates` is empty when no gateway can take the payment. The same arguments give the same route.
+    """
     segment = segment_of(order, facts.configuration.segmentation)
     ruling = apply(facts.configuration.rules, order, segment)
     left_out: list[Excluded] = []
@@ -50,12 +58,13 @@ def route(
         shut = [one for one in shut if one[1] == "circuit_forced_open"]
     left_out += [Excluded(gateway=gateway.id, reason=reason) for gateway, reason in shut]
     bandit = facts.configuration.bandit(segment)
+    is_drawn = bandit.enabled if override.bandit is None else override.bandit
     decision = Decision(
         segment=segment,
         draw=draw,
-        weights=facts.configuration.weights,
-        bandit=bandit if bandit.enabled else None,
-        rule=ruling.decided_by,
+        weights=override.weights or facts.configuration.weights,
+        bandit=bandit if is_drawn else None,
+        rule=ruling.decided_by or _rule_of(override),
         probe=probe if any(_may_probe(order, one, facts, probe) for one in open_to) else None,
         versions=Versions(
             configuration=facts.configuration.version,
@@ -74,6 +83,15 @@ def route(
         policy=policy,
         decision=decision,
     )
+
+
+def _rule_of(override: Override) -> Rule | None:
+    """A variant's order or share, as a rule: so a past decision is recomputed like any other."""
+    if override.order is not None:
+        return Rule(id=OF_AN_EXPERIMENT, then=Prefer(gateways=override.order))
+    if override.share is not None:
+        return Rule(id=OF_AN_EXPERIMENT, then=Split(weights=override.share))
+    return None
 
 
 def excluded(order: Order, gateway: GatewayConfiguration, ruling: Ruling) -> Excluded | None:

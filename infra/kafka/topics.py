@@ -17,6 +17,7 @@ from schemas.codec import (
     CIRCUIT_OUTCOMES_TOPIC,
     CIRCUITS_TOPIC,
     CONFIGURATION_TOPIC,
+    EXPERIMENTS_TOPIC,
     NOTIFICATIONS_TOPIC,
     PAYMENTS_TOPIC,
     RELIABILITY_TOPIC,
@@ -42,7 +43,7 @@ TOPICS = (
     Topic(CONFIGURATION_TOPIC, 1),
     Topic(CIRCUITS_TOPIC, 1),
     Topic(CIRCUIT_OUTCOMES_TOPIC, PAYMENT_PARTITIONS, retention_ms=A_MONTH_MS),
-    Topic("experiments.events.v1", 1),
+    Topic(EXPERIMENTS_TOPIC, 1),
     Topic(RELIABILITY_TOPIC, 1),
     Topic(DEAD_LETTERS_TOPIC, 1),
 )

@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from commands.routing.assignment import BUCKETS
 from projections.statistics.sequential import HARM_ALPHA
 from schemas.base import Body
+from schemas.experiment import BUCKETS
 
 Successes = Annotated[int, Meta(ge=0, le=10**12, description="how many of the trials succeeded")]
 Trials = Annotated[int, Meta(ge=1, le=10**12, description="how many there were")]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chisquare
 
-from commands.routing.assignment import BUCKETS, Assigner, allocated
+from commands.routing.assignment import Assigner, allocated
 from projections.statistics.clustered import clustered_difference
 from projections.statistics.effective import counts
 from projections.statistics.intervals import newcombe, wilson
@@ -17,6 +17,7 @@ from projections.statistics.sample_ratio import ALPHA, mismatch_evidence
 from projections.statistics.sequential import confidence_sequence, is_ripe
 from projections.statistics.sums import Bools, Floats, Sums
 from projections.statistics.winning import winning_bounds
+from schemas.experiment import BUCKETS
 from tests.bench.experiments_figures import Figure, share
 from tests.bench.experiments_world import Arms, Crowd, once
 

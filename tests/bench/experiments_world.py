@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from commands.routing.assignment import BUCKETS, allocated, bucket_of, variant_of
+from commands.routing.assignment import allocated, bucket_of, variant_of
 from projections.statistics.sums import Bools, Floats, Sums, paid_once
+from schemas.experiment import BUCKETS
 
 SALTS = 20
 RUNS_AT_ONCE = 5

@@ -9,14 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2, chi2_contingency, chisquare
 
-from commands.routing.assignment import (
-    BUCKETS,
-    Allocation,
-    Assigner,
-    allocated,
-    bucket_of,
-    variant_of,
-)
+from commands.routing.assignment import Assigner, allocated, bucket_of, variant_of
+from schemas.experiment import BUCKETS, Allocation
 
 HALVES = allocated({"control": 5_000, "treatment": 5_000})
 VECTORS = [

@@ -26,7 +26,21 @@ from schemas.configuration import (
     SegmentationSet,
 )
 from schemas.dimensions import Account, Dimensions, Earlier
-from schemas.ids import GatewayId
+from schemas.experiment import (
+    BucketRange,
+    Design,
+    Evidence,
+    ExperimentConcluded,
+    ExperimentPaused,
+    ExperimentResumed,
+    ExperimentStarted,
+    ExperimentStopped,
+    Guardrails,
+    Override,
+    RetryOverride,
+    Variant,
+)
+from schemas.ids import ExperimentId, GatewayId
 from schemas.instrument import UpiMasked
 from schemas.notification import GatewayNotified, ReviewDecided
 from schemas.outcome import Decline, NextAction
@@ -81,6 +95,17 @@ ACCOUNT = Account(
     started_at=AT,
     instead_of=Earlier(kind="declined", code="insufficient_funds", blame="customer"),
     probe="prb_1",
+)
+
+EXPERIMENT = ExperimentId("exp_" + PAYMENT[4:])
+ALLOCATION = (
+    BucketRange(variant="control", first=0, end=500),
+    BucketRange(variant="alpha-first", first=500, end=1_000),
+)
+EVIDENCE = Evidence(
+    verdict="harmful",
+    reasons=("succeeds_credibly_less_often_than_control",),
+    figures={"control": {"customers": 812.0, "success_rate": 0.91}, "alpha-first": {"success_rate": None}},
 )
 
 ROUTED = PaymentRouted(
@@ -361,4 +386,40 @@ INSTANCES: tuple[Event, ...] = (
     Release(
         gateway=ALPHA, payment_method="UPI", at=AT, by="asha", note="their maintenance", request_id="req_1"
     ),
+    ExperimentStarted(
+        experiment_id=EXPERIMENT,
+        design=Design(
+            name="alpha before the others",
+            variants=(
+                Variant(name="control", weight=500),
+                Variant(
+                    name="alpha-first",
+                    weight=500,
+                    override=Override(
+                        order=(ALPHA,),
+                        share={ALPHA: 3},
+                        weights=ScoringWeights(cost=0.001),
+                        bandit=False,
+                        retry=RetryOverride(
+                            max_attempts=2, latency_budget_ms=4_000, enabled=True, retry_on_timeout=False
+                        ),
+                    ),
+                ),
+            ),
+            planned_customers=10_000,
+            planned_days=14,
+            filter=Condition(payment_methods=("UPI",)),
+            metric="first_attempt_success",
+            guardrails=Guardrails(min_samples=100, max_success_drop=0.05, max_latency_multiplier=1.5),
+            group="checkout",
+        ),
+        salt="checkout",
+        allocation=ALLOCATION,
+        by="asha",
+        note="does alpha do better first?",
+    ),
+    ExperimentPaused(experiment_id=EXPERIMENT, by="experiment_analyzer", note="harmful", evidence=EVIDENCE),
+    ExperimentResumed(experiment_id=EXPERIMENT, allocation=ALLOCATION, by="asha", note="alpha is repaired"),
+    ExperimentStopped(experiment_id=EXPERIMENT, by="asha", note="enough"),
+    ExperimentConcluded(experiment_id=EXPERIMENT, by="experiment_analyzer", evidence=EVIDENCE),
 )

@@ -1,0 +1,88 @@
+"""In which experiment a payment is, and how its variant routes it.
+
+A payment is exposed only where its variants would route it differently, which does not depend on the variant that its
+customer has: so the exposed of all arms are alike, and payments that nothing could happen to do not dilute the figures
+(Deng and Hu, "Diluted Treatment Effect Estimation for Trigger Analysis", WSDM 2015).
+"""
+
+from functools import lru_cache
+
+from msgspec.structs import replace
+
+from commands.routing.assignment import Assigner
+from commands.routing.route import route
+from commands.routing.rules import matches, segment_of
+from schemas.experiment import MOST_RUNNING, Override, RetryOverride, RunningExperiment
+from schemas.payment import ExperimentAssigned, PaymentRouted, RequestPayment
+from schemas.routing import RetryPolicy
+
+_assigner = lru_cache(maxsize=2 * MOST_RUNNING)(Assigner)
+
+
+def routed(command: RequestPayment) -> tuple[ExperimentAssigned | None, PaymentRouted]:
+    """By the first experiment that matches, has the customer, and could make a difference; or as everybody is."""
+    if command.facts.experiments:
+        segment = segment_of(command.order, command.facts.configuration.segmentation)
+        for experiment in command.facts.experiments:
+            if not matches(experiment.filter, command.order, segment):
+                continue
+            if (found := _exposed(command, experiment)) is not None:
+                return found
+    return None, _as_everybody(command)
+
+
+def _exposed(
+    command: RequestPayment, experiment: RunningExperiment
+) -> tuple[ExperimentAssigned, PaymentRouted] | None:
+    assigner = _assigner(experiment.salt, experiment.allocation)
+    variant = assigner.variant(command.order.customer_id)
+    if variant is None:
+        return None
+    routes = {one.name: _overridden(command, one.override) for one in experiment.variants}
+    if len({_what_happens(one) for one in routes.values()}) == 1:
+        return None
+    assigned = ExperimentAssigned(
+        experiment_id=experiment.experiment_id,
+        variant=variant,
+        treatment=variant != experiment.variants[0].name,
+    )
+    return assigned, routes[variant]
+
+
+def _what_happens(routed: PaymentRouted) -> tuple[object, ...]:
+    """All that the payment's fate depends on: who is tried, in which order, and how long."""
+    return (routed.policy, *(candidate.gateway for candidate in routed.candidates))
+
+
+def _as_everybody(command: RequestPayment) -> PaymentRouted:
+    return route(command.order, command.gateways, command.policy, command.facts, command.draw, command.probe)
+
+
+def _overridden(command: RequestPayment, override: Override) -> PaymentRouted:
+    return route(
+        command.order,
+        command.gateways,
+        retried(command.policy, override.retry),
+        command.facts,
+        command.draw,
+        command.probe,
+        override,
+    )
+
+
+def retried(policy: RetryPolicy, override: RetryOverride | None) -> RetryPolicy:
+    """The budget only ever shrinks: the payment's window was reserved for the merchant's own."""
+    if override is None:
+        return policy
+    budget_ms = override.latency_budget_ms
+    return replace(
+        policy,
+        max_attempts=policy.max_attempts if override.max_attempts is None else override.max_attempts,
+        latency_budget_ms=policy.latency_budget_ms
+        if budget_ms is None
+        else min(budget_ms, policy.latency_budget_ms),
+        enabled=policy.enabled if override.enabled is None else override.enabled,
+        retry_on_timeout=policy.retry_on_timeout
+        if override.retry_on_timeout is None
+        else override.retry_on_timeout,
+    )
