@@ -146,7 +146,7 @@ def _false_alarms(name: str, looks: Iterable[Looks], planned: float) -> Iterator
         ripe = is_ripe(control, treatment, LEAST_CUSTOMERS)
         won.append((ripe & (log_p <= np.log(WINNER_ALPHA))).any(axis=1))
     yield share(f"{name}: false pauses", np.concatenate(paused), 0.04)
-    yield share(f"{name}: false winners", np.concatenate(won), 0.05)
+    yield share(f"{name}: treatment falsely a winner", np.concatenate(won), 0.05)
 
 
 def _first(found: Bools) -> np.ndarray:
