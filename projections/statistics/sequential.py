@@ -15,13 +15,13 @@ from projections.statistics.results import Interval
 from projections.statistics.sums import Bools, Floats, Sums
 from schemas.base import Value
 
-DROPS = (Effects(0.035, 0.02, 0.55), Effects(0.1, 0.05, 0.42), Effects(0.45, 0.15, 0.03))
+DROPS = (Effects(0.035, 0.02, 0.62), Effects(0.105, 0.045, 0.34), Effects(0.45, 0.18, 0.04))
 """A few points, ten points, and dead treatments: chosen by simulation, for the soonest pause of all of them."""
 DIFFERENCES = (Scale(0.02, 0.6), Scale(0.1, 0.4))
 """The sizes for which the confidence sequence of a difference is narrow: late, and early."""
 LEAST_CUSTOMERS = 10
 """In each arm, as many as `Sums.independent_customers` says, before harm is judged."""
-HARM_ALPHA = 0.036
+HARM_ALPHA = 0.038
 """So many harmless treatments are paused at most, ever, as far as outcomes are about normal: some 3 % in 10,000."""
 
 

@@ -45,7 +45,7 @@ MEANINGS = {
     "alpha": "the error rate of the decision",
     "sequential": "the comparison that may be looked at at any time",
     "harm_p": "always valid, one-sided: that the treatment succeeds less often than control",
-    "harm_log10_evidence": "log10 of the evidence for that; 1.44 is α = 0.036",
+    "harm_log10_evidence": "log10 of the evidence for that; 1.42 is α = 0.038",
     "is_harmful": "whether the treatment is to be paused",
     "is_ripe": "whether both arms have the 10 independent customers that it takes to say so",
     "winning": "the winner's test; null without planned_customers",

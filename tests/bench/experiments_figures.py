@@ -18,8 +18,14 @@ RATE = 0.90
 LEAST_CUSTOMERS = 100
 WINNER_ALPHA = 0.025
 """One-sided, as a verdict asks of a single treatment."""
-DROPS = {0.03: (1_450, 5_000), 0.05: (620, 3_000), 0.10: (185, 1_500), 0.20: (75, 500), 0.60: (20, 200)}
-"""Points below .90: the median pairs until a pause, at most, and how many are played."""
+DROPS = {
+    0.03: (1_450, 5_000, 4_000),
+    0.05: (620, 3_000, 4_000),
+    0.10: (185, 1_000, 10_000),
+    0.20: (75, 400, 10_000),
+    0.60: (20, 100, 10_000),
+}
+"""Points below .90: the median pairs until a pause, at most, how many pairs are played, and how often."""
 
 
 class Figure(Struct, frozen=True, kw_only=True):
@@ -103,17 +109,17 @@ class Experiments:
                 yield from _false_alarms(name, looks, customers * min(treated, 1 - treated))
 
     def _harmful(self) -> Iterator[Figure]:
-        for drop, (target, pairs) in DROPS.items():
+        for drop, (target, pairs, runs) in DROPS.items():
             found = [
                 _first(is_harmful(*once(self._rng, arms, RATE, RATE - drop))) / 2
-                for arms in self._arms.treated(0.5, self._runs(2_000), 2 * pairs)
+                for arms in self._arms.treated(0.5, self._runs(runs), 2 * pairs)
             ]
             yield median(
                 f"pairs until a drop of {100 * drop:.0f} points is paused", np.concatenate(found), target
             )
         better = [
             is_harmful(*once(self._rng, arms, RATE, RATE + 0.02)).any(axis=1)
-            for arms in self._arms.treated(0.5, self._runs(2_000), 2 * PAIRS)
+            for arms in self._arms.treated(0.5, self._runs(8_000), 2 * PAIRS)
         ]
         yield share("a treatment 2 points better is paused", np.concatenate(better), 0.005)
 
@@ -140,7 +146,7 @@ def _false_alarms(name: str, looks: Iterable[Looks], planned: float) -> Iterator
         ripe = is_ripe(control, treatment, LEAST_CUSTOMERS)
         won.append((ripe & (log_p <= np.log(WINNER_ALPHA))).any(axis=1))
     yield share(f"{name}: false pauses", np.concatenate(paused), 0.04)
-    yield share(f"{name}: false winners", np.concatenate(won), 0.05)
+    yield share(f"{name}: treatment falsely a winner", np.concatenate(won), 0.05)
 
 
 def _first(found: Bools) -> np.ndarray:
