@@ -110,7 +110,8 @@ class LogReader:
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",
-            fetch_max_wait_ms=1,  # what is read is there; a longer wait for what comes after it would hold up the next read
+            # What is read is there. A wait for what comes after it would hold up the next read.
+            fetch_max_wait_ms=1,
             request_timeout_ms=5000,
             retry_backoff_ms=50,
         )
