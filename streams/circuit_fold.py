@@ -16,12 +16,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import cast
 
-import msgspec
 import structlog
 from msgspec.structs import replace
 
 from commands.circuit import decide
-from commands.circuit_state import new_circuit, resumed
+from commands.circuit_state import resumed
 from commands.circuit_writing import WrittenCircuit, write
 from infra.kafka.partition import partition_for
 from projections.ports import DeadLetters, RawRecord
@@ -32,7 +31,6 @@ from schemas.circuit import (
     CircuitMessage,
     CircuitPolicy,
     CircuitTicked,
-    StoredCircuit,
     circuit_name,
 )
 from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, CIRCUITS_TOPIC, decode
@@ -40,6 +38,7 @@ from schemas.envelope import Position
 from schemas.errors import LogUnavailable, Unavailable, Unreadable
 from schemas.views import DeadLetter, Watermark
 from streams.circuit_forwarder import TELLS_FOR_MS
+from streams.circuit_partition import Held, continues, restored, stored_circuit, unwritten
 from streams.circuit_ports import Events, Facts, Log, Store
 
 log = structlog.get_logger(__name__)
@@ -48,20 +47,6 @@ CHUNK = 1_000
 """Records that are read from the log and folded at a time."""
 FACTS_WITHIN_S = 2.0
 _POLL_S = 0.02
-
-_encode = msgspec.json.Encoder().encode
-_decoder = msgspec.json.Decoder(WrittenCircuit)
-
-
-class Held(msgspec.Struct):
-    """A partition of messages and what they came to."""
-
-    mark: Watermark
-    circuits: dict[CircuitKey, WrittenCircuit]
-    unsaved: set[CircuitKey] = msgspec.field(default_factory=set)
-    is_saved: bool = True
-    saves_from: int = 0
-    """Below it the store would keep what it has, and we could not read."""
 
 
 class CircuitFold:
@@ -106,7 +91,7 @@ class CircuitFold:
                     continue
                 fresh = [one for one in batch if one.offset >= held.mark.next_offset]
                 self.counts.known_already += len(batch) - len(fresh)
-                if _continues(held, fresh):
+                if continues(held, fresh):
                     await self._fold(held, fresh)
                 else:
                     self._loading[partition] = self._held.pop(partition)
@@ -158,7 +143,7 @@ class CircuitFold:
             return
         unsaved = {partition: held.unsaved for partition, held in changed.items()}
         stored = [
-            _stored(partition, key, held.circuits[key])
+            stored_circuit(partition, key, held.circuits[key])
             for partition, held in changed.items()
             for key in held.unsaved
         ]
@@ -186,7 +171,7 @@ class CircuitFold:
         held = self._loading.get(partition)
         if held is None or held.mark.next_offset < beginning:
             checkpoint = await self._store.checkpoint(partition)
-            held = _restored(checkpoint) or await self._new(partition)
+            held = restored(checkpoint) or await self._new(partition)
             held.saves_from = checkpoint[0].next_offset if checkpoint else 0
             held.mark = replace(held.mark, next_offset=max(held.mark.next_offset, beginning))
             self._believe_what_was_said(partition, held)
@@ -224,7 +209,7 @@ class CircuitFold:
     def _believe_what_was_said(self, partition: int, held: Held) -> None:
         """Of circuits whose last event is older than what will be folded, and not in the checkpoint: that was lost."""
         for key, told in self._facts.known.items():
-            written = held.circuits.get(key) or _new(key, self._policy_of(key))
+            written = held.circuits.get(key) or unwritten(key, self._policy_of(key))
             if (
                 partition_for(circuit_name(*key)) == partition
                 and told.decided_by < held.mark.next_offset
@@ -248,7 +233,7 @@ class CircuitFold:
                 message = _message(record)
                 key = message.gateway, message.payment_method
                 policy = self._policy_of(key)
-                before = changed.get(key) or held.circuits.get(key) or _new(key, policy)
+                before = changed.get(key) or held.circuits.get(key) or unwritten(key, policy)
                 after, events = write(message, record.offset, before, policy, self._facts.known.get(key))
             except Exception as error:  # whatever a record does to us, it must not stop those behind it
                 dead.append(dead_letter(record, error))
@@ -273,33 +258,6 @@ class CircuitFold:
                 method=event.payment_method,
             )
             self.transitions[(event.gateway, event.payment_method), type(event).__name__] += 1
-
-
-def _restored(checkpoint: tuple[Watermark, Sequence[StoredCircuit]] | None) -> Held | None:
-    """None without a checkpoint that can be read."""
-    if checkpoint is None:
-        return None
-    mark, stored = checkpoint
-    try:
-        circuits = {(one.gateway, one.payment_method): _decoder.decode(one.state) for one in stored}
-    except msgspec.DecodeError as error:
-        log.warning("a checkpoint cannot be read; its circuits are folded anew", reason=str(error))
-        return None
-    return Held(mark=mark, circuits=circuits)
-
-
-def _continues(held: Held, fresh: Sequence[RawRecord]) -> bool:
-    begin = held.mark.next_offset
-    return [one.offset for one in fresh] == list(range(begin, begin + len(fresh)))
-
-
-def _new(key: CircuitKey, policy: CircuitPolicy) -> WrittenCircuit:
-    return WrittenCircuit(circuit=new_circuit(*key, policy))
-
-
-def _stored(partition: int, key: CircuitKey, written: WrittenCircuit) -> StoredCircuit:
-    state = _encode(written).decode()
-    return StoredCircuit(partition=partition, gateway=key[0], payment_method=key[1], state=state)
 
 
 def _message(record: RawRecord) -> CircuitMessage:

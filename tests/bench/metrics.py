@@ -28,8 +28,8 @@ from infra.local import LOCAL
 from infra.local.ports import HOST, Ports, free_ports
 from infra.local.processes import Service
 from infra.local.stack import Stack
-from infra.memory_metrics import MemoryMetricsCheckpoints
-from infra.memory_projections import MemoryDeadLetters
+from infra.memory.metrics import MemoryMetricsCheckpoints
+from infra.memory.projections import MemoryDeadLetters
 from infra.redis.connection import connect
 from infra.redis.shards import RedisShards
 from infra.settings import Settings

@@ -15,7 +15,7 @@ from infra.kafka.reader import LogReader
 from infra.kafka.topics import make_topics
 from infra.local.stack import Stack
 from infra.memory.log import MemoryHistories
-from infra.memory_projections import MemoryDeadLetters
+from infra.memory.projections import MemoryDeadLetters
 from infra.postgres.database import Database
 from infra.postgres.migrate import migrate
 from infra.postgres.payments import PaymentViews, PostgresPaymentSink

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from infra.local.stack import Stack
-from infra.memory_metrics import MemoryMetricsCheckpoints, MemoryShards
+from infra.memory.metrics import MemoryMetricsCheckpoints, MemoryShards
 from infra.postgres.database import Database
 from infra.postgres.metrics import PostgresMetricsCheckpoints
 from infra.postgres.migrate import migrate

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from infra.kafka.partition import partition_for
-from infra.memory_projections import MemoryDeadLetters, MemoryPayments, MemoryRecords, RawRecord
+from infra.memory.projections import MemoryDeadLetters, MemoryPayments, MemoryRecords, RawRecord
 from infra.postgres.database import Database
 from infra.postgres.migrate import migrate
 from infra.postgres.payments import PaymentViews, PostgresPaymentSink

@@ -16,9 +16,9 @@ from commands.ports import Reservations, VerificationQueue
 from infra.clock import SystemClock
 from infra.kafka.partition import partition_for
 from infra.memory.clock import MemoryClock
+from infra.memory.projections import MemoryDeadLetters, MemoryRecords
 from infra.memory.reservations import MemoryReservations
 from infra.memory.verification_queue import MemoryVerificationQueue
-from infra.memory_projections import MemoryDeadLetters, MemoryRecords
 from infra.postgres.database import Database
 from infra.postgres.messages import PostgresMessages
 from infra.postgres.migrate import migrate

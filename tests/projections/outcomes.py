@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from commands.outcome_events import outcome_event
 from commands.payment_state import Attempt
-from infra.memory_projections import RawRecord
+from infra.memory.projections import RawRecord
 from projections.shard import Shard
 from schemas.base import Event
 from schemas.dimensions import Dimensions

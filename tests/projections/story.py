@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 
 from infra.kafka.partition import partition_for
-from infra.memory_projections import RawRecord
+from infra.memory.projections import RawRecord
 from schemas import ids
 from schemas.base import Event
 from schemas.codec import PAYMENTS_TOPIC, encode

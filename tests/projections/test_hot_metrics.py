@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.memory_metrics import MemoryMetricsCheckpoints, MemoryShards
-from infra.memory_projections import MemoryDeadLetters, MemoryRecords, RawRecord
+from infra.memory.metrics import MemoryMetricsCheckpoints, MemoryShards
+from infra.memory.projections import MemoryDeadLetters, MemoryRecords, RawRecord
 from projections.hot_metrics import GAP_CHUNK, NEEDED_MS, HotMetrics, fold
 from schemas.base import Event
 from schemas.codec import PAYMENTS_TOPIC

@@ -7,7 +7,7 @@ import pytest
 
 from infra.histories import LogHistories
 from infra.kafka.partition import partition_for
-from infra.memory_projections import MemoryDeadLetters, MemoryPayments, MemoryRecords, RawRecord
+from infra.memory.projections import MemoryDeadLetters, MemoryPayments, MemoryRecords, RawRecord
 from projections.project import Projection
 from projections.reader import FRESH, PaymentReader
 from schemas.base import Event

@@ -5,7 +5,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.memory_projections import RawRecord
+from infra.memory.projections import RawRecord
 from projections.hot_metrics import fold
 from projections.shard import CELLS_MAX, KEPT, Shard
 from projections.windows import RollingWindows

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from infra.kafka.partition import partition_for
 from infra.memory.log import MemoryLog
+from infra.memory.projections import MemoryDeadLetters, MemoryPayments, MemoryTransaction, RawRecord, Told
 from infra.memory.reservations import MemoryReservations
 from infra.memory.verification_queue import MemoryVerificationQueue
-from infra.memory_projections import MemoryDeadLetters, MemoryPayments, MemoryTransaction, RawRecord, Told
 from projections.project import Projection
 from projections.verifications import work
 from schemas.codec import PAYMENTS_TOPIC, encode

@@ -9,9 +9,9 @@ from infra.kafka.partition import partition_for
 from infra.memory.alarms import MemoryAlarms
 from infra.memory.clock import MemoryClock
 from infra.memory.log import MemoryHistories, MemoryLog
+from infra.memory.projections import MemoryPayments
 from infra.memory.reservations import MemoryReservations
 from infra.memory.verification_queue import MemoryVerificationQueue
-from infra.memory_projections import MemoryPayments
 from schemas.base import Value
 from schemas.circuit import CircuitStatus, CircuitView
 from schemas.gateway import GatewayConfiguration

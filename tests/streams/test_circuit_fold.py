@@ -12,7 +12,7 @@ from commands.circuit_state import HalfOpen
 from commands.circuit_writing import WrittenCircuit
 from infra.kafka.partition import partition_for
 from infra.memory.circuits import MemoryCircuits
-from infra.memory_projections import MemoryDeadLetters, MemoryRecords, RawRecord
+from infra.memory.projections import MemoryDeadLetters, MemoryRecords, RawRecord
 from projections.circuit_facts import CircuitFacts
 from schemas.circuit import CircuitEvent, CircuitMessage, CircuitTicked, circuit_name
 from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, CIRCUITS_TOPIC, encode

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from infra.memory_projections import RawRecord
+from infra.memory.projections import RawRecord
 from schemas.base import Event
 from schemas.circuit import CallObserved, CircuitMessage
 from schemas.codec import PAYMENTS_TOPIC, encode

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from infra.memory_projections import MemoryDeadLetters, MemoryRecords, RawRecord
+from infra.memory.projections import MemoryDeadLetters, MemoryRecords, RawRecord
 from schemas.codec import NOTIFICATIONS_TOPIC, encode
 from schemas.envelope import ALWAYS, Envelope, Outgoing, Position
 from schemas.errors import StoreUnavailable, Unreadable

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from infra.clock import SystemClock
-from infra.memory_metrics import MemoryMetricsCheckpoints, MemoryShards
-from infra.memory_projections import MemoryDeadLetters, MemoryRecords, RawRecord
+from infra.memory.metrics import MemoryMetricsCheckpoints, MemoryShards
+from infra.memory.projections import MemoryDeadLetters, MemoryRecords, RawRecord
 from projections.hot_metrics import HotMetrics
 from projections.merge import STEP
 from projections.publication import CELLS_AT_ONCE

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Callable, Collection
 
-from infra.memory_metrics import MemoryMetricsCheckpoints, MemoryShards
-from infra.memory_projections import MemoryDeadLetters, MemoryRecords
+from infra.memory.metrics import MemoryMetricsCheckpoints, MemoryShards
+from infra.memory.projections import MemoryDeadLetters, MemoryRecords
 from projections.hot_metrics import HotMetrics
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.errors import LogUnavailable

@@ -3,7 +3,7 @@
 import pytest
 
 from infra.kafka.partition import partition_for
-from infra.memory_projections import MemoryDeadLetters, MemoryRecords
+from infra.memory.projections import MemoryDeadLetters, MemoryRecords
 from infra.postgres.database import Database
 from infra.postgres.payments import PaymentViews, PostgresPaymentSink
 from infra.postgres.reviews import PostgresReviews

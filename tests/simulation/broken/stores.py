@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from infra.kafka.partition import partition_for
+from infra.memory.projections import MemoryPayments, Told
 from infra.memory.reservations import Key, MemoryReservations
 from infra.memory.verification_queue import MemoryVerificationQueue
-from infra.memory_projections import MemoryPayments, Told
 from schemas.envelope import Window
 from schemas.errors import StoreUnavailable
 from schemas.ids import GatewayId, PaymentId
