@@ -8,6 +8,7 @@ USUAL = "figures"
 SUBCOMMANDS = {
     "figures": "start the whole product here, measure it, and check that nothing was lost or doubled (the usual one)",
     "recovery": "kill the worker, the API, Kafka and Postgres under load, and time the way back",
+    "outage": "break the gateway with the most traffic, and time how soon it is left and taken again",
     "claims": "time a verifier's claims behind short and long backlogs",
     "settle": "time how soon payments in doubt are settled: told, polled, after a kill, and given back",
     "backlog": "let one verifier, then two, work behind a hundred thousand due payments",
