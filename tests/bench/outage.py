@@ -43,7 +43,8 @@ BACK_WITHIN_S = 150.0
 PIECE_S = 5.0
 SETTLED_WITHIN_S = 60.0
 LOOK_EVERY_S = 0.03
-CONNECTIONS = 128
+LEAST_CONNECTIONS = 8
+"""And one for each payment of a second: more would be idle until the server closes them, as a payment is on its way."""
 _UNSETTLED = "SELECT count(*) FROM payments WHERE status NOT IN ('SUCCESS', 'FAILURE')"
 
 
@@ -233,7 +234,7 @@ class _Run:
                 host=parts.hostname or "",
                 port=parts.port or 0,
                 request=lambda sequence: self._requests(first + sequence),
-                connections=CONNECTIONS,
+                connections=max(LEAST_CONNECTIONS, round(self._rate_per_s)),
                 duration_s=seconds,
                 rate_per_s=self._rate_per_s,
                 receive=self._note,
