@@ -34,6 +34,8 @@ BODY = {
 }
 
 
+NOTHING_BEFORE: Mapping[int, int] = {}
+
 PLAIN_PROFILES = tuple(replace(profile, wire="simulator", credentials=None) for profile in DEFAULT_PROFILES)
 """All gateways on the simulator's own wire, where a charge ends at once."""
 PLAIN_GATEWAYS: tuple[Mapping[str, object], ...] = tuple(
@@ -139,9 +141,13 @@ class Product:
             *self.apis,
         ]
 
-    async def start(self) -> None:
+    async def prepare(self) -> None:
+        """Tables and topics, without which nothing starts."""
         await finish(["infra.postgres", "migrate"], env=self.env, log=self.folder / "migrate.log")
         await finish(["infra.kafka", "topics"], env=self.env, log=self.folder / "topics.log")
+
+    async def start(self) -> None:
+        await self.prepare()
         for service in self.services:
             await service.start()
         for service in self.services:
@@ -253,21 +259,25 @@ class Answer:
         return f"{self.status} {json.dumps(self.body)[:300]}"
 
 
-async def read_topic(stack: Stack) -> dict[str, list[Recorded[PaymentEvent]]]:
+async def read_topic(
+    stack: Stack, since: Mapping[int, int] = NOTHING_BEFORE
+) -> dict[str, list[Recorded[PaymentEvent]]]:
     """Every record of the payments topic, void ones too, by payment in offset order."""
     payments: dict[str, list[Recorded[PaymentEvent]]] = defaultdict(list)
-    for recorded in await read_records(stack, PAYMENTS_TOPIC):
+    for recorded in await read_records(stack, PAYMENTS_TOPIC, since):
         payments[recorded.envelope.aggregate_id].append(cast(Recorded[PaymentEvent], recorded))
     return payments
 
 
-async def read_records(stack: Stack, topic: str) -> list[Recorded[Event]]:
-    """Every record of a topic that is one of our events, by partition in offset order."""
+async def read_records(
+    stack: Stack, topic: str, since: Mapping[int, int] = NOTHING_BEFORE
+) -> list[Recorded[Event]]:
+    """Every record of a topic that is one of our events, by partition in offset order; of each from an offset on."""
     reader = LogReader(stack.env["KAFKA_BOOTSTRAP_SERVERS"])
     records: list[Recorded[Event]] = []
     try:
         for partition, end in (await reader.end_offsets(topic, timeout_s=30)).items():
-            for start in range(0, end, 20_000):
+            for start in range(since.get(partition, 0), end, 20_000):
                 for raw in await reader.read(topic, partition, start, min(start + 20_000, end), timeout_s=30):
                     position = Position(topic=topic, partition=partition, offset=raw.offset)
                     try:

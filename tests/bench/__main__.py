@@ -8,9 +8,11 @@ USUAL = "figures"
 SUBCOMMANDS = {
     "figures": "start the whole product here, measure it, and check that nothing was lost or doubled (the usual one)",
     "recovery": "kill the worker, the API, Kafka and Postgres under load, and time the way back",
+    "outage": "break the gateway with the most traffic, and time how soon it is left and taken again",
     "claims": "time a verifier's claims behind short and long backlogs",
     "settle": "time how soon payments in doubt are settled: told, polled, after a kill, and given back",
     "backlog": "let one verifier, then two, work behind a hundred thousand due payments",
+    "redis-loss": "FLUSHALL under load, with a short history and an hour of it: what fails, and how soon all is back",
     "metrics": "how fast hot metrics are kept, how soon they are published, and how soon they are back",
     "routing": "play hours with outages through our routing, beside the policies of others; needs no servers",
     "experiments": "simulate thousands of experiments through assignment, results and guardrails; needs no servers",
@@ -24,7 +26,7 @@ def main() -> int:
     )
     subparsers = parser.add_subparsers(required=True, metavar="NAME")
     for name, purpose in SUBCOMMANDS.items():
-        module = import_module(f"tests.bench.{name}")
+        module = import_module(f"tests.bench.{name.replace('-', '_')}")
         subparser = subparsers.add_parser(name, help=purpose, description=purpose)
         module.add_arguments(subparser)
         subparser.set_defaults(run=module.run)

@@ -1,13 +1,13 @@
 """After a benchmark: is every acknowledged payment on the topic, in the read model, and charged exactly once?"""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import asyncpg
 from msgspec import Struct
 
 from schemas.payment import PaymentSucceeded
-from tests.product import Client, Product, read_topic
+from tests.product import NOTHING_BEFORE, Client, Product, read_topic
 
 
 class Audit(Struct, frozen=True, kw_only=True):
@@ -23,9 +23,15 @@ class Audit(Struct, frozen=True, kw_only=True):
         return self.lost == self.doubled == 0
 
 
-async def audit(product: Product, client: Client, answers: Sequence[tuple[int, str]]) -> Audit:
+async def audit(
+    product: Product,
+    client: Client,
+    answers: Sequence[tuple[int, str]],
+    since: Mapping[int, int] = NOTHING_BEFORE,
+) -> Audit:
+    """`since` are the offsets of the topic before which nothing of it lies."""
     told = {payment_id for status, payment_id in answers if status == 201}
-    topic = await read_topic(product.stack)
+    topic = await read_topic(product.stack, since)
     succeeded = {
         payment_id: sum(isinstance(r.event, PaymentSucceeded) and not r.is_void for r in records)
         for payment_id, records in topic.items()

@@ -9,9 +9,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from random import Random
 
 import aiohttp
 import msgspec
@@ -21,7 +20,7 @@ from rich.table import Table
 
 from infra.clock import SystemClock
 from infra.kafka.partition import PAYMENT_PARTITIONS, partition_for
-from infra.kafka.producer import Message, Publisher
+from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.kafka.topics import Topic, make_topics
 from infra.local import LOCAL
@@ -33,33 +32,18 @@ from infra.memory.projections import MemoryDeadLetters
 from infra.redis.connection import connect
 from infra.redis.shards import RedisShards
 from infra.settings import Settings
-from projections.hot_metrics import HotMetrics, fold
-from projections.shard import Shard
-from schemas.base import Event
-from schemas.ids import PaymentId
-from schemas.metrics import SNAPSHOT_CHANNEL, RoutingSnapshot, StoredShard
-from schemas.outcome import Outcome
-from schemas.views import Watermark
+from projections.hot_metrics import HotMetrics
+from schemas.metrics import SNAPSHOT_CHANNEL, RoutingSnapshot
+from tests.bench.history import Made, life, lives, messages_of, outcomes, publish
 from tests.bench.machine import Machine, this_machine
+from tests.folds import filled, fold_to
 from tests.product import Product
-from tests.projections.outcomes import DOUBT, LONG, SUCCESS, UNREACHED, decline, told
-from tests.projections.story import paid, raw, recorded, requested, routed, started
+from tests.projections.outcomes import SUCCESS, an_empty_shard
 
-SAID: tuple[Outcome, ...] = (
-    *[SUCCESS] * 16,
-    decline("customer", "insufficient_funds"),
-    decline(),
-    UNREACHED,
-    DOUBT,
-)
 BATCH = 1_000
 PAYMENTS_PER_SECOND = 200.0
 FOUND_EVERY_S = 0.05
 READ_AT_ONCE = 20_000
-
-
-Made = list[tuple[PaymentId, Sequence[Message]]]
-"""By payment."""
 
 
 class Figures(msgspec.Struct, kw_only=True):
@@ -109,7 +93,7 @@ async def _measure(args: argparse.Namespace, say: Callable[[str], None]) -> Figu
         for cells in (1, 1_000):
             async with _bench(product, f"bench-{cells}") as bench:
                 say(f"{cells:,} cells: absorbing …")
-                made = _payments(args.payments, cells)
+                made = lives(args.payments, cells)
                 await bench.publish(made)
                 figures.absorbed_per_second[str(cells)] = await bench.absorb()
                 await bench.redis.flushall()
@@ -133,7 +117,9 @@ async def _history(
     say(f"{figures.history_outcomes:,} outcomes of history …")
     begin = bench.clock.now() - timedelta(minutes=args.minutes)
     for first in range(0, figures.history_outcomes, READ_AT_ONCE):
-        await bench.publish(_outcomes(begin, first, args.issuers))
+        await bench.publish(
+            outcomes(begin, range(first, first + READ_AT_ONCE), PAYMENTS_PER_SECOND, args.issuers)
+        )
     async with bench.worker(figures) as worker:
         begun = time.perf_counter()
         await bench.reaches_the_end()
@@ -202,14 +188,7 @@ class Bench:
             await self._service.stop()
 
     async def publish(self, payments: Made) -> None:
-        partitions: dict[int, list[Message]] = {}
-        for payment, messages in payments:
-            partitions.setdefault(partition_for(payment), []).extend(messages)
-        await asyncio.gather(*(self._publish(*told) for told in partitions.items()))
-
-    async def _publish(self, partition: int, messages: Sequence[Message]) -> None:
-        for first in range(0, len(messages), BATCH):
-            await self.publisher.publish(self.topic, partition, messages[first : first + BATCH])
+        await publish(self.publisher, self.topic, payments)
 
     async def absorb(self) -> int:
         """Records a second, as the worker's agent takes them in."""
@@ -280,8 +259,8 @@ class Bench:
         async def pay(number: int) -> None:
             at = self.clock.now()
             payment = self.clock.payment_id()
-            events = _life(SUCCESS, gateway, f"bank{number % 20}", at)
-            await self.publisher.publish(self.topic, partition_for(payment), _messages(payment, events))
+            events = life(SUCCESS, gateway, f"bank{number % 20}", at)
+            await self.publisher.publish(self.topic, partition_for(payment), messages_of(payment, events))
             acknowledged.append(time.perf_counter())
 
         begun = time.perf_counter()
@@ -322,15 +301,10 @@ class Bench:
 
     async def check(self, when: str, figures: Figures) -> None:
         for partition, end in (await self.reader.end_offsets(self.topic)).items():
-            shard = Shard(partition, StoredShard(Watermark(next_offset=0, last_stamp_ms=0), {}))
-            for start in range(0, end, READ_AT_ONCE):
-                fold(
-                    shard,
-                    await self.reader.read(self.topic, partition, start, min(end, start + READ_AT_ONCE), 60),
-                )
+            shard = an_empty_shard(partition)
+            await fold_to(self.reader, shard, end, self.topic)
             stored = await self.shards.load(partition)
-            filled = {bucket: cells for bucket, cells in shard.buckets.items() if cells}
-            if stored is None or {b: cells for b, cells in stored.buckets.items() if cells} != filled:
+            if stored is None or filled(stored.buckets) != filled(shard.buckets):
                 figures.wrong.append(f"partition {partition} {when}")
 
 
@@ -345,56 +319,6 @@ async def _bench(product: Product, topic: str) -> AsyncIterator[Bench]:
         await bench.publisher.stop()
         await bench.reader.stop()
         await bench.redis.aclose()
-
-
-_chance = Random(7)
-_GATEWAYS = ("razorpay", "stripe", "payu", "cashfree", "billdesk")
-
-
-def _payments(payments: int, cells: int) -> Made:
-    """Whole lives of payments, of five events each, one of them an outcome."""
-    clock = SystemClock()
-    made: Made = []
-    for number in range(payments):
-        payment = clock.payment_id()
-        gateway, issuer = (
-            (f"gateway{number % 10}", f"bank{number % 100}") if cells > 1 else ("gateway", "bank")
-        )
-        issuer = f"bank{_chance.randrange(cells // 10)}" if cells > 1 else issuer
-        at = clock.now() - timedelta(seconds=_chance.random() * 60)
-        made.append((payment, _messages(payment, _life(_chance.choice(SAID), gateway, issuer, at))))
-    return made
-
-
-def _outcomes(begin: datetime, first: int, issuers: int) -> Made:
-    """Outcomes only, in the order of their time: what else an hour of log holds is passed by."""
-    clock = SystemClock()
-    made: Made = []
-    for number in range(first, first + READ_AT_ONCE):
-        payment = clock.payment_id()
-        event = told(
-            _chance.choice(SAID),
-            gateway=_GATEWAYS[number % len(_GATEWAYS)],
-            method=("UPI", "CARD")[number // 7 % 2],
-            issuer=f"bank{_chance.randrange(issuers)}",
-            at=begin + timedelta(seconds=number / PAYMENTS_PER_SECOND),
-            latency_ms=round(_chance.lognormvariate(5.5, 0.8)),
-        )
-        made.append((payment, _messages(payment, [event])))
-    return made
-
-
-def _life(said: Outcome, gateway: str, issuer: str, at: datetime) -> list[Event]:
-    latency_ms = round(_chance.lognormvariate(5.5, 0.8))
-    outcome = told(said, gateway=gateway, issuer=issuer, at=at, latency_ms=latency_ms)
-    return [requested(), routed(), started(), outcome, paid()]
-
-
-def _messages(payment: PaymentId, events: Sequence[Event]) -> list[Message]:
-    records = (
-        raw(recorded(event, offset, payment=payment, window=LONG)) for offset, event in enumerate(events)
-    )
-    return [(record.key, record.value or b"", list(record.headers)) for record in records]
 
 
 def _percentiles(values: Sequence[float]) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 import msgspec
@@ -13,13 +13,13 @@ INSTRUMENTS: dict[str, dict[str, str]] = {
     "NETBANKING": {"type": "NETBANKING", "bank_code": "HDFC"},
     "WALLET": {"type": "WALLET", "wallet": "paytm"},
 }
-SHARES = {"UPI": 60, "CARD": 25, "NETBANKING": 10, "WALLET": 5}
+SHARES: Mapping[str, int] = {"UPI": 60, "CARD": 25, "NETBANKING": 10, "WALLET": 5}
 MERCHANTS = [f"m_{number:03}" for number in range(1, 21)]
 VARIETY = 4096
 """Bodies made beforehand: making them while measuring would cost time."""
 
 
-def payment_requests(url: str, seed: int = 1) -> Callable[[int], bytes]:
+def payment_requests(url: str, seed: int = 1, shares: Mapping[str, int] = SHARES) -> Callable[[int], bytes]:
     """A request for each sequence number. Keys are new in every run: a second run must not be replays."""
     parts = urlsplit(url)
     path = parts.path.rstrip("/") + "/payments"
@@ -28,7 +28,7 @@ def payment_requests(url: str, seed: int = 1) -> Callable[[int], bytes]:
         f"POST {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\nIdempotency-Key: "
     )
     chance = random.Random(seed)
-    bodies = [_body_but_customer(chance) for _ in range(VARIETY)]
+    bodies = [_body_but_customer(chance, shares) for _ in range(VARIETY)]
 
     def request(sequence: int) -> bytes:
         name = f"{run}-{sequence}"
@@ -38,8 +38,8 @@ def payment_requests(url: str, seed: int = 1) -> Callable[[int], bytes]:
     return request
 
 
-def _body_but_customer(chance: random.Random) -> str:
-    method = chance.choices(list(SHARES), list(SHARES.values()))[0]
+def _body_but_customer(chance: random.Random, shares: Mapping[str, int]) -> str:
+    method = chance.choices(list(shares), list(shares.values()))[0]
     body = {
         "amount_minor": int(chance.lognormvariate(10.5, 1.2)) + 100,
         "currency": "INR",

@@ -12,6 +12,7 @@ from schemas.ids import AttemptId, GatewayId, PaymentId
 from schemas.notification import NotificationMessage
 from schemas.reliability import ReliabilityEvent
 from schemas.views import PaymentHistory
+from tests.chaos.learned import Learned
 from tests.chaos.shoppers import Purchase, who_pays
 from tests.checker.evidence import Charge, Contact, Evidence, Note, Told
 from tests.product import Client, Product, read_records, read_topic
@@ -28,10 +29,16 @@ class Aftermath(Value, frozen=True, kw_only=True):
     ledger: Sequence[Mapping[str, Any]]
     messages: Sequence[Recorded[NotificationMessage]]
     used: frozenset[tuple[str, str]]
+    learned: Learned
 
 
 async def gathered(
-    run: str, product: Product, client: Client, database: Database, purchases: Sequence[Purchase]
+    run: str,
+    product: Product,
+    client: Client,
+    database: Database,
+    purchases: Sequence[Purchase],
+    learned: Learned,
 ) -> Aftermath:
     records, ledger = await read_topic(product.stack), await client.ledger()
     alarms = [record.event for record in await read_records(product.stack, RELIABILITY_TOPIC)]
@@ -52,6 +59,7 @@ async def gathered(
         ledger=ledger,
         messages=cast(list[Recorded[NotificationMessage]], messages),
         used=await _used(database),
+        learned=learned,
     )
 
 

@@ -38,6 +38,7 @@ class Checker(checker.Checker):
         self.rows_are_the_fold_of_the_topic()
         self.no_message_is_lost()
         self.no_customer_may_still_pay()
+        self.what_was_learned_is_the_fold_of_the_topics()
 
     def it_was_acknowledged_at_last(self, purchase: Purchase) -> None:
         self.require(purchase.is_acknowledged, purchase.who, "nobody could tell what became of a key")
@@ -81,6 +82,11 @@ class Checker(checker.Checker):
             self.require(
                 charge.status[-7:] != "pending", charge.who, "a customer may still pay what is settled"
             )
+
+    def what_was_learned_is_the_fold_of_the_topics(self) -> None:
+        stored, folded = self._aftermath.learned.stored, self._aftermath.learned.folded
+        for name in sorted(stored.keys() | folded.keys()):
+            self.require(stored.get(name) == folded.get(name), name, "is not what its log says")
 
 
 def _position(token: str) -> Position:

@@ -12,11 +12,20 @@ from typing import Literal
 from infra.local.child import Child
 from schemas.base import Value
 
-APART_S = (1.5, 5.0)
+APART_S = (1.1, 3.5)
 AWAY_S = (0.1, 4.0)
 STOPPED_S = (1.0, 15.0)
 WATCH_S = 0.5
-WEIGHTS = {"api": 5, "worker": 4, "verifier": 5, "kafka": 2, "postgres": 2, "redis": 1}
+WEIGHTS = {
+    "api": 5,
+    "worker": 4,
+    "verifier": 5,
+    "circuit": 4,
+    "metrics": 4,
+    "kafka": 2,
+    "postgres": 2,
+    "redis": 1,
+}
 
 How = Literal["killed", "stopped", "restarted"]
 

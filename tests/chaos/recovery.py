@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from infra.gateways.simulator.profile import Profile
 from infra.kafka.reader import LogReader
-from infra.local.child import Child
+from infra.local.child import Child, NotReadyError
 from infra.postgres.database import Database
 from infra.postgres.messages import PostgresMessages
 from infra.postgres.payments import PaymentViews
@@ -47,12 +47,21 @@ class Left(Struct, frozen=True, kw_only=True):
 
 
 async def everything_runs(children: Iterable[Child]) -> None:
+    """One that ends by itself meanwhile, of what befell it before, is started again by the supervisor."""
     for child in children:
         child.resume()
         if not child.running:
             await child.start()
+    give_up_at = time.monotonic() + READY_S
     for child in children:
-        await child.wait_ready(READY_S)
+        while True:
+            try:
+                await child.wait_ready(READY_S)
+                break
+            except NotReadyError:
+                if child.running or time.monotonic() > give_up_at:
+                    raise
+                await asyncio.sleep(ROUND_S)
 
 
 async def heal_gateways(client: Client, profiles: Iterable[Profile]) -> None:

@@ -3,8 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from infra.gateways.registry import registry
 from infra.kafka.reader import LogReader
@@ -19,6 +22,7 @@ from tests.chaos.aftermath import Aftermath, gathered
 from tests.chaos.checker import Checker
 from tests.chaos.disasters import Disasters, forecast
 from tests.chaos.figures import Figures, figures
+from tests.chaos.learned import Learning, circuit_figures
 from tests.chaos.recovery import everybody_is_answered, everything_runs, heal_gateways, nothing_is_left
 from tests.chaos.reviewer import Reviewer
 from tests.chaos.shoppers import Shoppers
@@ -27,7 +31,7 @@ from tests.checker.checker import Violation
 from tests.product import Client, Product, plain
 
 PROCESSES = 2
-"""Of each: API, projection worker, verifier."""
+"""Of each: API, projection worker, verifier, circuit writer, metrics worker."""
 Say = Callable[[str], None]
 
 
@@ -62,17 +66,20 @@ async def unleash(chaos: Chaos, folder: Path, say: Say) -> Result:
 
 def _product(stack: Stack, seed: int) -> Product:
     stack.folder.mkdir(parents=True, exist_ok=True)
-    policies = stack.folder / "policies.json"
-    policies.write_bytes(mix.policies_json())
+    policies, circuits = stack.folder / "policies.json", stack.folder / "circuit_policies.json"
+    policies.write_bytes(msgspec.json.encode(mix.POLICIES))
+    circuits.write_bytes(msgspec.json.encode(mix.CIRCUITS))
     return Product(
         stack,
         stack.folder,
         apis=PROCESSES,
         workers=PROCESSES,
         verifiers=PROCESSES,
+        circuit_writers=PROCESSES,
+        metrics_workers=PROCESSES,
         profiles=mix.profiles(seed),
         gateways=mix.GATEWAYS,
-        env=mix.settings(str(policies)),
+        env=mix.settings(str(policies), str(circuits)),
     )
 
 
@@ -97,17 +104,21 @@ async def _suffer(chaos: Chaos, product: Product, say: Say) -> Result:
             await everybody_is_answered(shoppers)
             say("waiting until nothing is left to be settled")
             say(f"  {await nothing_is_left(database, reader, say)}")
+            say("waiting until what was learned is that of the log")
+            known = await Learning(product, client, database, reader).learned()
         say("checking")
         run = f"seed {chaos.seed}"
-        aftermath = await gathered(run, product, client, database, shoppers.purchases)
+        aftermath = await gathered(run, product, client, database, shoppers.purchases, known)
+        circuits = await circuit_figures(product, chain(*aftermath.evidence.records.values()))
     await client.close()
     return Result(
         chaos=chaos,
         figures=figures(aftermath, profiles, disasters)
         | {
             "settled by hand": dict(reviewer.said),
-            "spells of silence": spells.result(),
+            "spells": dict(sorted(spells.result().items())),
             "stayed away": shoppers.stayed_away,
+            "circuits": circuits,
         },
         violations=tuple(Checker(aftermath).violations()),
         aftermath=aftermath,
@@ -116,7 +127,13 @@ async def _suffer(chaos: Chaos, product: Product, say: Say) -> Result:
 
 def _children(product: Product) -> dict[str, Child]:
     """Those that disasters befall; the gateways are the outside world."""
-    ours = (*product.apis, *product.workers, *product.verifiers)
+    ours = (
+        *product.apis,
+        *product.workers,
+        *product.verifiers,
+        *product.circuit_writers,
+        *product.metrics_workers,
+    )
     servers = (product.stack.kafka, product.stack.postgres, product.stack.redis)
     return {child.name: child for child in (*ours, *servers)}
 

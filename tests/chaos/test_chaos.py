@@ -25,11 +25,12 @@ async def test_a_minute_of_chaos_breaks_no_promise() -> None:
     assert result.figures["payments"] > 400, result.figures
     assert result.figures["unknown outcomes"]["payments"] > 100, result.figures
     assert sum(result.figures["disasters"].values()) > 10, result.figures
+    assert result.figures["circuits"]["CircuitHalfOpened"] > 1, result.figures
     assert_the_checker_is_awake(result.aftermath)
 
 
 def assert_the_checker_is_awake(aftermath: Aftermath) -> None:
-    """It objects to the same run with one more charge, without one row, and without one message."""
+    """It objects to the same run with one more charge, and without one row, one message, or one thing learned."""
     evidence = aftermath.evidence
     captured = next(charge for charge in evidence.charges if charge.is_captured)
     charged_again = replace(evidence, charges=[*evidence.charges, captured])
@@ -39,6 +40,11 @@ def assert_the_checker_is_awake(aftermath: Aftermath) -> None:
     assert_objects(replace(aftermath, evidence=forgotten), "the read model is not its log")
     unused = frozenset(list(aftermath.used)[1:])
     assert_objects(replace(aftermath, used=unused), "a message was lost or never used")
+    stored = aftermath.learned.stored
+    for name in {name.partition(" ")[0]: name for name in stored}.values():  # one of each kind
+        known = {other: stored[other] for other in stored if other != name}
+        partly = replace(aftermath, learned=replace(aftermath.learned, stored=known))
+        assert_objects(partly, f"{name}: is not what its log says")
 
 
 def assert_objects(aftermath: Aftermath, what: str) -> None:
