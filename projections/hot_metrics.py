@@ -62,6 +62,9 @@ class HotMetrics:
         self._news: dict[int, dict[int, set[Cell]]] = {}
         self._filled: set[int] = set()
         """Those that were read to the end of the log, whatever offsets the group had committed."""
+        self._doubtful: set[int] = set()
+        """Those whose last change may not have reached the store."""
+        self._whole = asyncio.Semaphore(1)
         self.shards: dict[int, Shard] = {}
         self.counts = Counts()
         self.shard_counts = ShardCounts()
@@ -115,8 +118,14 @@ class HotMetrics:
             self._forget(shard.partition)  # somebody else has it, or had it for a while
             return
         behind = mark is None or mark.next_offset < shard.next_offset
-        if behind and not await self._store.replace(shard.partition, _expecting(mark), shard.stored):
+        if behind and not await self._replace(shard.partition, _expecting(mark), shard.stored):
             self._forget(shard.partition)
+        self._doubtful.discard(shard.partition)
+
+    async def _replace(self, partition: int, expected: int | None, stored: StoredShard) -> bool:
+        """One whole shard at a time: twelve with an hour each, all at once, would keep the store from answering."""
+        async with self._whole:
+            return await self._store.replace(partition, expected, stored)
 
     async def _fill(self, partition: int) -> None:
         """Up to the end of the log; what comes after it is the agent's."""
@@ -132,6 +141,8 @@ class HotMetrics:
         await self._take(shard, missing)
 
     async def _shard(self, partition: int) -> Shard:
+        if partition in self._doubtful:
+            await self._compare(self.shards[partition])
         while partition not in self.shards:
             mark = await self._store.watermark(
                 partition
@@ -139,7 +150,7 @@ class HotMetrics:
             stored = await self._store.load(partition)
             if stored is None or await self._is_too_old(partition, stored.watermark):
                 stored = await self._beginning(partition)
-                if not await self._store.replace(partition, _expecting(mark), stored):
+                if not await self._replace(partition, _expecting(mark), stored):
                     continue
             self.shards[partition] = Shard(partition, stored, self.shard_counts)
         return self.shards[partition]
@@ -179,23 +190,27 @@ class HotMetrics:
         return StoredShard(checkpoint[0], buckets)
 
     async def _take(self, shard: Shard, run: Sequence[RawRecord]) -> None:
-        """Into memory and the store, or into neither: a shard whose store said no is forgotten, and loaded anew."""
+        """Into memory and the store. A shard whose store says no is forgotten, and loaded anew; one whose store does
+        not answer is right all the same, and is compared before anything is added to it."""
         expected = shard.next_offset
         try:
             dead = fold(shard, run)
             changes = shard.take_changes()
             if dead:
                 await self._dead_letters.publish(dead)
+            self._note(shard.partition, changes)
             found = await self._store.store(shard.partition, expected, shard.watermark, changes)
-            if found == "none" and await self._store.replace(shard.partition, None, shard.stored):
+            if found == "none" and await self._replace(shard.partition, None, shard.stored):
                 found = "expected"
+        except StoreUnavailable:
+            self._doubtful.add(shard.partition)
+            raise
         except BaseException:
             self._forget(shard.partition)
             raise
         if found != "expected":
             self._forget(shard.partition)
             return
-        self._note(shard.partition, changes)
         self.counts.taken_in += len(run)
         self.counts.dead += len(dead)
 
@@ -210,6 +225,7 @@ class HotMetrics:
         for memory in (self.shards, self._saved, self._unsaved, self._news):
             memory.pop(partition, None)
         self._filled.discard(partition)
+        self._doubtful.discard(partition)
 
     async def _checkpoint(self, partition: int) -> None:
         async with self._turns[partition]:  # not while a batch is half taken in

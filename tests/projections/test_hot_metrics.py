@@ -316,6 +316,33 @@ async def test_an_answer_that_is_lost_counts_nothing_twice(world: World) -> None
     await world.is_a_fold_of_the_log()
 
 
+async def test_a_store_that_does_not_answer_costs_no_shard_that_is_held(world: World) -> None:
+    """An hour of it would be loaded, and summed, anew."""
+    await world.metrics.absorb(world.append([SUCCESS, DOUBT]))
+    held = world.metrics.shards[0]
+    batch = world.append([SUCCESS])
+    world.store.away = True
+    with pytest.raises(StoreUnavailable):
+        await world.metrics.absorb(batch)
+    world.store.away = False
+    world.store.flush()
+    await world.metrics.absorb(batch)
+    assert world.metrics.shards[0] is held
+    await world.is_a_fold_of_the_log()
+
+
+async def test_a_shard_that_another_has_taken_meanwhile_is_not_gone_on_with(world: World) -> None:
+    await world.metrics.absorb(world.append([SUCCESS]))
+    batch = world.append([SUCCESS, DOUBT])
+    world.store.away = True
+    with pytest.raises(StoreUnavailable):
+        await world.metrics.absorb(batch[:1])
+    world.store.away = False
+    await world.another_worker().absorb(batch)
+    await world.metrics.absorb(world.append([SUCCESS]))
+    await world.is_a_fold_of_the_log()
+
+
 async def test_a_poisonous_record_becomes_a_dead_letter_and_those_behind_it_count(world: World) -> None:
     bad = junk(0, 0)
     world.log.append(PAYMENTS_TOPIC, 0, BEGIN_MS, bad.key, bad.value, bad.headers)
