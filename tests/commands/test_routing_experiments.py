@@ -49,10 +49,14 @@ def asked(customer: str, facts: Facts) -> RequestPayment:
 def test_a_treated_customer_is_routed_by_the_variant_and_a_control_as_everybody() -> None:
     facts = Facts(experiments=(experiment(Override(order=(BETA,))),))
     assigned, treated = routed(asked(a_customer("treatment"), facts))
-    assert assigned == ExperimentAssigned(experiment_id=SALT, variant="treatment", treatment=True)
+    assert assigned == ExperimentAssigned(
+        experiment_id=SALT, variant="treatment", treatment=True, customer_id=a_customer("treatment")
+    )
     assert treated.candidates[0].gateway == BETA
     assigned, control = routed(asked(a_customer("control"), facts))
-    assert assigned == ExperimentAssigned(experiment_id=SALT, variant="control", treatment=False)
+    assert assigned == ExperimentAssigned(
+        experiment_id=SALT, variant="control", treatment=False, customer_id=a_customer("control")
+    )
     assert control == routed(asked(a_customer("control"), Facts()))[1]
 
 
