@@ -1,4 +1,4 @@
-"""Takes exposed payments into customers and arms, effectively once: figures and watermarks are stored in one transaction.
+"""Takes exposed payments into customers and arms, effectively once: figures and watermarks change in one transaction.
 
 As in `project.py`: below the watermark a record is known and dropped, above it there is a gap, whose records are
 fetched first. Sums cannot be stored twice and come out right, so everything that is read is read under the watermarks'

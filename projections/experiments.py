@@ -57,6 +57,7 @@ TOLD_BY = frozenset(
     )
 )
 """Events that change an exposure; all others leave it as it is."""
+_NO_GATEWAY = GatewayId("")
 _TERMINAL = ("SUCCEEDED", "DECLINED", "NOT_SENT")
 _STATUSES: dict[type[Event], AttemptStatus] = {
     AttemptSucceeded: "SUCCEEDED",
@@ -160,7 +161,7 @@ def _certain(exposure: Exposure, attempt_id: AttemptId, gateway: GatewayId) -> T
     return _after(_tried(exposure, attempt_id, gateway), "SUCCEEDED", verified=True)
 
 
-def _tried(exposure: Exposure, attempt_id: AttemptId, gateway: GatewayId = GatewayId("")) -> Tried:
+def _tried(exposure: Exposure, attempt_id: AttemptId, gateway: GatewayId = _NO_GATEWAY) -> Tried:
     """Also one whose start is not on the log."""
     for tried in exposure.attempts:
         if tried.attempt_id == attempt_id:

@@ -1,7 +1,9 @@
-"""What results of experiments are made of: exposed payments, customers and arms, each as far as the log has been read."""
+"""What results of experiments are made of: exposed payments, customers and arms, as far as the log has been read."""
 
 from collections import Counter
 from typing import Literal, NamedTuple
+
+import msgspec
 
 from schemas.base import Value
 from schemas.ids import AttemptId, ExperimentId, GatewayId
@@ -32,7 +34,7 @@ class Exposure(Value, frozen=True, kw_only=True):
     """Of the owner who assigned it."""
     is_withdrawn: bool = False
     """A later owner started it afresh, and outside the experiment."""
-    fees_bps: dict[GatewayId, int] = {}
+    fees_bps: dict[GatewayId, int] = msgspec.field(default_factory=dict)
     attempts: tuple[Tried, ...] = ()
     """In the order in which they were started."""
     result: Literal["paid", "failed"] | None = None

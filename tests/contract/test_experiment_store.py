@@ -106,7 +106,7 @@ async def test_an_arm_is_the_sum_of_its_parts_and_of_what_was_added_to_each(stor
 
 
 async def test_nothing_is_stored_of_a_transaction_that_does_not_end_well(store: Store) -> None:
-    with pytest.raises(ZeroDivisionError):
+    async def fail() -> None:
         async with store.transaction(PAYMENTS_TOPIC, [3]) as transaction:
             await transaction.add_to_customers({ONE: Figures(exposed=1)})
             await transaction.store(
@@ -115,6 +115,9 @@ async def test_nothing_is_stored_of_a_transaction_that_does_not_end_well(store: 
                 watermarks={3: mark(1)},
             )
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
     assert (await store.tallies(EXPERIMENT))[0] == {}
     async with store.transaction(PAYMENTS_TOPIC, [3]) as transaction:
         assert transaction.watermarks[3].next_offset == 0
