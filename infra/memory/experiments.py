@@ -20,6 +20,7 @@ class MemoryExperiments:
     def __init__(self) -> None:
         self.is_away = False
         self._turn = asyncio.Lock()
+        self._is_judged = False
         self.marks: dict[tuple[str, int], Watermark] = {}
         self.exposures: dict[PaymentId, Exposure] = {}
         self.customers: dict[CustomerKey, Figures] = {}
@@ -48,6 +49,19 @@ class MemoryExperiments:
     async def watermarks(self) -> dict[tuple[str, int], Watermark]:
         self._answer()
         return dict(self.marks)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[bool]:
+        """Whether it is ours to judge, and nobody else's until the block ends."""
+        self._answer()
+        if self._is_judged:
+            yield False
+            return
+        self._is_judged = True
+        try:
+            yield True
+        finally:
+            self._is_judged = False
 
     async def changes(self, experiments: Collection[ExperimentId]) -> dict[ExperimentId, int]:
         self._answer()

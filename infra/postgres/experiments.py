@@ -49,6 +49,12 @@ class PostgresExperiments:
         rows = await self._database.fetch(_sql.watermarks, *PROJECTION)
         return {(row["topic"], row["partition"]): _watermark(row) for row in rows}
 
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[bool]:
+        """Whether it is ours to judge, and no other process's until the block ends."""
+        async with self._database.transaction() as connection:
+            yield bool(await connection.fetchval(_sql.take_turn))
+
     async def changes(self, experiments: Collection[ExperimentId]) -> dict[ExperimentId, int]:
         """A number of each that grows with whatever is counted; those of which nothing was have none."""
         rows = await self._database.fetch(_sql.changes, list(experiments))

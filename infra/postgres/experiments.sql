@@ -87,6 +87,10 @@ FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::numeric[])
     AS new (experiment_id, variant, partition, name, count)
 ON CONFLICT (experiment_id, variant, partition, name) DO UPDATE SET count = c.count + excluded.count
 
+-- name: take_turn
+-- Of several analyzers one judges and acts at a time; the end of the transaction ends its turn.
+SELECT pg_try_advisory_xact_lock(hashtext('experiment_analyzer'))
+
 -- name: changes
 -- Of each of these experiments, a number that grows with whatever is counted.
 SELECT experiment_id, sum(changes)::bigint AS changes FROM experiment_arms WHERE experiment_id = ANY ($1::text[])

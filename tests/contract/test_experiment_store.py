@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from itertools import count
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -32,6 +33,8 @@ _names = count(1)
 
 class Store(ExposureSink, Protocol):
     async def watermarks(self) -> Mapping[tuple[str, int], Watermark]: ...
+
+    def turn(self) -> AbstractAsyncContextManager[bool]: ...
 
     async def changes(self, experiments: list[ExperimentId]) -> Mapping[ExperimentId, int]: ...
 
@@ -147,6 +150,13 @@ async def test_each_of_two_who_change_a_customer_at_once_is_told_what_its_own_ch
 
     seen = await asyncio.gather(add(3), add(4), add(5))
     assert sorted(number for one in seen for number in one) == list(range(1, 61))
+
+
+async def test_of_two_who_would_judge_one_does_until_its_turn_ends(store: Store) -> None:
+    async with store.turn() as ours, store.turn() as theirs:
+        assert (ours, theirs) == (True, False)
+    async with store.turn() as ours:
+        assert ours
 
 
 async def test_workers_of_different_partitions_come_to_the_same_sums_as_one(store: Store) -> None:
