@@ -8,6 +8,8 @@ from api.app import Services
 from api.checks import AdmissionCheck, FactsCheck, LogCheck, ProjectionCheck, RedisCheck, StoreCheck
 from api.circuits import Circuits
 from api.dry_run import CurrentRoute
+from api.experiment_results import ExperimentResults
+from api.heard_experiments import HeardExperiments
 from api.lag import Consumer, LagMonitor
 from api.live_configuration import LiveConfiguration
 from api.live_facts import LiveFacts
@@ -27,6 +29,7 @@ from infra.kafka.reader import LogReader
 from infra.kafka.tail import TopicTail
 from infra.postgres.circuits import PostgresCircuits
 from infra.postgres.database import Database
+from infra.postgres.experiments import PostgresExperiments
 from infra.postgres.messages import PostgresMessages
 from infra.postgres.payments import PaymentViews
 from infra.postgres.reservations import PostgresReservations
@@ -41,7 +44,13 @@ from infra.resources import admitted, tailed_circuits
 from infra.settings import Settings
 from projections.circuit_facts import CircuitFacts
 from projections.reader import PaymentReader
-from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, CONFIGURATION_TOPIC, NOTIFICATIONS_TOPIC, PAYMENTS_TOPIC
+from schemas.codec import (
+    CIRCUIT_OUTCOMES_TOPIC,
+    CONFIGURATION_TOPIC,
+    EXPERIMENTS_TOPIC,
+    NOTIFICATIONS_TOPIC,
+    PAYMENTS_TOPIC,
+)
 
 
 @asynccontextmanager
@@ -75,6 +84,12 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         circuit_tail = await stack.enter_async_context(
             tailed_circuits(settings, clock, circuit_store, circuit_facts)
         )
+        experiments = HeardExperiments(
+            lambda take: TopicTail(settings.kafka_bootstrap_servers, EXPERIMENTS_TOPIC, take, clock)
+        )
+        stack.push_async_callback(experiments.tail.stop)
+        await experiments.tail.start()
+        experiment_store = PostgresExperiments(database)
         histories = LogHistories(views, reader, partition_for)
         redis = connect(settings.redis_url)
         stack.push_async_callback(redis.aclose)
@@ -118,6 +133,9 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                 gateways.gateways,
                 clock,
             ),
+            experiment_results=ExperimentResults(
+                experiment_store, experiments.loaded, settings.guardrails, clock
+            ),
             admin=Admin(settings.internal_api_key),
             clock=clock,
             readiness=Readiness(
@@ -152,6 +170,11 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                         watermarks=RedisShards(
                             redis, settings.metrics_stream_key, PAYMENT_PARTITIONS
                         ).watermarks,
+                    ),
+                    Consumer(
+                        group=settings.experiment_consumer_group,
+                        topics=(PAYMENTS_TOPIC,),
+                        watermarks=experiment_store.watermarks,
                     ),
                     Consumer(group=settings.circuit_consumer_group, topics=(PAYMENTS_TOPIC,)),
                     Consumer(

@@ -16,20 +16,25 @@ from api.body import BodyLimits
 from api.checks import FactsCheck
 from api.circuits import Circuits
 from api.dry_run import CurrentRoute
+from api.experiment_results import ExperimentResults
 from api.lag import LagMonitor
 from api.live_configuration import LiveConfiguration, Take
 from api.ports import Check, Proof
 from api.readiness import Readiness
 from commands.circuit import decide
 from commands.circuit_state import Circuit, new_circuit
+from commands.experiment_state import INITIAL as INITIAL_EXPERIMENTS
+from commands.experiment_state import Experiments
 from commands.handler import Handled
 from infra.gateways.notifications import NotificationReader
 from infra.memory.configuration import MemoryConfigurationTail, MemoryConfigurationTopic
+from infra.memory.experiments import MemoryExperiments
 from projections.circuit_facts import CircuitFacts
 from schemas.circuit import CircuitKey, CircuitMessage, CircuitPolicy
 from schemas.codec import CIRCUITS_TOPIC, PAYMENTS_TOPIC
 from schemas.envelope import ALWAYS, Envelope, Position, Recorded, Window
 from schemas.errors import BadSignature, LogUnavailable, StoreUnavailable, Unreadable
+from schemas.experiment import Guardrails
 from schemas.gateway import GatewayConfiguration
 from schemas.http import PaymentBody
 from schemas.ids import AttemptId, GatewayId, PaymentId, attempt_id
@@ -405,6 +410,8 @@ class World:
     circuit_facts: CircuitFacts = field(default_factory=CircuitFacts)
     circuit_tail: ScriptedTail = field(default_factory=ScriptedTail)
     clock: ManualClock = field(default_factory=ManualClock)
+    arms: MemoryExperiments = field(default_factory=MemoryExperiments)
+    experiments: Experiments = INITIAL_EXPERIMENTS
     topic: MemoryConfigurationTopic = field(default_factory=MemoryConfigurationTopic)
     log: ScriptedCheck = field(default_factory=ScriptedCheck)
     redis: ScriptedCheck = field(default_factory=ScriptedCheck)
@@ -442,6 +449,9 @@ class World:
                 lambda: (RAZORPAY,),
                 self.clock,
                 0.3,
+            ),
+            experiment_results=ExperimentResults(
+                self.arms, lambda: self.experiments, Guardrails(), self.clock
             ),
             admin=Admin(ADMIN_KEY),
             clock=self.clock,
