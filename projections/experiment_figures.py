@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from projections.contributions import COST_UNIT
 from projections.experiment_answer import CostAnswer, LatencyAnswer, RateAnswer, VariantAnswer
-from projections.experiments import COST_UNIT
 from projections.sketch import quantiles
 from projections.statistics.effective import Counts, counts, design_effect
 from projections.statistics.intervals import wilson

@@ -8,7 +8,8 @@ locks.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from projections.experiments import TOLD_BY, changes, evolve, of_customers
+from projections.contributions import changes, of_customers
+from projections.experiments import TOLD_BY, evolve
 from projections.ports import DeadLetters, ExposureSink, ExposureTransaction, Log, RawRecord
 from projections.project import Counts, dead_letter, grouped, readable
 from schemas.base import Event

@@ -9,6 +9,8 @@ from schemas.base import Value
 from schemas.ids import AttemptId, ExperimentId, GatewayId
 from schemas.views import AttemptStatus
 
+TERMINAL: tuple[AttemptStatus, ...] = ("SUCCEEDED", "DECLINED", "NOT_SENT")
+
 
 class Tried(Value, frozen=True, kw_only=True):
     """One attempt of an exposed payment."""

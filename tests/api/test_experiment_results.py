@@ -4,7 +4,7 @@ import pytest
 
 from commands.experiment import decide
 from commands.experiment_state import INITIAL, evolve
-from projections.experiments import of_customers
+from projections.contributions import of_customers
 from schemas.codec import EXPERIMENTS_TOPIC, PAYMENTS_TOPIC
 from schemas.envelope import Position, Recorded, unowned
 from schemas.experiment import Design, StartExperiment, Variant

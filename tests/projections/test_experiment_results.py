@@ -12,9 +12,9 @@ from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
+from projections.contributions import of_customers
 from projections.experiment_comparison import Known
 from projections.experiment_results import evidence, judged, results, rules_of, winner
-from projections.experiments import of_customers
 from projections.sketch import bin_of
 from projections.statistics.latency import log_units
 from projections.statistics.verdict import Verdict

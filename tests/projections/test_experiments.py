@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from infra.memory.experiments import MemoryExperiments
 from infra.memory_projections import MemoryDeadLetters
-from projections.experiments import Contribution, contribution, evolve, of_customers
+from projections.contributions import Contribution, contribution, of_customers
+from projections.experiments import evolve
 from projections.statistics.latency import log_units
 from schemas.base import Event
 from schemas.envelope import Window

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from commands.experiment_state import Ended, Paused
-from projections.experiments import of_customers
+from projections.contributions import of_customers
 from projections.sketch import bin_of
 from projections.statistics.latency import log_units
 from projections.statistics.verdict import Verdict
