@@ -17,14 +17,16 @@ from api.checks import FactsCheck
 from api.circuits import Circuits
 from api.dry_run import CurrentRoute
 from api.lag import LagMonitor
-from api.live_configuration import LiveConfiguration, Take
+from api.live_configuration import LiveConfiguration
+from api.live_fold import Take
 from api.ports import Check, Proof
 from api.readiness import Readiness
 from commands.circuit import decide
 from commands.circuit_state import Circuit, new_circuit
 from commands.handler import Handled
 from infra.gateways.notifications import NotificationReader
-from infra.memory.configuration import MemoryConfigurationTail, MemoryConfigurationTopic
+from infra.memory.configuration import MemoryConfigurationTopic
+from infra.memory.topic import MemoryTail
 from projections.circuit_facts import CircuitFacts
 from schemas.circuit import CircuitKey, CircuitMessage, CircuitPolicy
 from schemas.codec import CIRCUITS_TOPIC, PAYMENTS_TOPIC
@@ -416,7 +418,7 @@ class World:
         self.configuration = LiveConfiguration(self._tail, self.topic, self.clock, confirmed_within_s=0.2)
         self.circuit_writer = MemoryCircuitWriter(self.circuit_facts)
 
-    def _tail(self, take: Take) -> MemoryConfigurationTail:
+    def _tail(self, take: Take) -> MemoryTail:
         self.tail = self.topic.tail(take)
         self.tail.is_caught_up = True
         return self.tail

@@ -1,6 +1,6 @@
 """The twins have the shape of the ports: mypy checks the assignments, and the test that they are made."""
 
-from api.live_configuration import ConfigurationLog, Tail
+from api.live_fold import Tail, TopicLog
 from commands.ports import (
     Alarms,
     Clock,
@@ -21,6 +21,7 @@ from infra.memory.probes import MemoryLeases, MemoryProbes
 from infra.memory.reservations import MemoryReservations
 from infra.memory.verification_queue import MemoryVerificationQueue
 from infra.probes import LocalProbes
+from schemas.configuration import RoutingSet
 from schemas.ids import GatewayId
 
 
@@ -44,6 +45,6 @@ def test_the_twins_are_what_the_handler_asks_for() -> None:
 
 def test_the_topic_of_configuration_in_memory_is_what_a_process_asks_for() -> None:
     topic = MemoryConfigurationTopic()
-    configuration_log: ConfigurationLog = topic
+    configuration_log: TopicLog[RoutingSet] = topic
     tail: Tail = topic.tail(lambda record: None)
     assert all((configuration_log, tail))
