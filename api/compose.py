@@ -10,6 +10,7 @@ from api.circuits import Circuits
 from api.dry_run import CurrentRoute
 from api.lag import Consumer, LagMonitor
 from api.live_configuration import LiveConfiguration
+from api.live_experiments import LiveExperiments
 from api.live_facts import LiveFacts
 from api.readiness import Readiness
 from commands.handler import PaymentHandler
@@ -18,6 +19,7 @@ from infra.gateways.registry import notification_reader, registry
 from infra.histories import LogHistories
 from infra.kafka.circuits import KafkaCircuitMessages
 from infra.kafka.configuration import KafkaConfigurationLog
+from infra.kafka.experiments import KafkaExperimentLog
 from infra.kafka.lag import GroupOffsets
 from infra.kafka.log import KafkaLog
 from infra.kafka.messages import KafkaMessages
@@ -41,7 +43,13 @@ from infra.resources import admitted, tailed_circuits
 from infra.settings import Settings
 from projections.circuit_facts import CircuitFacts
 from projections.reader import PaymentReader
-from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, CONFIGURATION_TOPIC, NOTIFICATIONS_TOPIC, PAYMENTS_TOPIC
+from schemas.codec import (
+    CIRCUIT_OUTCOMES_TOPIC,
+    CONFIGURATION_TOPIC,
+    EXPERIMENTS_TOPIC,
+    NOTIFICATIONS_TOPIC,
+    PAYMENTS_TOPIC,
+)
 
 
 @asynccontextmanager
@@ -71,6 +79,13 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         )
         stack.push_async_callback(configuration.stop)
         await configuration.start()
+        experiments = LiveExperiments(
+            lambda take: TopicTail(settings.kafka_bootstrap_servers, EXPERIMENTS_TOPIC, take, clock),
+            KafkaExperimentLog(publisher, clock),
+            clock,
+        )
+        stack.push_async_callback(experiments.stop)
+        await experiments.start()
         circuit_facts, circuit_store = CircuitFacts(), PostgresCircuits(database)
         circuit_tail = await stack.enter_async_context(
             tailed_circuits(settings, clock, circuit_store, circuit_facts)
@@ -78,7 +93,13 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         histories = LogHistories(views, reader, partition_for)
         redis = connect(settings.redis_url)
         stack.push_async_callback(redis.aclose)
-        facts = LiveFacts(gateways, lambda: configuration.current.routing, circuit_facts, clock.now)
+        facts = LiveFacts(
+            gateways,
+            lambda: configuration.current.routing,
+            circuit_facts,
+            lambda: experiments.current.running,
+            clock.now,
+        )
         feed = SnapshotFeed(redis, facts.believe)
         stack.push_async_callback(feed.stop)
         feed.start()
@@ -109,6 +130,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             gateways=[configuration.id for configuration in gateways.gateways()],
             published_metrics=PublishedMetrics(redis, clock.elapsed_ms),
             configuration=configuration,
+            experiments=experiments,
             facts=facts,
             dry_run=CurrentRoute(facts),
             circuits=Circuits(
@@ -128,6 +150,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                     "projection": ProjectionCheck(reader.end_offsets, views.watermarks),
                     "admission": AdmissionCheck(admission),
                     "configuration": configuration,
+                    "experiments": experiments,
                 },
                 {"redis": RedisCheck(redis), "beliefs": facts, "circuits": FactsCheck(circuit_tail)},
             ),

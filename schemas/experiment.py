@@ -117,6 +117,8 @@ class StartExperiment(Command, frozen=True, kw_only=True):
     experiment_id: ExperimentId
     design: Design
     gateways: tuple[GatewayConfiguration, ...]
+    budgets_ms: tuple[int, ...] = ()
+    """The latency budgets of the merchants that the filter names."""
     by: str
     note: str
 

@@ -18,6 +18,7 @@ from api.circuits import Circuits
 from api.dry_run import CurrentRoute
 from api.lag import LagMonitor
 from api.live_configuration import LiveConfiguration
+from api.live_experiments import LiveExperiments
 from api.live_fold import Take
 from api.ports import Check, Proof
 from api.readiness import Readiness
@@ -26,6 +27,7 @@ from commands.circuit_state import Circuit, new_circuit
 from commands.handler import Handled
 from infra.gateways.notifications import NotificationReader
 from infra.memory.configuration import MemoryConfigurationTopic
+from infra.memory.experiments import MemoryExperimentsTopic
 from infra.memory.topic import MemoryTail
 from projections.circuit_facts import CircuitFacts
 from schemas.circuit import CircuitKey, CircuitMessage, CircuitPolicy
@@ -34,7 +36,7 @@ from schemas.envelope import ALWAYS, Envelope, Position, Recorded, Window
 from schemas.errors import BadSignature, LogUnavailable, StoreUnavailable, Unreadable
 from schemas.gateway import GatewayConfiguration
 from schemas.http import PaymentBody
-from schemas.ids import AttemptId, GatewayId, PaymentId, attempt_id
+from schemas.ids import AttemptId, ExperimentId, GatewayId, PaymentId, attempt_id
 from schemas.instrument import PaymentMethod, UpiMasked
 from schemas.metrics import Published
 from schemas.notification import GatewayNotified, IgnoredNotification, NotificationMessage
@@ -133,6 +135,10 @@ class ManualClock:
 
     def payment_id(self) -> PaymentId:
         return PAYMENT
+
+    def experiment_id(self) -> ExperimentId:
+        self.minted += 1
+        return ExperimentId(f"exp_{self.minted:026}")
 
     def event_id(self) -> str:
         self.minted += 1
@@ -408,20 +414,29 @@ class World:
     circuit_tail: ScriptedTail = field(default_factory=ScriptedTail)
     clock: ManualClock = field(default_factory=ManualClock)
     topic: MemoryConfigurationTopic = field(default_factory=MemoryConfigurationTopic)
+    experiments_topic: MemoryExperimentsTopic = field(default_factory=MemoryExperimentsTopic)
     log: ScriptedCheck = field(default_factory=ScriptedCheck)
     redis: ScriptedCheck = field(default_factory=ScriptedCheck)
     limits: BodyLimits = field(default_factory=BodyLimits)
     lag: Callable[[ManualClock], LagMonitor] = lambda clock: LagMonitor(clock, nothing, no_offsets, ())
 
     def __post_init__(self) -> None:
-        """Its configuration is loaded; `tail` is how it hears of another."""
+        """What is on its topics is loaded; `tail` and `experiments_tail` are how it hears of more."""
         self.configuration = LiveConfiguration(self._tail, self.topic, self.clock, confirmed_within_s=0.2)
+        self.experiments = LiveExperiments(
+            self._experiments_tail, self.experiments_topic, self.clock, confirmed_within_s=0.2
+        )
         self.circuit_writer = MemoryCircuitWriter(self.circuit_facts)
 
     def _tail(self, take: Take) -> MemoryTail:
         self.tail = self.topic.tail(take)
         self.tail.is_caught_up = True
         return self.tail
+
+    def _experiments_tail(self, take: Take) -> MemoryTail:
+        self.experiments_tail = self.experiments_topic.tail(take)
+        self.experiments_tail.is_caught_up = True
+        return self.experiments_tail
 
     def services(self) -> Services:
         required: dict[str, Check] = {"log": self.log}
@@ -435,6 +450,7 @@ class World:
             gateways=[GATEWAY],
             published_metrics=self.published_metrics,
             configuration=self.configuration,
+            experiments=self.experiments,
             facts=self.facts,
             dry_run=CurrentRoute(self.facts),
             circuits=Circuits(
