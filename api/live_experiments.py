@@ -38,7 +38,7 @@ class LiveExperiments(LiveFold[Experiments, HeardOfExperiments, ExperimentEvent]
             if after is None:
                 return self._after_another(command)
             experiments = after
-            log.info("an experiment", event=type(event).__name__, id=event.experiment_id, by=event.by)
+            log.info("experiment", what=type(event).__name__, id=event.experiment_id, by=event.by)
         return experiments
 
     def _after_another(self, command: ExperimentCommand) -> Experiments:
