@@ -14,6 +14,7 @@ from schemas.routing import NO_FACTS
 from tests.api.client import Answer, Client, Headers
 from tests.api.requests import BODY, CARD, CARD_NUMBER, HEADERS, JSON, assert_problem, body
 from tests.api.stand_ins import ADMIN_KEY, PAYMENT, REQUESTED, ROUTED, STARTED, World, records
+from tests.commands.test_experiment import UNREAD
 
 KEY = ("X-Internal-Api-Key", ADMIN_KEY)
 DESIGN = {
@@ -231,6 +232,16 @@ async def test_one_that_nobody_knows_is_404(client: Client) -> None:
     assert_problem(await client.get("/experiments/exp_1"), 404, "experiment-not-found")
     for path in ("stop", "pause", "resume"):
         assert_problem(await post(client, f"/experiments/exp_1/{path}"), 404, "experiment-not-found")
+
+
+async def test_one_that_this_process_is_too_old_for_is_409_and_not_listed(
+    world: World, client: Client
+) -> None:
+    await started(client)
+    (record,) = world.experiments_topic.records
+    world.experiments_tail.take(replace(record, event=UNREAD, position=replace(record.position, offset=1)))
+    assert_problem(await client.get(f"/experiments/{UNREAD.experiment_id}"), 409, "experiment-conflict")
+    assert list(await statuses(client)) == [DESIGN["name"]]
 
 
 async def test_the_numbers_that_somebody_acted_on_are_shown(world: World, client: Client) -> None:
