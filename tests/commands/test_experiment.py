@@ -155,6 +155,25 @@ def test_of_two_that_start_at_once_in_the_same_buckets_the_second_is_void() -> N
     assert list(after(one, two).known) == [ONE]
 
 
+def test_of_two_that_grow_at_once_into_the_same_buckets_the_second_stays_paused() -> None:
+    begun: list[ExperimentEvent] = []
+    for command in (
+        start(ONE, a_design(group="checkout")),
+        start(TWO, a_design(group="checkout", name="two")),
+        pause(ONE),
+        pause(TWO),
+    ):
+        begun += decide(command, after(*begun))
+    grown = [
+        event
+        for one in (ONE, TWO)
+        for event in decide(ResumeExperiment(experiment_id=one, by="", note="", scale=2), after(*begun))
+    ]
+    experiments = after(*begun, *grown)
+    assert isinstance(experiments.known[ONE], Running)
+    assert experiments.known[TWO] == after(*begun).known[TWO]
+
+
 def test_an_ended_experiment_frees_its_buckets_and_stays_ended() -> None:
     (stopped,) = decide(StopExperiment(experiment_id=ONE, by="asha", note="enough"), after(started()))
     experiments = after(started(), stopped)
