@@ -15,6 +15,7 @@ from commands.ports import (
 from infra.memory.alarms import MemoryAlarms
 from infra.memory.clock import MemoryClock
 from infra.memory.configuration import MemoryConfigurationTopic
+from infra.memory.experiments import MemoryExperimentsTopic
 from infra.memory.gateways import Ledger, MemoryGateway, MemoryGateways, seeded_outcome
 from infra.memory.log import MemoryHistories, MemoryLog
 from infra.memory.probes import MemoryLeases, MemoryProbes
@@ -22,6 +23,7 @@ from infra.memory.reservations import MemoryReservations
 from infra.memory.verification_queue import MemoryVerificationQueue
 from infra.probes import LocalProbes
 from schemas.configuration import RoutingSet
+from schemas.experiment import ExperimentEvent
 from schemas.ids import GatewayId
 
 
@@ -48,3 +50,10 @@ def test_the_topic_of_configuration_in_memory_is_what_a_process_asks_for() -> No
     configuration_log: TopicLog[RoutingSet] = topic
     tail: Tail = topic.tail(lambda record: None)
     assert all((configuration_log, tail))
+
+
+def test_the_topic_of_experiments_in_memory_is_what_a_process_asks_for() -> None:
+    topic = MemoryExperimentsTopic()
+    experiment_log: TopicLog[ExperimentEvent] = topic
+    tail: Tail = topic.tail(lambda record: None)
+    assert all((experiment_log, tail))
