@@ -27,7 +27,7 @@ from commands.circuit_state import Circuit, new_circuit
 from commands.handler import Handled
 from infra.gateways.notifications import NotificationReader
 from infra.memory.configuration import MemoryConfigurationTopic
-from infra.memory.experiments import MemoryExperimentsTopic
+from infra.memory.experiment_topic import MemoryExperimentsTopic
 from infra.memory.topic import MemoryTail
 from projections.circuit_facts import CircuitFacts
 from schemas.circuit import CircuitKey, CircuitMessage, CircuitPolicy

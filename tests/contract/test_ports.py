@@ -15,7 +15,7 @@ from commands.ports import (
 from infra.memory.alarms import MemoryAlarms
 from infra.memory.clock import MemoryClock
 from infra.memory.configuration import MemoryConfigurationTopic
-from infra.memory.experiments import MemoryExperimentsTopic
+from infra.memory.experiment_topic import MemoryExperimentsTopic
 from infra.memory.gateways import Ledger, MemoryGateway, MemoryGateways, seeded_outcome
 from infra.memory.log import MemoryHistories, MemoryLog
 from infra.memory.probes import MemoryLeases, MemoryProbes
