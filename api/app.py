@@ -15,6 +15,7 @@ from api.body import BodyLimits
 from api.circuits import CircuitRoutes, Circuits
 from api.configuration import ConfigurationRoutes
 from api.dry_run import DryRunRoutes
+from api.experiment_results import ExperimentResultRoutes, ExperimentResults
 from api.experiments import ExperimentRoutes
 from api.gateway_metrics import GatewayMetricsRoutes, PublishedMetrics
 from api.lag import LagMonitor
@@ -48,6 +49,7 @@ class Services:
     facts: RoutingFacts
     dry_run: DryRun
     circuits: Circuits
+    experiment_results: ExperimentResults
     admin: Admin
     clock: Clock
     readiness: Readiness
@@ -109,6 +111,7 @@ def create_app(services: Services) -> Starlette:
             *ScoringRoutes(services.facts).routes(),
             *BanditStateRoutes(services.facts).routes(),
             *circuits.routes(),
+            *ExperimentResultRoutes(services.experiment_results).routes(),
             *ops.routes(),
             *metrics.routes(),
         ],

@@ -8,6 +8,7 @@ from api.app import Services
 from api.checks import AdmissionCheck, FactsCheck, LogCheck, ProjectionCheck, RedisCheck, StoreCheck
 from api.circuits import Circuits
 from api.dry_run import CurrentRoute
+from api.experiment_results import ExperimentResults
 from api.lag import Consumer, LagMonitor
 from api.live_configuration import LiveConfiguration
 from api.live_experiments import LiveExperiments
@@ -29,6 +30,7 @@ from infra.kafka.reader import LogReader
 from infra.kafka.tail import TopicTail
 from infra.postgres.circuits import PostgresCircuits
 from infra.postgres.database import Database
+from infra.postgres.experiments import PostgresExperiments
 from infra.postgres.messages import PostgresMessages
 from infra.postgres.payments import PaymentViews
 from infra.postgres.reservations import PostgresReservations
@@ -90,6 +92,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         circuit_tail = await stack.enter_async_context(
             tailed_circuits(settings, clock, circuit_store, circuit_facts)
         )
+        experiment_store = PostgresExperiments(database)
         histories = LogHistories(views, reader, partition_for)
         redis = connect(settings.redis_url)
         stack.push_async_callback(redis.aclose)
@@ -140,6 +143,9 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                 gateways.gateways,
                 clock,
             ),
+            experiment_results=ExperimentResults(
+                experiment_store, experiments.loaded, settings.guardrails, clock
+            ),
             admin=Admin(settings.internal_api_key),
             clock=clock,
             readiness=Readiness(
@@ -175,6 +181,11 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                         watermarks=RedisShards(
                             redis, settings.metrics_stream_key, PAYMENT_PARTITIONS
                         ).watermarks,
+                    ),
+                    Consumer(
+                        group=settings.experiment_consumer_group,
+                        topics=(PAYMENTS_TOPIC,),
+                        watermarks=experiment_store.watermarks,
                     ),
                     Consumer(group=settings.circuit_consumer_group, topics=(PAYMENTS_TOPIC,)),
                     Consumer(

@@ -59,6 +59,7 @@ def _exposed(
         experiment_id=experiment.experiment_id,
         variant=variant,
         treatment=variant != experiment.variants[0].name,
+        customer_id=customer_id,
     )
     return assigned, routes[variant]
 

@@ -16,6 +16,7 @@ from api.body import BodyLimits
 from api.checks import FactsCheck
 from api.circuits import Circuits
 from api.dry_run import CurrentRoute
+from api.experiment_results import ExperimentResults
 from api.lag import LagMonitor
 from api.live_configuration import LiveConfiguration
 from api.live_experiments import LiveExperiments
@@ -28,12 +29,14 @@ from commands.handler import Handled
 from infra.gateways.notifications import NotificationReader
 from infra.memory.configuration import MemoryConfigurationTopic
 from infra.memory.experiment_topic import MemoryExperimentsTopic
+from infra.memory.experiments import MemoryExperiments
 from infra.memory.topic import MemoryTail
 from projections.circuit_facts import CircuitFacts
 from schemas.circuit import CircuitKey, CircuitMessage, CircuitPolicy
 from schemas.codec import CIRCUITS_TOPIC, PAYMENTS_TOPIC
 from schemas.envelope import ALWAYS, Envelope, Position, Recorded, Window
 from schemas.errors import BadSignature, LogUnavailable, StoreUnavailable, Unreadable
+from schemas.experiment import Guardrails
 from schemas.gateway import GatewayConfiguration
 from schemas.http import PaymentBody
 from schemas.ids import AttemptId, ExperimentId, GatewayId, PaymentId, attempt_id
@@ -413,6 +416,7 @@ class World:
     circuit_facts: CircuitFacts = field(default_factory=CircuitFacts)
     circuit_tail: ScriptedTail = field(default_factory=ScriptedTail)
     clock: ManualClock = field(default_factory=ManualClock)
+    arms: MemoryExperiments = field(default_factory=MemoryExperiments)
     topic: MemoryConfigurationTopic = field(default_factory=MemoryConfigurationTopic)
     experiments_topic: MemoryExperimentsTopic = field(default_factory=MemoryExperimentsTopic)
     log: ScriptedCheck = field(default_factory=ScriptedCheck)
@@ -460,6 +464,9 @@ class World:
                 lambda: (RAZORPAY,),
                 self.clock,
                 0.3,
+            ),
+            experiment_results=ExperimentResults(
+                self.arms, self.experiments.loaded, Guardrails(), self.clock
             ),
             admin=Admin(ADMIN_KEY),
             clock=self.clock,

@@ -103,7 +103,10 @@ async def test_a_customer_has_the_same_variant_at_every_process_and_the_log_says
         "PaymentRouted",
     ]
     assert events[1] == ExperimentAssigned(
-        experiment_id=experiment, variant=str(variant), treatment=variant != "control"
+        experiment_id=experiment,
+        variant=str(variant),
+        treatment=variant != "control",
+        customer_id=CUSTOMERS[0],
     )
 
 

@@ -55,10 +55,14 @@ def routed(customer: str, facts: Facts) -> Routed:
 def test_a_treated_customer_is_routed_by_the_variant_and_a_control_as_everybody() -> None:
     facts = Facts(experiments=(experiment(Override(order=(BETA,))),))
     assigned, treated = routed(a_customer("treatment"), facts)
-    assert assigned == ExperimentAssigned(experiment_id=SALT, variant="treatment", treatment=True)
+    assert assigned == ExperimentAssigned(
+        experiment_id=SALT, variant="treatment", treatment=True, customer_id=a_customer("treatment")
+    )
     assert treated.candidates[0].gateway == BETA
     assigned, control = routed(a_customer("control"), facts)
-    assert assigned == ExperimentAssigned(experiment_id=SALT, variant="control", treatment=False)
+    assert assigned == ExperimentAssigned(
+        experiment_id=SALT, variant="control", treatment=False, customer_id=a_customer("control")
+    )
     assert control == routed(a_customer("control"), Facts())[1]
 
 
