@@ -15,7 +15,6 @@ from msgspec import Struct
 
 from commands.experiment import decide
 from commands.experiment_state import Experiments, Running
-from commands.ports import Clock
 from projections.experiment_results import evidence, judged, rules_of
 from projections.statistics.verdict import Judgement, Verdict
 from schemas.errors import Unavailable
@@ -36,6 +35,12 @@ LOOK_EVERY_S = 1.0
 HEARD_WITHIN_S = 2.0
 """After it has acted, a look ends when its own tail has heard of it, so that the next one knows."""
 BY = "experiment_analyzer"
+
+
+class Clock(Protocol):
+    def now(self) -> datetime: ...
+
+    def event_id(self) -> str: ...
 
 
 class Store(Protocol):
@@ -144,7 +149,7 @@ class Analysis:
             await self._log.append(event, event_id, event_id)
             name = type(event).__name__
             self.acted[name] = self.acted.get(name, 0) + 1
-            log.warning("an experiment was judged", experiment=command.experiment_id, event=name)
+            log.warning("an experiment was acted on", experiment=command.experiment_id, what=name)
             await self._heard(command.experiment_id)
 
     async def _heard(self, experiment_id: ExperimentId) -> None:

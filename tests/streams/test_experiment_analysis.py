@@ -4,32 +4,25 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
-from commands.experiment import decide
-from commands.experiment_state import INITIAL, Ended, Experiment, Experiments, Paused, evolve
-from infra.memory.experiments import MemoryExperiments
+from commands.experiment_state import Ended, Paused
 from projections.experiments import of_customers
 from projections.sketch import bin_of
 from projections.statistics.latency import log_units
 from projections.statistics.verdict import Verdict
-from schemas.codec import PAYMENTS_TOPIC
-from schemas.envelope import Envelope, Position, Recorded, Window
 from schemas.errors import LogUnavailable
 from schemas.experiment import (
     Design,
     ExperimentConcluded,
-    ExperimentEvent,
     ExperimentPaused,
     Guardrails,
-    StartExperiment,
     Variant,
 )
-from schemas.exposure import ArmKey, Figures, Tally
+from schemas.exposure import Figures, Tally
 from schemas.ids import ExperimentId
 from streams.experiment_analysis import Analysis
-from tests.builders import AT
-
-ONE = ExperimentId("exp_1")
+from tests.streams.experiment_world import ONE, World
 
 
 def a_design(*treatments: str, planned: int = 10_000, guardrails: Guardrails | None = None) -> Design:
@@ -55,83 +48,13 @@ def an_arm(customers: int, rate: float, latency_ms: int = 200) -> Tally:
     return tally
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.at, self._ids = AT, 0
-
-    def now(self) -> object:
-        return self.at
-
-    def event_id(self) -> str:
-        self._ids += 1
-        return f"evt_{self._ids}"
-
-
-class World:
-    """A store and a log of experiments in memory, and the analyzers that share them."""
-
-    def __init__(self) -> None:
-        self.clock, self.store = Clock(), MemoryExperiments()
-        self.experiments: Experiments = INITIAL
-        self.events: list[ExperimentEvent] = []
-        self.is_away = False
-        self.analyzers = [self.another() for _ in range(2)]
-
-    def another(self) -> Analysis:
-        return Analysis(self.store, lambda: self.experiments, self, self.clock, Guardrails(), 0.1)  # type: ignore[arg-type]
-
-    async def append(self, event: ExperimentEvent, event_id: str, caused_by: str) -> None:
-        if self.is_away:
-            raise LogUnavailable("away")
-        self.events.append(event)
-        record = Recorded(
-            envelope=Envelope(
-                event_id=event_id,
-                aggregate_id=event.experiment_id,
-                sequence=1,
-                at=self.clock.at,
-                epoch=1,
-                window=Window(valid_from_ms=0, valid_until_ms=2**53),
-                correlation_id=caused_by,
-                causation_id=caused_by,
-            ),
-            event=event,
-            position=Position(topic="experiments.events.v1", partition=0, offset=len(self.events)),
-            stamp_ms=1,
-        )
-        self.experiments = evolve(self.experiments, record)
-
-    async def start(self, design: Design | None = None, experiment: ExperimentId = ONE) -> None:
-        command = StartExperiment(
-            experiment_id=experiment, design=design or a_design(), gateways=(), by="asha", note=""
-        )
-        for event in decide(command, self.experiments):
-            await self.append(event, "evt_0", "evt_0")
-        self.events.clear()
-
-    async def count(self, **arms: Tally) -> None:
-        async with self.store.transaction(PAYMENTS_TOPIC, [0]) as transaction:
-            await transaction.store(
-                exposures={},
-                arms={(ArmKey(ONE, variant), 0): tally for variant, tally in arms.items()},
-                watermarks={},
-            )
-
-    async def look(self) -> None:
-        await self.analyzers[0].look()
-
-    @property
-    def known(self) -> Experiment:
-        return self.experiments.known[ONE]
-
-
 @pytest.fixture
 async def world() -> World:
     return World()
 
 
 async def test_a_dead_treatment_is_paused_with_the_numbers_after_a_few_outcomes(world: World) -> None:
-    await world.start()
+    await world.start(a_design())
     await world.count(control=an_arm(14, 0.93), treatment=an_arm(14, 0.0))
     await world.look()
     (event,) = world.events
@@ -144,10 +67,12 @@ async def test_a_dead_treatment_is_paused_with_the_numbers_after_a_few_outcomes(
     assert harm_p is not None
     assert harm_p < 0.036
     assert isinstance(world.known, Paused)
+    assert world.analyzers[0].trouble is None
+    assert world.analyzers[0].acted == {"ExperimentPaused": 1}
 
 
 async def test_a_treatment_that_is_credibly_slower_than_tolerated_is_paused(world: World) -> None:
-    await world.start()
+    await world.start(a_design())
     await world.count(control=an_arm(150, 0.9), treatment=an_arm(150, 0.9, latency_ms=400))
     await world.look()
     (event,) = world.events
@@ -172,7 +97,7 @@ async def test_one_harmful_treatment_of_several_is_enough(world: World) -> None:
 
 
 async def test_a_broken_split_is_told_and_pauses_nothing(world: World) -> None:
-    await world.start()
+    await world.start(a_design())
     await world.count(control=an_arm(900, 0.9), treatment=an_arm(500, 0.9))
     await world.look()
     assert world.events == []
@@ -195,7 +120,7 @@ async def test_an_experiment_is_concluded_at_its_planned_sample_with_what_it_cam
 
 
 async def test_an_experiment_is_concluded_at_its_planned_end_whatever_was_counted(world: World) -> None:
-    await world.start()
+    await world.start(a_design())
     await world.look()
     assert world.events == []
     world.clock.at += timedelta(days=7)
@@ -206,7 +131,7 @@ async def test_an_experiment_is_concluded_at_its_planned_end_whatever_was_counte
 
 
 async def test_what_has_no_new_outcome_is_not_judged_again(world: World) -> None:
-    await world.start()
+    await world.start(a_design())
     await world.count(control=an_arm(20, 0.9), treatment=an_arm(20, 0.9))
     await world.look()
     first = world.analyzers[0].judged[ONE]
@@ -218,14 +143,14 @@ async def test_what_has_no_new_outcome_is_not_judged_again(world: World) -> None
 
 
 async def test_of_several_analyzers_one_acts(world: World) -> None:
-    await world.start()
+    await world.start(a_design())
     await world.count(control=an_arm(50, 0.9), treatment=an_arm(50, 0.1))
     await asyncio.gather(*(one.look() for one in world.analyzers))
     assert len(world.events) == 1
 
 
 async def test_an_event_that_could_not_be_told_is_told_at_the_next_look(world: World) -> None:
-    await world.start()
+    await world.start(a_design())
     await world.count(control=an_arm(50, 0.9), treatment=an_arm(50, 0.1))
     world.is_away = True
     with pytest.raises(LogUnavailable):
@@ -238,8 +163,8 @@ async def test_an_event_that_could_not_be_told_is_told_at_the_next_look(world: W
 async def test_one_experiment_that_cannot_be_judged_does_not_keep_the_others_from_it(
     world: World,
 ) -> None:
-    await world.start()
-    await world.start(experiment=ExperimentId("exp_2"))
+    await world.start(a_design())
+    await world.start(replace(a_design(), name="two"), ExperimentId("exp_2"))
     await world.count(control=an_arm(50, 0.9), treatment=an_arm(50, 0.1))
     tallies = world.store.tallies
 
@@ -255,6 +180,6 @@ async def test_one_experiment_that_cannot_be_judged_does_not_keep_the_others_fro
 
 
 async def test_nothing_is_judged_before_experiments_are_loaded(world: World) -> None:
-    analysis = Analysis(world.store, lambda: None, world, world.clock, Guardrails())  # type: ignore[arg-type]
+    analysis = Analysis(world.store, lambda: None, world, world.clock, Guardrails())
     await analysis.look()
     assert analysis.trouble == "experiments are not loaded"
