@@ -9,9 +9,9 @@ from api.checks import AdmissionCheck, FactsCheck, LogCheck, ProjectionCheck, Re
 from api.circuits import Circuits
 from api.dry_run import CurrentRoute
 from api.experiment_results import ExperimentResults
-from api.heard_experiments import HeardExperiments
 from api.lag import Consumer, LagMonitor
 from api.live_configuration import LiveConfiguration
+from api.live_experiments import LiveExperiments
 from api.live_facts import LiveFacts
 from api.readiness import Readiness
 from commands.handler import PaymentHandler
@@ -20,6 +20,7 @@ from infra.gateways.registry import notification_reader, registry
 from infra.histories import LogHistories
 from infra.kafka.circuits import KafkaCircuitMessages
 from infra.kafka.configuration import KafkaConfigurationLog
+from infra.kafka.experiments import KafkaExperimentLog
 from infra.kafka.lag import GroupOffsets
 from infra.kafka.log import KafkaLog
 from infra.kafka.messages import KafkaMessages
@@ -80,20 +81,28 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         )
         stack.push_async_callback(configuration.stop)
         await configuration.start()
+        experiments = LiveExperiments(
+            lambda take: TopicTail(settings.kafka_bootstrap_servers, EXPERIMENTS_TOPIC, take, clock),
+            KafkaExperimentLog(publisher, clock),
+            clock,
+        )
+        stack.push_async_callback(experiments.stop)
+        await experiments.start()
         circuit_facts, circuit_store = CircuitFacts(), PostgresCircuits(database)
         circuit_tail = await stack.enter_async_context(
             tailed_circuits(settings, clock, circuit_store, circuit_facts)
         )
-        experiments = HeardExperiments(
-            lambda take: TopicTail(settings.kafka_bootstrap_servers, EXPERIMENTS_TOPIC, take, clock)
-        )
-        stack.push_async_callback(experiments.tail.stop)
-        await experiments.tail.start()
         experiment_store = PostgresExperiments(database)
         histories = LogHistories(views, reader, partition_for)
         redis = connect(settings.redis_url)
         stack.push_async_callback(redis.aclose)
-        facts = LiveFacts(gateways, lambda: configuration.current.routing, circuit_facts, clock.now)
+        facts = LiveFacts(
+            gateways,
+            lambda: configuration.current.routing,
+            circuit_facts,
+            lambda: experiments.current.running,
+            clock.now,
+        )
         feed = SnapshotFeed(redis, facts.believe)
         stack.push_async_callback(feed.stop)
         feed.start()
@@ -124,6 +133,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             gateways=[configuration.id for configuration in gateways.gateways()],
             published_metrics=PublishedMetrics(redis, clock.elapsed_ms),
             configuration=configuration,
+            experiments=experiments,
             facts=facts,
             dry_run=CurrentRoute(facts),
             circuits=Circuits(
@@ -146,6 +156,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                     "projection": ProjectionCheck(reader.end_offsets, views.watermarks),
                     "admission": AdmissionCheck(admission),
                     "configuration": configuration,
+                    "experiments": experiments,
                 },
                 {"redis": RedisCheck(redis), "beliefs": facts, "circuits": FactsCheck(circuit_tail)},
             ),

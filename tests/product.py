@@ -200,10 +200,12 @@ class Client:
         ) as response:
             return Answer(response.status, await response.json(content_type=None), response.headers)
 
-    async def order(self, path: str, *, api: int = 0) -> "Answer":
-        """An operator's POST, without a body."""
+    async def order(self, path: str, document: object = None, *, api: int = 0) -> "Answer":
+        """An operator's POST, perhaps without a body."""
         async with self._http.post(
-            f"{self._product.apis[api].url}{path}", headers={"X-Internal-Api-Key": DEFAULT_ADMIN_KEY}
+            f"{self._product.apis[api].url}{path}",
+            json=document,
+            headers={"X-Internal-Api-Key": DEFAULT_ADMIN_KEY},
         ) as response:
             return Answer(response.status, await response.json(content_type=None), response.headers)
 

@@ -2,17 +2,14 @@
 
 import pytest
 
-from commands.experiment import decide
-from commands.experiment_state import INITIAL, evolve
 from projections.contributions import of_customers
-from schemas.codec import EXPERIMENTS_TOPIC, PAYMENTS_TOPIC
-from schemas.envelope import Position, Recorded, unowned
+from schemas.codec import PAYMENTS_TOPIC
 from schemas.experiment import Design, StartExperiment, Variant
 from schemas.exposure import ArmKey, Figures, Tally
 from schemas.ids import ExperimentId
 from schemas.views import Watermark
 from tests.api.client import Client
-from tests.api.stand_ins import START, World
+from tests.api.stand_ins import World
 
 ONE = ExperimentId("exp_1")
 
@@ -34,14 +31,7 @@ async def started(world: World) -> World:
         planned_days=7,
     )
     command = StartExperiment(experiment_id=ONE, design=design, gateways=(), by="asha", note="")
-    (event,) = decide(command, INITIAL)
-    record = Recorded(
-        envelope=unowned("evt_1", ONE, START),
-        event=event,
-        position=Position(topic=EXPERIMENTS_TOPIC, partition=0, offset=0),
-        stamp_ms=1,
-    )
-    world.experiments = evolve(INITIAL, record)
+    await world.experiments.obey(command, "req_1")
     async with world.arms.transaction(PAYMENTS_TOPIC, [3]) as transaction:
         await transaction.store(
             exposures={},

@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from commands.experiment_state import Ended, Paused
 from projections.contributions import of_customers
@@ -163,7 +164,7 @@ async def test_one_experiment_that_cannot_be_judged_does_not_keep_the_others_fro
     world: World,
 ) -> None:
     await world.start(a_design())
-    await world.start(a_design(), ExperimentId("exp_2"))
+    await world.start(replace(a_design(), name="two"), ExperimentId("exp_2"))
     await world.count(control=an_arm(50, 0.9), treatment=an_arm(50, 0.1))
     tallies = world.store.tallies
 
