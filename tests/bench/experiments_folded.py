@@ -68,6 +68,18 @@ def _figure(name: str, measured: float, target: float, runs: int) -> Figure:
     return Figure(name=name, measured=float(measured), bound="at most", target=target, runs=runs)
 
 
+def _design(name: str) -> Design:
+    return Design(
+        name=name,
+        variants=(
+            Variant(name="control", weight=BUCKETS // 2),
+            Variant(name="treatment", weight=BUCKETS // 2),
+        ),
+        planned_customers=1_000_000,
+        planned_days=7,
+    )
+
+
 class Lot:
     """Experiments side by side, each with customers and luck of its own."""
 
@@ -88,17 +100,8 @@ class Lot:
         self.wrong = 0
 
     async def play(self, pairs: int) -> "Lot":
-        design = Design(
-            name="folded",
-            variants=(
-                Variant(name="control", weight=BUCKETS // 2),
-                Variant(name="treatment", weight=BUCKETS // 2),
-            ),
-            planned_customers=1_000_000,
-            planned_days=7,
-        )
         for name in self._names:
-            await self._world.start(design, name)
+            await self._world.start(_design(name), name)
         for seen in range(PAIRS_A_LOOK, pairs + 1, PAIRS_A_LOOK):
             records = [
                 record
