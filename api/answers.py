@@ -32,9 +32,11 @@ class AttemptsAnswer(Value, frozen=True, kw_only=True):
 
 
 class DecisionsAnswer(Value, frozen=True, kw_only=True):
-    """Every routing decision of the payment, the newest first."""
+    """Every routing decision of the payment, the newest first, and the experiment that it is in."""
 
     payment_id: PaymentId
+    experiment: str | None
+    variant: str | None
     decisions: tuple[RoutingDecisionView, ...]
 
 
@@ -94,7 +96,12 @@ def attempts_answer(history: PaymentHistory) -> AttemptsAnswer:
 
 def decisions_answer(history: PaymentHistory) -> DecisionsAnswer:
     newest_first = sorted(history.decisions, key=lambda decision: decision.sequence, reverse=True)
-    return DecisionsAnswer(payment_id=history.payment.payment_id, decisions=tuple(newest_first))
+    return DecisionsAnswer(
+        payment_id=history.payment.payment_id,
+        experiment=history.payment.experiment_id,
+        variant=history.payment.variant,
+        decisions=tuple(newest_first),
+    )
 
 
 def events_answer(payment_id: PaymentId, records: Sequence[Recorded[PaymentEvent]]) -> EventsAnswer:

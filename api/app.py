@@ -15,13 +15,15 @@ from api.body import BodyLimits
 from api.circuits import CircuitRoutes, Circuits
 from api.configuration import ConfigurationRoutes
 from api.dry_run import DryRunRoutes
+from api.experiment_results import ExperimentResultRoutes, ExperimentResults
+from api.experiments import ExperimentRoutes
 from api.gateway_metrics import GatewayMetricsRoutes, PublishedMetrics
 from api.lag import LagMonitor
 from api.middleware import Guarded, Measured, RequestId
 from api.notifications import NotificationRoutes
 from api.ops import OpsRoutes
 from api.payments import PaymentRoutes
-from api.ports import Configuration, DryRun, Handler, Histories, Messages, Reader, Reviews
+from api.ports import Configuration, DryRun, Experiments, Handler, Histories, Messages, Reader, Reviews
 from api.readiness import Readiness
 from api.reviews import ReviewRoutes
 from api.scoring import ScoringRoutes
@@ -43,9 +45,11 @@ class Services:
     """The names of all that there are."""
     published_metrics: PublishedMetrics
     configuration: Configuration
+    experiments: Experiments
     facts: RoutingFacts
     dry_run: DryRun
     circuits: Circuits
+    experiment_results: ExperimentResults
     admin: Admin
     clock: Clock
     readiness: Readiness
@@ -64,7 +68,7 @@ def create_app(services: Services) -> Starlette:
         services.handler,
         services.reader,
         services.histories,
-        services.configuration,
+        lambda: services.configuration.is_loaded and services.experiments.is_loaded,
         services.draining,
         services.body_limits,
     )
@@ -90,6 +94,9 @@ def create_app(services: Services) -> Starlette:
         services.facts,
         services.body_limits,
     )
+    experiments = ExperimentRoutes(
+        services.admin, services.experiments, services.facts, services.clock, services.body_limits
+    )
     circuits = CircuitRoutes(services.admin, services.circuits, services.body_limits)
     ops = OpsRoutes(services.readiness, services.lag, services.draining)
     app = Starlette(
@@ -100,9 +107,11 @@ def create_app(services: Services) -> Starlette:
             *gateway_metrics.routes(),
             *configuration.routes(),
             *dry_run.routes(),
+            *experiments.routes(),
             *ScoringRoutes(services.facts).routes(),
             *BanditStateRoutes(services.facts).routes(),
             *circuits.routes(),
+            *ExperimentResultRoutes(services.experiment_results).routes(),
             *ops.routes(),
             *metrics.routes(),
         ],

@@ -8,8 +8,10 @@ from api.app import Services
 from api.checks import AdmissionCheck, FactsCheck, LogCheck, ProjectionCheck, RedisCheck, StoreCheck
 from api.circuits import Circuits
 from api.dry_run import CurrentRoute
+from api.experiment_results import ExperimentResults
 from api.lag import Consumer, LagMonitor
 from api.live_configuration import LiveConfiguration
+from api.live_experiments import LiveExperiments
 from api.live_facts import LiveFacts
 from api.readiness import Readiness
 from commands.handler import PaymentHandler
@@ -18,6 +20,7 @@ from infra.gateways.registry import notification_reader, registry
 from infra.histories import LogHistories
 from infra.kafka.circuits import KafkaCircuitMessages
 from infra.kafka.configuration import KafkaConfigurationLog
+from infra.kafka.experiments import KafkaExperimentLog
 from infra.kafka.lag import GroupOffsets
 from infra.kafka.log import KafkaLog
 from infra.kafka.messages import KafkaMessages
@@ -27,6 +30,7 @@ from infra.kafka.reader import LogReader
 from infra.kafka.tail import TopicTail
 from infra.postgres.circuits import PostgresCircuits
 from infra.postgres.database import Database
+from infra.postgres.experiments import PostgresExperiments
 from infra.postgres.messages import PostgresMessages
 from infra.postgres.payments import PaymentViews
 from infra.postgres.reservations import PostgresReservations
@@ -41,7 +45,13 @@ from infra.resources import admitted, tailed_circuits
 from infra.settings import Settings
 from projections.circuit_facts import CircuitFacts
 from projections.reader import PaymentReader
-from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, CONFIGURATION_TOPIC, NOTIFICATIONS_TOPIC, PAYMENTS_TOPIC
+from schemas.codec import (
+    CIRCUIT_OUTCOMES_TOPIC,
+    CONFIGURATION_TOPIC,
+    EXPERIMENTS_TOPIC,
+    NOTIFICATIONS_TOPIC,
+    PAYMENTS_TOPIC,
+)
 
 
 @asynccontextmanager
@@ -71,14 +81,28 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         )
         stack.push_async_callback(configuration.stop)
         await configuration.start()
+        experiments = LiveExperiments(
+            lambda take: TopicTail(settings.kafka_bootstrap_servers, EXPERIMENTS_TOPIC, take, clock),
+            KafkaExperimentLog(publisher, clock),
+            clock,
+        )
+        stack.push_async_callback(experiments.stop)
+        await experiments.start()
         circuit_facts, circuit_store = CircuitFacts(), PostgresCircuits(database)
         circuit_tail = await stack.enter_async_context(
             tailed_circuits(settings, clock, circuit_store, circuit_facts)
         )
+        experiment_store = PostgresExperiments(database)
         histories = LogHistories(views, reader, partition_for)
         redis = connect(settings.redis_url)
         stack.push_async_callback(redis.aclose)
-        facts = LiveFacts(gateways, lambda: configuration.current.routing, circuit_facts, clock.now)
+        facts = LiveFacts(
+            gateways,
+            lambda: configuration.current.routing,
+            circuit_facts,
+            lambda: experiments.current.running,
+            clock.now,
+        )
         feed = SnapshotFeed(redis, facts.believe)
         stack.push_async_callback(feed.stop)
         feed.start()
@@ -109,6 +133,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             gateways=[configuration.id for configuration in gateways.gateways()],
             published_metrics=PublishedMetrics(redis, clock.elapsed_ms),
             configuration=configuration,
+            experiments=experiments,
             facts=facts,
             dry_run=CurrentRoute(facts),
             circuits=Circuits(
@@ -117,6 +142,9 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                 KafkaCircuitMessages(publisher, clock),
                 gateways.gateways,
                 clock,
+            ),
+            experiment_results=ExperimentResults(
+                experiment_store, experiments.loaded, settings.guardrails, clock
             ),
             admin=Admin(settings.internal_api_key),
             clock=clock,
@@ -128,6 +156,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                     "projection": ProjectionCheck(reader.end_offsets, views.watermarks),
                     "admission": AdmissionCheck(admission),
                     "configuration": configuration,
+                    "experiments": experiments,
                 },
                 {"redis": RedisCheck(redis), "beliefs": facts, "circuits": FactsCheck(circuit_tail)},
             ),
@@ -152,6 +181,11 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                         watermarks=RedisShards(
                             redis, settings.metrics_stream_key, PAYMENT_PARTITIONS
                         ).watermarks,
+                    ),
+                    Consumer(
+                        group=settings.experiment_consumer_group,
+                        topics=(PAYMENTS_TOPIC,),
+                        watermarks=experiment_store.watermarks,
                     ),
                     Consumer(group=settings.circuit_consumer_group, topics=(PAYMENTS_TOPIC,)),
                     Consumer(

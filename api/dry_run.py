@@ -14,13 +14,13 @@ from api.answers import json_response
 from api.body import BodyLimits, invalid, json_body
 from api.ports import Configuration, DryRun
 from commands.ports import RoutingFacts
-from commands.routing.route import route
+from commands.routing.experiments import Routed, routed
 from commands.routing.rule_faults import rule_faults_in
 from commands.routing.unreached_rules import warnings_in
 from schemas.base import Value
 from schemas.http import FieldError, faults_in
 from schemas.instrument import masked
-from schemas.payment import Order, PaymentRouted
+from schemas.payment import ExperimentAssigned, Order, PaymentRouted
 from schemas.routing import Candidate, Decision, Excluded, Strategy
 from schemas.routing_bodies import DryRunBody
 from schemas.routing_configuration import RoutingConfiguration, RoutingRules
@@ -30,13 +30,16 @@ _DECODER = msgspec.json.Decoder(DryRunBody)
 
 class RouteAnswer(Value, frozen=True, kw_only=True):
     """Candidates in the order they would be tried, with their scores and the probability of each to be the first; none
-    means that the payment would be refused. `decision` is what the order follows from."""
+    means that the payment would be refused. `decision` is what the order follows from; `experiment` and `variant` are
+    there if an experiment would make a difference to this payment."""
 
     strategy: Strategy
     reason: str
     candidates: tuple[Candidate, ...]
     excluded: tuple[Excluded, ...]
     decision: Decision | None
+    experiment: str | None
+    variant: str | None
 
 
 class DryRunAnswer(Value, frozen=True, kw_only=True):
@@ -53,10 +56,10 @@ class CurrentRoute:
     def __init__(self, facts: RoutingFacts) -> None:
         self._facts = facts
 
-    def route(self, order: Order, configuration: RoutingConfiguration) -> PaymentRouted:
+    def route(self, order: Order, configuration: RoutingConfiguration) -> Routed:
         """Nothing is drawn: where chance decides, the best score leads, and each has its propensity beside it."""
         facts = replace(self._facts.facts(), configuration=configuration, propensities={})
-        return route(order, self._facts.gateways(), self._facts.retry_policy(order.merchant_id), facts)
+        return routed(order, self._facts.gateways(), self._facts.retry_policy(order.merchant_id), facts)
 
 
 class DryRunRoutes:
@@ -89,9 +92,9 @@ class DryRunRoutes:
         configuration = self._configuration.loaded().routing
         if body.rules is not None:
             configuration = replace(configuration, rules=RoutingRules(rules=body.rules))
-        routed = self._dry_run.route(_order(body, attributes), configuration)
+        assigned, routed = self._dry_run.route(_order(body, attributes), configuration)
         version = configuration.version if body.rules is None else None
-        return json_response(_answer(configuration, version, routed))
+        return json_response(_answer(configuration, version, assigned, routed))
 
 
 def _order(body: DryRunBody, attributes: Mapping[str, str]) -> Order:
@@ -106,7 +109,12 @@ def _order(body: DryRunBody, attributes: Mapping[str, str]) -> Order:
     )
 
 
-def _answer(configuration: RoutingConfiguration, version: int | None, routed: PaymentRouted) -> DryRunAnswer:
+def _answer(
+    configuration: RoutingConfiguration,
+    version: int | None,
+    assigned: ExperimentAssigned | None,
+    routed: PaymentRouted,
+) -> DryRunAnswer:
     return DryRunAnswer(
         configuration_version=version,
         route=RouteAnswer(
@@ -115,6 +123,8 @@ def _answer(configuration: RoutingConfiguration, version: int | None, routed: Pa
             candidates=routed.candidates,
             excluded=routed.excluded,
             decision=routed.decision,
+            experiment=assigned.experiment_id if assigned else None,
+            variant=assigned.variant if assigned else None,
         ),
         warnings=tuple(warnings_in(configuration.rules)),
     )

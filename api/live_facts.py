@@ -1,7 +1,7 @@
 """What this process knows for routing: kept up to date beside the payments, so that a decision asks nobody.
 
-Configuration and circuits are heard from the log, and in force at once. Beliefs follow the published snapshot of hot
-metrics; while Redis is away the last one stays in force.
+Configuration, circuits and experiments are heard from the log, and in force at once. Beliefs follow the published
+snapshot of hot metrics; while Redis is away the last one stays in force.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,6 +14,7 @@ from api.ports import Proof
 from projections.beliefs import Beliefs
 from projections.posteriors import Forgetting
 from schemas.circuit import CircuitView
+from schemas.experiment import RunningExperiment
 from schemas.gateway import GatewayConfiguration
 from schemas.ids import GatewayId
 from schemas.instrument import PaymentMethod
@@ -50,11 +51,13 @@ class LiveFacts:
         registry: Registry,
         configuration: Callable[[], RoutingConfiguration],
         circuits: Circuits,
+        experiments: Callable[[], tuple[RunningExperiment, ...]],
         now: Callable[[], datetime],
     ) -> None:
         self._registry = registry
         self._configuration = configuration
         self._circuits = circuits
+        self._experiments = experiments
         self._now = now
         self._beliefs = Beliefs(Forgetting())
         self._snapshot: RoutingSnapshot | None = None
@@ -71,6 +74,8 @@ class LiveFacts:
 
     def facts(self) -> Facts:
         configuration, version = self._configuration(), self._circuits.version + 1
+        if self._facts.experiments is not (experiments := self._experiments()):
+            self._facts = replace(self._facts, experiments=experiments)  # propensities know nothing of them
         if self._facts.configuration is not configuration:
             self._facts = replace(self._facts, configuration=configuration, propensities={})
         if self._facts.circuits_version != version:

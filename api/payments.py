@@ -21,7 +21,7 @@ from api.answers import (
     token_after,
 )
 from api.body import BodyLimits, invalid, json_body
-from api.ports import Configuration, Handler, Histories, Reader
+from api.ports import Handler, Histories, Reader
 from commands.handler import Handled
 from infra.kafka.partition import partition_for
 from projections.verifications import verification_status
@@ -41,14 +41,14 @@ class PaymentRoutes:
         handler: Handler,
         reader: Reader,
         histories: Histories,
-        configuration: Configuration,
+        knows_how_to_route: Callable[[], bool],
         draining: asyncio.Event,
         limits: BodyLimits,
     ) -> None:
         self._handler = handler
         self._reader = reader
         self._histories = histories
-        self._configuration = configuration
+        self._knows_how_to_route = knows_how_to_route
         self._draining = draining
         self._limits = limits
 
@@ -73,7 +73,7 @@ class PaymentRoutes:
             raise Refused(
                 Refusal.NOT_ADMITTING, "This process is going away; ask again with the same Idempotency-Key."
             )
-        if not self._configuration.is_loaded:
+        if not self._knows_how_to_route():
             raise Refused(Refusal.NOT_ADMITTING, "This process has yet to learn how payments are routed.")
         return _created(await self._handler.request_payment(body, key, request.state.request_id, attributes))
 

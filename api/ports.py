@@ -3,20 +3,25 @@
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
+from commands.experiment_state import Experiments as KnownExperiments
 from commands.handler import Handled
 from commands.routing.configuration import Configured
+from commands.routing.experiments import Routed
 from schemas.base import Value
 from schemas.circuit import CircuitKey, CircuitMessage, KnownCircuit
 from schemas.configuration import SetRouting
 from schemas.envelope import Position, Recorded
+from schemas.experiment import ExperimentCommand
 from schemas.http import PaymentBody
 from schemas.ids import PaymentId
 from schemas.notification import NotificationMessage
-from schemas.payment import Order, PaymentEvent, PaymentRouted
+from schemas.payment import Order, PaymentEvent
 from schemas.routing_configuration import RoutingConfiguration
 from schemas.views import PaymentHistory, Watermark
+
+S = TypeVar("S", covariant=True)
 
 
 class Handler(Protocol):
@@ -60,25 +65,35 @@ class Messages(Protocol):
         """Returns when it is on the log. Raises LogUnavailable, AppendAmbiguous."""
 
 
-class Configuration(Protocol):
+class Live(Protocol[S]):
+    """A topic as this process has heard it."""
+
     @property
-    def current(self) -> Configured:
-        """The last one known to this process."""
+    def current(self) -> S:
+        """The last state known to this process."""
 
     @property
     def is_loaded(self) -> bool:
-        """Whether all that was configured when this process started is known to it; no payment is taken before."""
+        """Whether all that was on the topic when this process started is known to it; no payment is taken before."""
 
-    def loaded(self) -> Configured:
+    def loaded(self) -> S:
         """Like `current`; raises LogUnavailable before it is loaded."""
 
+
+class Configuration(Live[Configured], Protocol):
     async def set(self, command: SetRouting, request_id: str) -> Configured:
         """The configuration with it in force. Raises Refused: somebody else was faster, or it cannot be told in time
         whether it counts; LogUnavailable: nothing was set."""
 
 
+class Experiments(Live[KnownExperiments], Protocol):
+    async def obey(self, command: ExperimentCommand, request_id: str) -> KnownExperiments:
+        """The experiments as the command leaves them. Raises Refused: their state does not allow it, or it cannot be
+        told in time whether it counts; LogUnavailable: nothing was done."""
+
+
 class DryRun(Protocol):
-    def route(self, order: Order, configuration: RoutingConfiguration) -> PaymentRouted:
+    def route(self, order: Order, configuration: RoutingConfiguration) -> Routed:
         """The route that the order would get under that configuration, with all else as it is now."""
 
 

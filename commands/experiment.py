@@ -5,7 +5,7 @@ An ended experiment is not started again: whoever wants it again starts a new on
 
 from typing import assert_never
 
-from commands.experiment_state import Ended, Experiment, Experiments, Paused, Running, taken
+from commands.experiment_state import Ended, Experiment, Experiments, Paused, Running, named, taken
 from commands.routing.assignment import allocated
 from schemas.errors import Refusal, Refused
 from schemas.experiment import (
@@ -13,6 +13,7 @@ from schemas.experiment import (
     MOST_RUNNING,
     Allocation,
     ConcludeExperiment,
+    Design,
     ExperimentCommand,
     ExperimentConcluded,
     ExperimentEvent,
@@ -27,6 +28,8 @@ from schemas.experiment import (
 )
 from schemas.ids import ExperimentId
 
+SHARES_HOLD_WITHIN = 0.001
+"""Weights are whole buckets: a share may be rounded by so much of itself, which no test of the split would notice."""
 _OTHERS = ""
 """Stands for whoever else holds a bucket of the same group, while buckets are given out."""
 
@@ -49,15 +52,21 @@ def decide(command: ExperimentCommand, experiments: Experiments) -> list[Experim
 
 
 def found(experiments: Experiments, experiment_id: ExperimentId) -> Experiment:
+    if experiment_id in experiments.unread:
+        raise _is_unread()
     if (experiment := experiments.known.get(experiment_id)) is None:
         raise Refused(Refusal.EXPERIMENT_NOT_FOUND, "There is no such experiment.")
     return experiment
 
 
 def _start(command: StartExperiment, experiments: Experiments) -> list[ExperimentEvent]:
-    if len(experiments.running) >= MOST_RUNNING:
-        raise Refused(Refusal.EXPERIMENT_CONFLICT, f"{MOST_RUNNING} experiments run already: stop one first.")
+    """`[]` where it has been started already, by whoever asked for the same before."""
     design = command.design
+    if (held := named(experiments, design.name)) is not None:
+        if found(experiments, held).design == design:
+            return []
+        raise Refused(Refusal.EXPERIMENT_CONFLICT, f"{held} has this name, and has not ended.")
+    _require_room(experiments)
     salt = design.group if design.group is not None else command.experiment_id
     weights = {variant.name: variant.weight for variant in design.variants}
     return [
@@ -95,11 +104,9 @@ def _resume(command: ResumeExperiment, experiments: Experiments) -> list[Experim
         if command.scale != 1:
             raise Refused(Refusal.EXPERIMENT_CONFLICT, "Pause it first: weights change when it is resumed.")
         return []
-    weights = {
-        variant.name: _held(experiment.allocation, variant.name) for variant in experiment.design.variants
-    }
+    _require_room(experiments)
     allocation = _given_out(
-        {name: round(weight * command.scale) for name, weight in weights.items()},
+        _scaled(experiment, command.scale),
         taken(experiments, experiment.salt, but=experiment.experiment_id),
         experiment.allocation,
     )
@@ -138,8 +145,40 @@ def _given_out(weights: dict[str, int], others: Allocation, before: Allocation) 
     return tuple(part for part in given if part.variant != _OTHERS)
 
 
+def _scaled(experiment: Paused, scale: float) -> dict[str, int]:
+    """Raises Refused where whole buckets would not divide customers as the design does."""
+    design = experiment.design
+    weights = {one.name: round(_held(experiment.allocation, one.name) * scale) for one in design.variants}
+    if not _divides_alike(weights, design):
+        raise Refused(
+            Refusal.EXPERIMENT_CONFLICT,
+            "Scaled so, weights would not be whole buckets in the same proportions.",
+        )
+    return weights
+
+
+def _divides_alike(weights: dict[str, int], design: Design) -> bool:
+    total, designed = sum(weights.values()), sum(one.weight for one in design.variants)
+    return total > 0 and all(
+        abs(weights[one.name] * designed - one.weight * total) <= SHARES_HOLD_WITHIN * one.weight * total
+        for one in design.variants
+    )
+
+
+def _require_room(experiments: Experiments) -> None:
+    if len(experiments.running) >= MOST_RUNNING:
+        raise Refused(Refusal.EXPERIMENT_CONFLICT, f"{MOST_RUNNING} experiments run already: stop one first.")
+
+
 def _held(allocation: Allocation, variant: str) -> int:
     return sum(part.end - part.first for part in allocation if part.variant == variant)
+
+
+def _is_unread() -> Refused:
+    return Refused(
+        Refusal.EXPERIMENT_CONFLICT,
+        "A newer version of this service designed it, and this process is too old for it: ask a newer one.",
+    )
 
 
 def _has_ended() -> Refused:

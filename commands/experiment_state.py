@@ -1,7 +1,8 @@
 """What is known of experiments: the fold of `experiments.events.v1`, which is the judge between two who act at once."""
 
+from collections.abc import Iterator
 from datetime import datetime
-from typing import assert_never
+from typing import Literal, assert_never
 
 import msgspec
 from msgspec.structs import asdict, replace
@@ -11,6 +12,7 @@ from schemas.envelope import Recorded
 from schemas.experiment import (
     Allocation,
     Design,
+    DesignOutline,
     Evidence,
     ExperimentConcluded,
     ExperimentEvent,
@@ -18,7 +20,9 @@ from schemas.experiment import (
     ExperimentResumed,
     ExperimentStarted,
     ExperimentStopped,
+    HeardOfExperiments,
     RunningExperiment,
+    UnreadStarted,
 )
 from schemas.ids import ExperimentId
 
@@ -33,6 +37,8 @@ class Begun(Value, frozen=True, kw_only=True):
     changed_at: datetime
     changed_by: str
     note: str
+    version: int
+    """The offset after its last event that counted."""
 
 
 class Running(Begun, frozen=True, kw_only=True):
@@ -53,6 +59,17 @@ class Ended(Begun, frozen=True, kw_only=True):
 
 
 Experiment = Running | Paused | Ended
+Standing = Literal["running", "paused", "ended"]
+
+
+class Unread(Value, frozen=True, kw_only=True):
+    """One whose design this process is too old for: nobody is routed by it here, and its buckets are taken."""
+
+    experiment_id: ExperimentId
+    design: DesignOutline
+    salt: str
+    allocation: Allocation
+    standing: Standing
 
 
 class Experiments(Value, frozen=True, kw_only=True):
@@ -60,6 +77,7 @@ class Experiments(Value, frozen=True, kw_only=True):
     """In the order in which they were started."""
     running: tuple[RunningExperiment, ...] = ()
     """As routing asks them: the oldest first."""
+    unread: dict[ExperimentId, Unread] = msgspec.field(default_factory=dict)
     version: int = 0
     """The offset after the last event that counted."""
 
@@ -67,42 +85,52 @@ class Experiments(Value, frozen=True, kw_only=True):
 INITIAL = Experiments()
 
 
-def evolve(experiments: Experiments, record: Recorded[ExperimentEvent]) -> Experiments:
+def evolve(experiments: Experiments, record: Recorded[HeardOfExperiments]) -> Experiments:
     """A void event changes nothing."""
     if is_void(experiments, record):
         return experiments
-    event, at = record.event, record.envelope.at
-    known = {**experiments.known, event.experiment_id: _after(experiments, event, at)}
+    event, version = record.event, record.position.offset + 1
+    if isinstance(event, UnreadStarted) or event.experiment_id in experiments.unread:
+        unread = {**experiments.unread, event.experiment_id: _unread_after(experiments, event)}
+        return replace(experiments, unread=unread, version=version)
+    one = _after(experiments, event, record.envelope.at, version)
+    known = {**experiments.known, event.experiment_id: one}
     return Experiments(
         known=known,
         running=tuple(_as_routed(one) for one in known.values() if isinstance(one, Running)),
-        version=record.position.offset + 1,
+        unread=experiments.unread,
+        version=version,
     )
 
 
-def is_void(experiments: Experiments, record: Recorded[ExperimentEvent]) -> bool:
+def is_void(experiments: Experiments, record: Recorded[HeardOfExperiments]) -> bool:
     """Whether it is about a state that it does not follow from: somebody else was faster, or it was told twice."""
     if record.is_void:
         return True
     event = record.event
-    before = experiments.known.get(event.experiment_id)
+    standing = _standing(experiments, event.experiment_id)
     match event:
-        case ExperimentStarted():
-            return before is not None or overlaps(experiments, event)
+        case ExperimentStarted() | UnreadStarted():
+            is_named = named(experiments, event.design.name) is not None
+            return standing is not None or is_named or overlaps(experiments, event)
         case ExperimentPaused():
-            return not isinstance(before, Running)
+            return standing != "running"
         case ExperimentResumed():
-            return not isinstance(before, Paused) or overlaps(experiments, event)
+            return standing != "paused" or overlaps(experiments, event)
         case ExperimentStopped() | ExperimentConcluded():
-            return before is None or isinstance(before, Ended)
+            return standing is None or standing == "ended"
         case _:
             assert_never(event)
 
 
-def overlaps(experiments: Experiments, event: ExperimentStarted | ExperimentResumed) -> bool:
+def named(experiments: Experiments, name: str) -> ExperimentId | None:
+    """The one of this name that has not ended, since there is one at most: whoever asks for it twice gets it once."""
+    return next((one.experiment_id for one in _live(experiments) if one.design.name == name), None)
+
+
+def overlaps(experiments: Experiments, event: ExperimentStarted | UnreadStarted | ExperimentResumed) -> bool:
     """Whether a bucket would be in two experiments of one salt."""
-    begun = experiments.known.get(event.experiment_id)
-    salt = event.salt if isinstance(event, ExperimentStarted) else begun.salt if begun is not None else ""
+    salt = _salt(experiments, event.experiment_id) if isinstance(event, ExperimentResumed) else event.salt
     return any(
         one.first < other.end and other.first < one.end
         for one in event.allocation
@@ -114,14 +142,60 @@ def taken(experiments: Experiments, salt: str, but: ExperimentId | None = None) 
     """The buckets that experiments of this salt hold, by ascending buckets; a paused one keeps its own."""
     held = [
         part
-        for one in experiments.known.values()
-        if one.salt == salt and one.experiment_id != but and not isinstance(one, Ended)
+        for one in _live(experiments)
+        if one.salt == salt and one.experiment_id != but
         for part in one.allocation
     ]
     return tuple(sorted(held, key=lambda part: part.first))
 
 
-def _after(experiments: Experiments, event: ExperimentEvent, at: datetime) -> Experiment:
+def _live(experiments: Experiments) -> Iterator[Running | Paused | Unread]:
+    """Those that have not ended."""
+    yield from (one for one in experiments.known.values() if not isinstance(one, Ended))
+    yield from (one for one in experiments.unread.values() if one.standing != "ended")
+
+
+def _standing(experiments: Experiments, experiment_id: ExperimentId) -> Standing | None:
+    match experiments.known.get(experiment_id) or experiments.unread.get(experiment_id):
+        case None:
+            return None
+        case Running():
+            return "running"
+        case Paused():
+            return "paused"
+        case Ended():
+            return "ended"
+        case Unread(standing=standing):
+            return standing
+
+
+def _salt(experiments: Experiments, experiment_id: ExperimentId) -> str:
+    one = experiments.known.get(experiment_id) or experiments.unread[experiment_id]
+    return one.salt
+
+
+def _unread_after(experiments: Experiments, event: HeardOfExperiments) -> Unread:
+    match event:
+        case ExperimentStarted() | UnreadStarted():
+            return Unread(
+                experiment_id=event.experiment_id,
+                design=DesignOutline(name=event.design.name),
+                salt=event.salt,
+                allocation=event.allocation,
+                standing="running",
+            )
+        case ExperimentPaused():
+            return replace(experiments.unread[event.experiment_id], standing="paused")
+        case ExperimentResumed():
+            before = experiments.unread[event.experiment_id]
+            return replace(before, standing="running", allocation=event.allocation)
+        case ExperimentStopped() | ExperimentConcluded():
+            return replace(experiments.unread[event.experiment_id], standing="ended")
+        case _:
+            assert_never(event)
+
+
+def _after(experiments: Experiments, event: ExperimentEvent, at: datetime, version: int) -> Experiment:
     if isinstance(event, ExperimentStarted):
         return Running(
             experiment_id=event.experiment_id,
@@ -133,10 +207,15 @@ def _after(experiments: Experiments, event: ExperimentEvent, at: datetime) -> Ex
             changed_at=at,
             changed_by=event.by,
             note=event.note,
+            version=version,
         )
     note = "" if isinstance(event, ExperimentConcluded) else event.note
     begun = replace(
-        _begun(experiments.known[event.experiment_id]), changed_at=at, changed_by=event.by, note=note
+        _begun(experiments.known[event.experiment_id]),
+        changed_at=at,
+        changed_by=event.by,
+        note=note,
+        version=version,
     )
     match event:
         case ExperimentPaused():

@@ -81,7 +81,9 @@ def decide(command: PaymentCommand, state: PaymentState) -> list[PaymentEvent]:
 
 def _start(command: RequestPayment, state: Absent | Open) -> list[PaymentEvent]:
     """The first attempt, with all that explains it. A request that is on the log already is not repeated."""
-    assigned, routed = route_of(command)
+    assigned, routed = route_of(
+        command.order, command.gateways, command.policy, command.facts, command.draw, command.probe
+    )
     if not routed.candidates:
         reasons = ", ".join(f"{excluded.gateway}: {excluded.reason}" for excluded in routed.excluded)
         raise Refused(

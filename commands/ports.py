@@ -8,7 +8,7 @@ from schemas.charge import Burning, Capture, Charge, GivingBack, LookUp, Referen
 from schemas.circuit import CircuitView
 from schemas.envelope import Outgoing, Position, Recorded
 from schemas.gateway import GatewayConfiguration
-from schemas.ids import AttemptId, GatewayId, PaymentId
+from schemas.ids import AttemptId, ExperimentId, GatewayId, PaymentId
 from schemas.instrument import PaymentMethod
 from schemas.outcome import Outcome
 from schemas.payment import PaymentEvent
@@ -27,6 +27,8 @@ class Clock(Protocol):
         """Milliseconds since boot, also through a suspended machine; never jumps."""
 
     def payment_id(self) -> PaymentId: ...
+
+    def experiment_id(self) -> ExperimentId: ...
 
     def event_id(self) -> str: ...
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from schemas import ids
-from schemas.ids import PaymentId
+from schemas.ids import ExperimentId, PaymentId
 
 
 class SystemClock:
@@ -25,7 +25,10 @@ class SystemClock:
         return time.clock_gettime(time.CLOCK_BOOTTIME) * 1000
 
     def payment_id(self) -> PaymentId:
-        return ids.payment_id(uuid7(time.time_ns() // 1_000_000, os.urandom(10)))
+        return ids.payment_id(_minted())
+
+    def experiment_id(self) -> ExperimentId:
+        return ids.experiment_id(_minted())
 
     def event_id(self) -> str:
         """Sorts by time like a UUIDv7, and costs a tenth: there are five to a payment."""
@@ -33,6 +36,10 @@ class SystemClock:
 
     def draw(self) -> float:
         return random.random()
+
+
+def _minted() -> UUID:
+    return uuid7(time.time_ns() // 1_000_000, os.urandom(10))
 
 
 def uuid7(milliseconds: int, chance: bytes) -> UUID:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from schemas.experiment import Guardrails
 from schemas.verification import SCHEDULES, Schedule, Schedules
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -102,6 +103,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     circuit_consumer_name: str = "circuit-writer-1"
     circuit_writer_web: Address = "127.0.0.1:13004"
 
+    experiment_guardrail_min_samples: Annotated[int, Meta(ge=10, le=1_000_000)] = 100
+    """These three are limits of the analyzer, not rules by themselves, and an experiment's own come before them.
+    Independent customers in each arm before any verdict on a winner or on latency; harm is judged from 10 on."""
+    experiment_guardrail_max_success_drop: Annotated[float, Meta(gt=0, lt=1)] = 0.05
+    """The margin: a winner is certainly not worse than control by it, and what differs by less is no difference. A
+    treatment is paused as soon as it is credibly worse, by however little."""
+    experiment_guardrail_max_latency_multiplier: Annotated[float, Meta(gt=1, le=100)] = 1.5
+    """A treatment that is so much slower is always paused, once that is credible."""
+    experiment_consumer_group: str = "experiments-v1"
+    experiment_consumer_name: str = "experiment-analyzer-1"
+    experiment_analyzer_web: Address = "127.0.0.1:13005"
+
     def __repr__(self) -> str:
         """Without a single value: most of these are addresses, and some are secrets."""
         return "Settings(…)"
@@ -141,6 +154,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "NETBANKING": Schedule(after_s=self.verification_schedule_netbanking),
             "WALLET": Schedule(after_s=self.verification_schedule_wallet),
         }
+
+    @property
+    def guardrails(self) -> Guardrails:
+        """Of experiments that have none of their own."""
+        return Guardrails(
+            min_samples=self.experiment_guardrail_min_samples,
+            max_success_drop=self.experiment_guardrail_max_success_drop,
+            max_latency_multiplier=self.experiment_guardrail_max_latency_multiplier,
+        )
 
     @property
     def bind(self) -> tuple[str, int]:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from schemas.exposure import ArmKey, CustomerKey, Exposure, Figures, Tally
 from schemas.ids import PaymentId
 from schemas.metrics import Changes, Found, StoredShard
 from schemas.verification import VerificationWork
@@ -85,6 +86,41 @@ class Sink(Protocol):
     def transaction(
         self, topic: str, partitions: Collection[int]
     ) -> AbstractAsyncContextManager[Transaction]:
+        """Committed when the block ends. Raises StoreUnavailable."""
+
+
+class ExposureTransaction(Protocol):
+    """Stored together or not at all."""
+
+    @property
+    def watermarks(self) -> Mapping[int, Watermark]:
+        """Of every partition asked for; nobody else can move them before the end of the transaction."""
+
+    async def load(self, payment_ids: Collection[PaymentId]) -> Mapping[PaymentId, Exposure]:
+        """Those that are in an experiment."""
+
+    async def add_to_customers(self, more: Mapping[CustomerKey, Figures]) -> Mapping[CustomerKey, Figures]:
+        """What each of them has then. Nobody else can change it before the end of the transaction: a customer's
+        payments lie in several partitions. To be asked once."""
+
+    async def store(
+        self,
+        *,
+        exposures: Mapping[PaymentId, Exposure],
+        arms: Mapping[tuple[ArmKey, int], Tally],
+        watermarks: Mapping[int, Watermark],
+    ) -> None:
+        """`arms` are added, each to the part of its arm that belongs to a source partition.
+
+        Raises Unreadable, as `add_to_customers` does, when a value is none the store can hold; the transaction is then
+        of no more use.
+        """
+
+
+class ExposureSink(Protocol):
+    def transaction(
+        self, topic: str, partitions: Collection[int]
+    ) -> AbstractAsyncContextManager[ExposureTransaction]:
         """Committed when the block ends. Raises StoreUnavailable."""
 
 

@@ -14,6 +14,8 @@ SHORTEST_MS, LONGEST_MS = 1, 120_000
 """What is shorter or longer is counted as these: there are at most 586 bins."""
 
 _GAMMA = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
+BIN_LOG = log(_GAMMA)
+"""By so much the logarithms of neighbouring bins differ."""
 
 
 def bin_of(latency_ms: int) -> int:

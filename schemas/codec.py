@@ -4,7 +4,7 @@ https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/kafka-protoco
 Extension names are lower case letters and digits, as it asks: `ce_validfrom`, `ce_validuntil`, `ce_epoch`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 import msgspec
@@ -14,7 +14,7 @@ from schemas.circuit import CircuitEvent, CircuitMessage
 from schemas.configuration import ConfigurationEvent, unread
 from schemas.envelope import Envelope, Outgoing, Position, Recorded, Window
 from schemas.errors import Unreadable
-from schemas.experiment import ExperimentEvent
+from schemas.experiment import ExperimentEvent, UnreadStarted
 from schemas.notification import NotificationMessage
 from schemas.payment import PaymentEvent
 from schemas.reliability import ReliabilityEvent
@@ -40,6 +40,11 @@ _decoders: dict[str, msgspec.json.Decoder[Event]] = {
     NOTIFICATIONS_TOPIC: msgspec.json.Decoder(NotificationMessage),
     RELIABILITY_TOPIC: msgspec.json.Decoder(ReliabilityEvent),
 }
+_outlines: dict[str, Callable[[bytes], Event]] = {
+    CONFIGURATION_TOPIC: unread,
+    EXPERIMENTS_TOPIC: msgspec.json.Decoder(UnreadStarted).decode,
+}
+"""What a newer version of this service has set is told also where it cannot be read, without what it is."""
 
 
 def encode(outgoing: Outgoing[Event]) -> tuple[bytes, Headers]:
@@ -95,13 +100,12 @@ def decode(
 
 
 def _event(topic: str, value: bytes) -> Event:
-    """What a newer version of this service has configured is told also where it cannot be read (`UnreadSet`)."""
     try:
         return _decoders[topic].decode(value)
     except msgspec.ValidationError:
-        if topic != CONFIGURATION_TOPIC:
+        if (outline := _outlines.get(topic)) is None:
             raise
-        return unread(value)
+        return outline(value)
 
 
 def rfc3339(moment: datetime) -> str:

@@ -117,6 +117,8 @@ class StartExperiment(Command, frozen=True, kw_only=True):
     experiment_id: ExperimentId
     design: Design
     gateways: tuple[GatewayConfiguration, ...]
+    budgets_ms: tuple[int, ...] = ()
+    """The latency budgets of the merchants that the filter names."""
     by: str
     note: str
 
@@ -201,6 +203,28 @@ class ExperimentConcluded(Event, frozen=True, kw_only=True):
 ExperimentEvent = (
     ExperimentStarted | ExperimentPaused | ExperimentResumed | ExperimentStopped | ExperimentConcluded
 )
+
+# What a process hears that is too old for a design
+
+
+class DesignOutline(Value, frozen=True, kw_only=True):
+    """As much of a design as every process can read."""
+
+    name: str
+
+
+class UnreadStarted(Event, frozen=True, kw_only=True, tag="ExperimentStarted"):
+    """An `ExperimentStarted` without how it routes, which the reader is too old for. It is never written."""
+
+    experiment_id: ExperimentId
+    design: DesignOutline
+    salt: str
+    allocation: Allocation
+    by: str
+    note: str
+
+
+HeardOfExperiments = ExperimentEvent | UnreadStarted
 
 # What routing knows of a running one
 

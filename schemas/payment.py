@@ -160,9 +160,13 @@ class PaymentRequested(Event, frozen=True, kw_only=True):
 
 
 class ExperimentAssigned(Event, frozen=True, kw_only=True):
+    """Sufficient by itself to count the customer: the request may be on the log since long before."""
+
     experiment_id: str
     variant: str
     treatment: bool
+    customer_id: str = ""
+    """Empty in events from before experiments had results."""
 
 
 class PaymentRouted(Event, frozen=True, kw_only=True):

@@ -12,7 +12,13 @@ import uvloop
 from infra.garbage import collect_rarely
 from infra.settings import Settings
 from infra.telemetry import configure_logging
-from streams import circuit_writer, metrics_worker, payment_verifier, projection_worker
+from streams import (
+    circuit_writer,
+    experiment_analyzer,
+    metrics_worker,
+    payment_verifier,
+    projection_worker,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -21,6 +27,7 @@ WORKERS: dict[str, Callable[[Settings, asyncio.Event], Awaitable[None]]] = {
     "payment_verifier": payment_verifier.run,
     "metrics_worker": metrics_worker.run,
     "circuit_writer": circuit_writer.run,
+    "experiment_analyzer": experiment_analyzer.run,
 }
 
 

@@ -65,6 +65,7 @@ class Product:
         verifiers: int = 0,
         circuit_writers: int = 0,
         metrics_workers: int = 0,
+        experiment_analyzers: int = 0,
         profiles: Sequence[Profile] = PLAIN_PROFILES,
         gateways: Sequence[Mapping[str, object]] = PLAIN_GATEWAYS,
         env: Mapping[str, str] | None = None,
@@ -97,6 +98,7 @@ class Product:
         self.verifiers = [self.another_verifier() for _ in range(verifiers)]
         self.circuit_writers = [self.another_circuit_writer() for _ in range(circuit_writers)]
         self.metrics_workers = [self.another_metrics_worker() for _ in range(metrics_workers)]
+        self.experiment_analyzers = [self.another_analyzer() for _ in range(experiment_analyzers)]
 
     def another_worker(self) -> Service:
         """Not started, and for its maker to stop."""
@@ -122,6 +124,12 @@ class Product:
         env = {"METRICS_WORKER_WEB": bind, "METRICS_CONSUMER_NAME": name}
         return self._service(name, ["streams", "metrics_worker"], bind, "/ops/liveness", env)
 
+    def another_analyzer(self) -> Service:
+        """Not started, and for its maker to stop."""
+        name, bind = f"analyzer-{next(self._worker_names)}", f"{HOST}:{free_ports(1)[0]}"
+        env = {"EXPERIMENT_ANALYZER_WEB": bind, "EXPERIMENT_CONSUMER_NAME": name}
+        return self._service(name, ["streams", "experiment_analyzer"], bind, "/ops/readiness", env)
+
     @property
     def api(self) -> Service:
         return self.apis[0]
@@ -138,6 +146,7 @@ class Product:
             *self.verifiers,
             *self.circuit_writers,
             *self.metrics_workers,
+            *self.experiment_analyzers,
             *self.apis,
         ]
 
@@ -206,10 +215,12 @@ class Client:
         ) as response:
             return Answer(response.status, await response.json(content_type=None), response.headers)
 
-    async def order(self, path: str, *, api: int = 0) -> "Answer":
-        """An operator's POST, without a body."""
+    async def order(self, path: str, document: object = None, *, api: int = 0) -> "Answer":
+        """An operator's POST, perhaps without a body."""
         async with self._http.post(
-            f"{self._product.apis[api].url}{path}", headers={"X-Internal-Api-Key": DEFAULT_ADMIN_KEY}
+            f"{self._product.apis[api].url}{path}",
+            json=document,
+            headers={"X-Internal-Api-Key": DEFAULT_ADMIN_KEY},
         ) as response:
             return Answer(response.status, await response.json(content_type=None), response.headers)
 

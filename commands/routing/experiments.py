@@ -5,6 +5,7 @@ customer has: so the exposed of all arms are alike, and payments that nothing co
 (Deng and Hu, "Diluted Treatment Effect Estimation for Trigger Analysis", WSDM 2015).
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 
 from msgspec.structs import replace
@@ -12,39 +13,53 @@ from msgspec.structs import replace
 from commands.routing.assignment import Assigner
 from commands.routing.route import route
 from commands.routing.rules import matches, segment_of
-from schemas.experiment import MOST_RUNNING, Override, RetryOverride, RunningExperiment
-from schemas.payment import ExperimentAssigned, PaymentRouted, RequestPayment
-from schemas.routing import RetryPolicy
+from schemas.experiment import MOST_RUNNING, NO_OVERRIDE, Override, RetryOverride, RunningExperiment
+from schemas.gateway import GatewayConfiguration
+from schemas.payment import ExperimentAssigned, Order, PaymentRouted
+from schemas.routing import Facts, Probe, RetryPolicy
+
+Routed = tuple[ExperimentAssigned | None, PaymentRouted]
 
 _assigner = lru_cache(maxsize=2 * MOST_RUNNING)(Assigner)
 
 
-def routed(command: RequestPayment) -> tuple[ExperimentAssigned | None, PaymentRouted]:
+def routed(
+    order: Order,
+    gateways: tuple[GatewayConfiguration, ...],
+    policy: RetryPolicy,
+    facts: Facts,
+    draw: float = 0.0,
+    probe: Probe | None = None,
+) -> Routed:
     """By the first experiment that matches, has the customer, and could make a difference; or as everybody is."""
-    if command.facts.experiments:
-        segment = segment_of(command.order, command.facts.configuration.segmentation)
-        for experiment in command.facts.experiments:
-            if not matches(experiment.filter, command.order, segment):
+
+    def by(override: Override) -> PaymentRouted:
+        return route(order, gateways, retried(policy, override.retry), facts, draw, probe, override)
+
+    if facts.experiments:
+        segment = segment_of(order, facts.configuration.segmentation)
+        for experiment in facts.experiments:
+            if not matches(experiment.filter, order, segment):
                 continue
-            if (found := _exposed(command, experiment)) is not None:
+            if (found := _exposed(experiment, order.customer_id, by)) is not None:
                 return found
-    return None, _as_everybody(command)
+    return None, by(NO_OVERRIDE)
 
 
 def _exposed(
-    command: RequestPayment, experiment: RunningExperiment
-) -> tuple[ExperimentAssigned, PaymentRouted] | None:
-    assigner = _assigner(experiment.salt, experiment.allocation)
-    variant = assigner.variant(command.order.customer_id)
+    experiment: RunningExperiment, customer_id: str, by: Callable[[Override], PaymentRouted]
+) -> Routed | None:
+    variant = _assigner(experiment.salt, experiment.allocation).variant(customer_id)
     if variant is None:
         return None
-    routes = {one.name: _overridden(command, one.override) for one in experiment.variants}
+    routes = {one.name: by(one.override) for one in experiment.variants}
     if len({_what_happens(one) for one in routes.values()}) == 1:
         return None
     assigned = ExperimentAssigned(
         experiment_id=experiment.experiment_id,
         variant=variant,
         treatment=variant != experiment.variants[0].name,
+        customer_id=customer_id,
     )
     return assigned, routes[variant]
 
@@ -52,22 +67,6 @@ def _exposed(
 def _what_happens(routed: PaymentRouted) -> tuple[object, ...]:
     """All that the payment's fate depends on: who is tried, in which order, and how long."""
     return (routed.policy, *(candidate.gateway for candidate in routed.candidates))
-
-
-def _as_everybody(command: RequestPayment) -> PaymentRouted:
-    return route(command.order, command.gateways, command.policy, command.facts, command.draw, command.probe)
-
-
-def _overridden(command: RequestPayment, override: Override) -> PaymentRouted:
-    return route(
-        command.order,
-        command.gateways,
-        retried(command.policy, override.retry),
-        command.facts,
-        command.draw,
-        command.probe,
-        override,
-    )
 
 
 def retried(policy: RetryPolicy, override: RetryOverride | None) -> RetryPolicy:

@@ -4,7 +4,7 @@ Pointers are into the body that proposed them (RFC 6901), and nothing quotes wha
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import assert_never
 
 from schemas.dimensions import BIN_DIGITS
@@ -44,11 +44,11 @@ def _of_rules(rules: RoutingRules, gateways: Gateways) -> Iterator[FieldError]:
             yield FieldError(pointer=f"{here}/id", detail="is the id of an earlier rule")
         ids.add(rule.id)
         yield from text_faults(f"{here}/note", rule.note)
-        yield from _of_condition(f"{here}/when", rule.when)
+        yield from condition_faults(f"{here}/when", rule.when)
         yield from _of_action(f"{here}/then", rule, gateways)
 
 
-def _of_condition(here: str, when: Condition) -> Iterator[FieldError]:
+def condition_faults(here: str, when: Condition) -> Iterator[FieldError]:
     for field in _LISTS:
         given: tuple[str, ...] | None = getattr(when, field)
         if given is None:
@@ -100,29 +100,41 @@ def _of_action(here: str, rule: Rule, gateways: Gateways) -> Iterator[FieldError
         case Pin(gateway=gateway):
             yield from _of_gateway(f"{here}/gateway", gateway, rule.when, gateways)
         case Split(weights=weights):
-            if len(weights) == 1:
-                yield FieldError(pointer=f"{here}/weights", detail="has one gateway: pin or prefer it")
-            for gateway in weights:
-                yield from _of_gateway(within(f"{here}/weights", gateway), gateway, rule.when, gateways)
+            yield from share_faults(f"{here}/weights", weights, rule.when, gateways)
         case Prefer(gateways=named) | Exclude(gateways=named):
-            for place, gateway in enumerate(named):
-                pointer = f"{here}/gateways/{place}"
-                if gateway not in gateways:
-                    yield unknown_gateway(pointer)
-                elif gateway in named[:place]:
-                    yield FieldError(pointer=pointer, detail="is named before")
+            yield from list_faults(f"{here}/gateways", named, gateways)
         case _:
             assert_never(rule.then)
+
+
+def list_faults(here: str, named: Sequence[GatewayId], gateways: Gateways) -> Iterator[FieldError]:
+    for place, gateway in enumerate(named):
+        pointer = f"{here}/{place}"
+        if gateway not in gateways:
+            yield unknown_gateway(pointer)
+        elif gateway in named[:place]:
+            yield FieldError(pointer=pointer, detail="is named before")
+
+
+def share_faults(
+    here: str, shared: Iterable[GatewayId], when: Condition, gateways: Gateways
+) -> Iterator[FieldError]:
+    """Of those among which the first one is drawn."""
+    named = tuple(shared)
+    if len(named) == 1:
+        yield FieldError(pointer=here, detail="has one gateway: say that it comes first instead")
+    for gateway in named:
+        yield from _of_gateway(within(here, gateway), gateway, when, gateways)
 
 
 def _of_gateway(
     pointer: str, gateway: GatewayId, when: Condition, gateways: Gateways
 ) -> Iterator[FieldError]:
-    """Of one that is to be the first, or the only one: can it ever take what the rule is about?"""
+    """Of one that is to be the first, or the only one: can it ever take what this is about?"""
     if gateway not in gateways:
         yield unknown_gateway(pointer)
     elif (never := _never_takes(when, gateways[gateway])) is not None:
-        yield FieldError(pointer=pointer, detail=f"takes none of this rule's {never}")
+        yield FieldError(pointer=pointer, detail=f"takes none of the {never} that this is about")
 
 
 def _never_takes(when: Condition, gateway: GatewayConfiguration) -> str | None:

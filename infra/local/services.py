@@ -64,6 +64,13 @@ def programs() -> list[Program]:
             usual=f"{HOST}:{base + 3004}",
             ready="/ops/liveness",
         ),
+        Program(
+            name="experiment_analyzer",
+            module=("streams", "experiment_analyzer"),
+            variable="EXPERIMENT_ANALYZER_WEB",
+            usual=f"{HOST}:{base + 3005}",
+            ready="/ops/liveness",
+        ),
     ]
 
 

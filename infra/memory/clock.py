@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from infra.clock import uuid7
 from schemas import ids
-from schemas.ids import PaymentId
+from schemas.ids import ExperimentId, PaymentId
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 """When the loop's time was zero."""
@@ -34,6 +34,9 @@ class MemoryClock:
         self._minted += 1
         chance = sha256(f"{self._seed} {self._minted}".encode()).digest()[:4]
         return ids.payment_id(uuid7(self.now_ms(), self._minted.to_bytes(6, "big") + chance))
+
+    def experiment_id(self) -> ExperimentId:
+        return ExperimentId("exp_" + self.payment_id().removeprefix("pay_"))
 
     def event_id(self) -> str:
         return "evt_" + self.payment_id().removeprefix("pay_")

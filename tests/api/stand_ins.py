@@ -16,23 +16,30 @@ from api.body import BodyLimits
 from api.checks import FactsCheck
 from api.circuits import Circuits
 from api.dry_run import CurrentRoute
+from api.experiment_results import ExperimentResults
 from api.lag import LagMonitor
-from api.live_configuration import LiveConfiguration, Take
+from api.live_configuration import LiveConfiguration
+from api.live_experiments import LiveExperiments
+from api.live_fold import Take
 from api.ports import Check, Proof
 from api.readiness import Readiness
 from commands.circuit import decide
 from commands.circuit_state import Circuit, new_circuit
 from commands.handler import Handled
 from infra.gateways.notifications import NotificationReader
-from infra.memory.configuration import MemoryConfigurationTail, MemoryConfigurationTopic
+from infra.memory.configuration import MemoryConfigurationTopic
+from infra.memory.experiment_topic import MemoryExperimentsTopic
+from infra.memory.experiments import MemoryExperiments
+from infra.memory.topic import MemoryTail
 from projections.circuit_facts import CircuitFacts
 from schemas.circuit import CircuitKey, CircuitMessage, CircuitPolicy
 from schemas.codec import CIRCUITS_TOPIC, PAYMENTS_TOPIC
 from schemas.envelope import ALWAYS, Envelope, Position, Recorded, Window
 from schemas.errors import BadSignature, LogUnavailable, StoreUnavailable, Unreadable
+from schemas.experiment import Guardrails
 from schemas.gateway import GatewayConfiguration
 from schemas.http import PaymentBody
-from schemas.ids import AttemptId, GatewayId, PaymentId, attempt_id
+from schemas.ids import AttemptId, ExperimentId, GatewayId, PaymentId, attempt_id
 from schemas.instrument import PaymentMethod, UpiMasked
 from schemas.metrics import Published
 from schemas.notification import GatewayNotified, IgnoredNotification, NotificationMessage
@@ -131,6 +138,10 @@ class ManualClock:
 
     def payment_id(self) -> PaymentId:
         return PAYMENT
+
+    def experiment_id(self) -> ExperimentId:
+        self.minted += 1
+        return ExperimentId(f"exp_{self.minted:026}")
 
     def event_id(self) -> str:
         self.minted += 1
@@ -405,21 +416,31 @@ class World:
     circuit_facts: CircuitFacts = field(default_factory=CircuitFacts)
     circuit_tail: ScriptedTail = field(default_factory=ScriptedTail)
     clock: ManualClock = field(default_factory=ManualClock)
+    arms: MemoryExperiments = field(default_factory=MemoryExperiments)
     topic: MemoryConfigurationTopic = field(default_factory=MemoryConfigurationTopic)
+    experiments_topic: MemoryExperimentsTopic = field(default_factory=MemoryExperimentsTopic)
     log: ScriptedCheck = field(default_factory=ScriptedCheck)
     redis: ScriptedCheck = field(default_factory=ScriptedCheck)
     limits: BodyLimits = field(default_factory=BodyLimits)
     lag: Callable[[ManualClock], LagMonitor] = lambda clock: LagMonitor(clock, nothing, no_offsets, ())
 
     def __post_init__(self) -> None:
-        """Its configuration is loaded; `tail` is how it hears of another."""
+        """What is on its topics is loaded; `tail` and `experiments_tail` are how it hears of more."""
         self.configuration = LiveConfiguration(self._tail, self.topic, self.clock, confirmed_within_s=0.2)
+        self.experiments = LiveExperiments(
+            self._experiments_tail, self.experiments_topic, self.clock, confirmed_within_s=0.2
+        )
         self.circuit_writer = MemoryCircuitWriter(self.circuit_facts)
 
-    def _tail(self, take: Take) -> MemoryConfigurationTail:
+    def _tail(self, take: Take) -> MemoryTail:
         self.tail = self.topic.tail(take)
         self.tail.is_caught_up = True
         return self.tail
+
+    def _experiments_tail(self, take: Take) -> MemoryTail:
+        self.experiments_tail = self.experiments_topic.tail(take)
+        self.experiments_tail.is_caught_up = True
+        return self.experiments_tail
 
     def services(self) -> Services:
         required: dict[str, Check] = {"log": self.log}
@@ -433,6 +454,7 @@ class World:
             gateways=[GATEWAY],
             published_metrics=self.published_metrics,
             configuration=self.configuration,
+            experiments=self.experiments,
             facts=self.facts,
             dry_run=CurrentRoute(self.facts),
             circuits=Circuits(
@@ -442,6 +464,9 @@ class World:
                 lambda: (RAZORPAY,),
                 self.clock,
                 0.3,
+            ),
+            experiment_results=ExperimentResults(
+                self.arms, self.experiments.loaded, Guardrails(), self.clock
             ),
             admin=Admin(ADMIN_KEY),
             clock=self.clock,

@@ -5,9 +5,11 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from api.live_configuration import LiveConfiguration, Take
+from api.live_configuration import LiveConfiguration
+from api.live_fold import Take
 from commands.routing.configuration import INITIAL
-from infra.memory.configuration import MemoryConfigurationTail, MemoryConfigurationTopic
+from infra.memory.configuration import MemoryConfigurationTopic
+from infra.memory.topic import MemoryTail
 from schemas.configuration import RoutingSet, SetRoutingRules, SetSegmentation, UnreadSet
 from schemas.errors import AppendAmbiguous, LogUnavailable, Refusal, Refused
 from schemas.routing_configuration import RoutingRules, Segmentation
@@ -23,10 +25,10 @@ class World:
     def __init__(self, topic: MemoryConfigurationTopic | None = None) -> None:
         self.topic = topic or MemoryConfigurationTopic()
         self.clock = ManualClock()
-        self.tails: list[MemoryConfigurationTail] = []
+        self.tails: list[MemoryTail] = []
 
     async def process(self, *, started: bool = True) -> LiveConfiguration:
-        def open_tail(take: Take) -> MemoryConfigurationTail:
+        def open_tail(take: Take) -> MemoryTail:
             self.tails.append(self.topic.tail(take))
             return self.tails[-1]
 

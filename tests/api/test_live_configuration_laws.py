@@ -6,9 +6,11 @@ from itertools import count
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.live_configuration import LiveConfiguration, Take
+from api.live_configuration import LiveConfiguration
+from api.live_fold import Take
 from commands.routing.configuration import INITIAL, Configured, evolve, is_void
-from infra.memory.configuration import MemoryConfigurationTail, MemoryConfigurationTopic
+from infra.memory.configuration import MemoryConfigurationTopic
+from infra.memory.topic import MemoryTail
 from schemas.configuration import ROUTING_RULES, SetRoutingRules
 from schemas.errors import Refusal, Refused
 from tests.api.stand_ins import ManualClock
@@ -27,7 +29,7 @@ Outcome = Configured | Refusal
 class World:
     def __init__(self) -> None:
         self.topic = MemoryConfigurationTopic()
-        self.tails: list[MemoryConfigurationTail] = []
+        self.tails: list[MemoryTail] = []
         self.clock = ManualClock()
         self.processes = [self._process() for _ in range(PROCESSES)]
         self.outcomes: dict[str, Outcome] = {}
@@ -36,7 +38,7 @@ class World:
     def _process(self) -> LiveConfiguration:
         return LiveConfiguration(self._open, self.topic, self.clock, confirmed_within_s=0.02)
 
-    def _open(self, take: Take) -> MemoryConfigurationTail:
+    def _open(self, take: Take) -> MemoryTail:
         self.tails.append(self.topic.tail(take))
         return self.tails[-1]
 

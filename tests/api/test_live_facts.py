@@ -8,11 +8,13 @@ from msgspec.structs import replace
 from api.live_facts import STALE_AFTER_S, LiveFacts
 from projections.circuit_facts import CircuitFacts
 from schemas.circuit import CircuitView, KnownCircuit
+from schemas.experiment import Override, RunningExperiment
 from schemas.ids import GatewayId
 from schemas.metrics import BUCKET_S, RoutingCell, RoutingSnapshot, bucket_of
 from schemas.routing import UNKNOWN
 from schemas.routing_configuration import BanditPolicy, RoutingConfiguration
 from tests.api.stand_ins import START, MemoryFacts
+from tests.commands.test_routing_experiments import experiment
 
 ALPHA = GatewayId("alpha")
 OPEN = KnownCircuit(view=CircuitView(status="OPEN"), sequence=1)
@@ -23,7 +25,14 @@ class Process:
         self.configuration = RoutingConfiguration()
         self.circuits = CircuitFacts()
         self.now = START
-        self.facts = LiveFacts(MemoryFacts(), lambda: self.configuration, self.circuits, lambda: self.now)
+        self.experiments: tuple[RunningExperiment, ...] = ()
+        self.facts = LiveFacts(
+            MemoryFacts(),
+            lambda: self.configuration,
+            self.circuits,
+            lambda: self.experiments,
+            lambda: self.now,
+        )
 
 
 @pytest.fixture
@@ -83,6 +92,18 @@ def test_a_configuration_is_in_force_with_the_next_decision_and_propensities_are
     process.configuration = RoutingConfiguration(version=3, bandits={"*": BanditPolicy(enabled=True)})
     assert process.facts.facts().configuration.version == 3
     assert process.facts.facts().propensities == {}
+
+
+def test_an_experiment_is_in_force_with_the_next_decision_and_propensities_are_still_known(
+    process: Process,
+) -> None:
+    """They are remembered by everything that they follow from, a variant's weights among it."""
+    process.facts.facts().propensities["a set of candidates"] = (1.0,)
+    process.experiments = (experiment(Override(order=(ALPHA,))),)
+    assert process.facts.facts().experiments == process.experiments
+    assert process.facts.facts().propensities == {"a set of candidates": (1.0,)}
+    process.experiments = ()
+    assert process.facts.facts().experiments == ()
 
 
 async def test_hot_metrics_that_are_missing_or_old_are_told(process: Process) -> None:

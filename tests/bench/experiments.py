@@ -1,7 +1,7 @@
 """`./dev bench experiments`: thousands of simulated experiments through the functions that assign, judge and pause.
 
-Nothing runs but numpy. 20,000,000 assignments are hashed first, so that every simulated customer is in the arm in which
-the shipped hash puts it.
+20,000,000 assignments are hashed first, so that every simulated customer is in the arm in which the shipped hash puts
+it. Then it is numpy that runs, but for a hundred experiments that go through events, folds and the analyzer, in memory.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from msgspec import Struct
 from rich.table import Table
 
 from tests.bench.experiments_figures import Experiments, Figure
+from tests.bench.experiments_folded import folded
 from tests.bench.experiments_intervals import assignment, intervals, splits
 from tests.bench.experiments_world import Arms, hashed_buckets
 from tests.bench.json_figures import STDOUT, add_json_option, write_json
@@ -65,6 +66,7 @@ def _figures(seed: int, scale: float) -> Iterator[Figure]:
     rng = np.random.default_rng([seed, 1])
     yield from assignment(buckets)
     yield from Experiments(arms, seed, scale).figures()
+    yield from folded(seed, scale)
     yield from splits(rng, max(round(5_000 * scale), 10))
     yield from intervals(rng, max(round(2_000 * scale), 10), arms)
 

@@ -6,31 +6,42 @@ import pytest
 
 from commands.experiment import decide
 from commands.experiment_state import INITIAL, Ended, Experiments, Paused, Running, evolve
+from commands.routing.assignment import allocated
 from schemas.envelope import Envelope, Position, Recorded, Window
 from schemas.errors import Refusal, Refused
 from schemas.experiment import (
     ConcludeExperiment,
     Design,
+    DesignOutline,
     Evidence,
     ExperimentEvent,
     ExperimentPaused,
     ExperimentStarted,
+    ExperimentStopped,
+    HeardOfExperiments,
     PauseExperiment,
     ResumeExperiment,
     StartExperiment,
     StopExperiment,
+    UnreadStarted,
     Variant,
 )
 from schemas.ids import ExperimentId
 
 ONE, TWO = ExperimentId("exp_1"), ExperimentId("exp_2")
 AT = datetime(2026, 11, 25, tzinfo=UTC)
+UNEVEN = Design(
+    name="uneven",
+    variants=(Variant(name="control", weight=1_000), Variant(name="treatment", weight=2_000)),
+    planned_customers=100,
+    planned_days=7,
+)
 EVIDENCE = Evidence(verdict="harmful", reasons=("worse",))
 
 
-def a_design(weight: int = 1_000, group: str | None = None) -> Design:
+def a_design(weight: int = 1_000, group: str | None = None, name: str = "one") -> Design:
     return Design(
-        name="one",
+        name=name,
         variants=(Variant(name="control", weight=weight), Variant(name="treatment", weight=weight)),
         planned_customers=100,
         planned_days=7,
@@ -44,7 +55,7 @@ def start(experiment: ExperimentId = ONE, design: Design | None = None) -> Start
     )
 
 
-def recorded(event: ExperimentEvent, offset: int) -> Recorded[ExperimentEvent]:
+def recorded(event: HeardOfExperiments, offset: int) -> Recorded[HeardOfExperiments]:
     return Recorded(
         envelope=Envelope(
             event_id=f"evt_{offset}",
@@ -62,7 +73,7 @@ def recorded(event: ExperimentEvent, offset: int) -> Recorded[ExperimentEvent]:
     )
 
 
-def after(*events: ExperimentEvent) -> Experiments:
+def after(*events: HeardOfExperiments) -> Experiments:
     experiments = INITIAL
     for offset, event in enumerate(events):
         experiments = evolve(experiments, recorded(event, offset))
@@ -125,7 +136,7 @@ def test_who_pauses_second_changes_nothing() -> None:
 def test_experiments_of_one_group_share_no_bucket_and_a_group_can_be_full() -> None:
     first = started(ONE, a_design(3_000, "checkout"))
     experiments = after(first)
-    (second,) = decide(start(TWO, a_design(2_000, "checkout")), experiments)
+    (second,) = decide(start(TWO, a_design(2_000, "checkout", "two")), experiments)
     assert isinstance(first, ExperimentStarted)
     assert isinstance(second, ExperimentStarted)
     buckets = [
@@ -134,13 +145,33 @@ def test_experiments_of_one_group_share_no_bucket_and_a_group_can_be_full() -> N
     ]
     assert buckets[0].isdisjoint(buckets[1])
     with pytest.raises(Refused) as refused:
-        decide(start(ExperimentId("exp_3"), a_design(1, "checkout")), after(first, second))
+        decide(start(ExperimentId("exp_3"), a_design(1, "checkout", "three")), after(first, second))
     assert refused.value.reason is Refusal.EXPERIMENT_CONFLICT
 
 
 def test_of_two_that_start_at_once_in_the_same_buckets_the_second_is_void() -> None:
-    one, two = started(ONE, a_design(group="checkout")), started(TWO, a_design(group="checkout"))
+    one = started(ONE, a_design(group="checkout"))
+    two = started(TWO, a_design(group="checkout", name="two"))
     assert list(after(one, two).known) == [ONE]
+
+
+def test_of_two_that_grow_at_once_into_the_same_buckets_the_second_stays_paused() -> None:
+    begun: list[ExperimentEvent] = []
+    for command in (
+        start(ONE, a_design(group="checkout")),
+        start(TWO, a_design(group="checkout", name="two")),
+        pause(ONE),
+        pause(TWO),
+    ):
+        begun += decide(command, after(*begun))
+    grown = [
+        event
+        for one in (ONE, TWO)
+        for event in decide(ResumeExperiment(experiment_id=one, by="", note="", scale=2), after(*begun))
+    ]
+    experiments = after(*begun, *grown)
+    assert isinstance(experiments.known[ONE], Running)
+    assert experiments.known[TWO] == after(*begun).known[TWO]
 
 
 def test_an_ended_experiment_frees_its_buckets_and_stays_ended() -> None:
@@ -162,6 +193,99 @@ def test_a_conclusion_keeps_what_it_came_to() -> None:
     known = after(started(), event).known[ONE]
     assert isinstance(known, Ended)
     assert known.evidence == EVIDENCE
+
+
+# Two of one name
+
+
+def test_what_is_asked_for_twice_is_started_once() -> None:
+    """Whatever became of the first answer: the second one finds it, or is void."""
+    experiments = after(started(ONE))
+    assert decide(start(TWO), experiments) == []
+    assert after(started(ONE), started(TWO)) == experiments
+
+
+def test_another_design_of_the_same_name_is_refused_until_the_first_has_ended() -> None:
+    other = start(TWO, a_design(weight=500))
+    for events in ([started()], [started(), paused()]):
+        with pytest.raises(Refused) as refused:
+            decide(other, after(*events))
+        assert refused.value.detail.startswith(ONE)
+    (stopped,) = decide(StopExperiment(experiment_id=ONE, by="asha", note=""), after(started()))
+    assert len(decide(other, after(started(), stopped))) == 1
+
+
+# Scales
+
+
+@pytest.mark.parametrize("scale", [0.0001, 0.0015, 6])
+def test_a_scale_that_leaves_no_whole_buckets_in_proportion_or_asks_for_too_many_is_refused(
+    scale: float,
+) -> None:
+    with pytest.raises(Refused) as refused:
+        decide(
+            ResumeExperiment(experiment_id=ONE, by="asha", note="", scale=scale),
+            after(
+                ExperimentStarted(
+                    experiment_id=ONE,
+                    design=UNEVEN,
+                    salt=ONE,
+                    allocation=allocated({"control": 1_000, "treatment": 2_000}),
+                    by="asha",
+                    note="",
+                ),
+                paused(),
+            ),
+        )
+    assert refused.value.reason is Refusal.EXPERIMENT_CONFLICT
+
+
+def test_weights_cannot_change_while_it_runs() -> None:
+    with pytest.raises(Refused):
+        decide(ResumeExperiment(experiment_id=ONE, by="asha", note="", scale=2), after(started()))
+    assert decide(ResumeExperiment(experiment_id=ONE, by="asha", note=""), after(started())) == []
+
+
+# Designs of a newer version
+
+UNREAD = UnreadStarted(
+    experiment_id=TWO,
+    design=DesignOutline(name="two"),
+    salt="checkout",
+    allocation=allocated({"control": 1_000, "treatment": 1_000}),
+    by="a newer one",
+    note="",
+)
+
+
+def test_one_that_cannot_be_read_routes_nobody_and_its_buckets_and_name_are_taken() -> None:
+    experiments = after(UNREAD)
+    assert experiments.running == ()
+    (event,) = decide(start(ONE, a_design(group="checkout")), experiments)
+    assert isinstance(event, ExperimentStarted)
+    assert [part.first for part in event.allocation] == [2_000, 3_000]
+    same_buckets = started(ONE, a_design(group="checkout"))
+    assert after(UNREAD, same_buckets) == experiments
+    assert after(UNREAD, started(ONE, a_design(name="two"))) == experiments
+
+
+def test_what_becomes_of_one_that_cannot_be_read_is_followed_and_judged_as_everywhere() -> None:
+    pause_it = ExperimentPaused(experiment_id=TWO, by="analyzer", note="")
+    stop_it = ExperimentStopped(experiment_id=TWO, by="asha", note="")
+    assert after(UNREAD, pause_it).unread[TWO].standing == "paused"
+    assert after(UNREAD, pause_it, pause_it) == after(UNREAD, pause_it)
+    ended = after(UNREAD, stop_it)
+    assert ended.unread[TWO].standing == "ended"
+    assert after(UNREAD, stop_it, UNREAD, pause_it) == ended
+    assert len(decide(start(ONE, a_design(5_000, "checkout", "two")), ended)) == 1
+
+
+def test_an_old_process_is_not_made_to_act_on_what_it_cannot_read() -> None:
+    for command in (pause(TWO), start(ONE, a_design(name="two"))):
+        with pytest.raises(Refused) as refused:
+            decide(command, after(UNREAD))
+        assert refused.value.reason is Refusal.EXPERIMENT_CONFLICT
+        assert "newer" in refused.value.detail
 
 
 def test_nothing_can_be_done_with_an_experiment_that_nobody_knows() -> None:

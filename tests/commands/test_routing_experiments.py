@@ -5,7 +5,8 @@ from msgspec.structs import replace
 from commands.payment import decide
 from commands.payment_state import INITIAL
 from commands.routing.assignment import allocated, bucket_of, variant_of
-from commands.routing.experiments import retried, routed
+from commands.routing.experiments import Routed, retried
+from commands.routing.experiments import routed as route_of
 from commands.routing.ranking import recomputed
 from schemas.experiment import Override, RetryOverride, RunningExperiment, Variant
 from schemas.ids import ExperimentId, GatewayId
@@ -46,20 +47,29 @@ def asked(customer: str, facts: Facts) -> RequestPayment:
     return replace(command, facts=facts, order=replace(command.order, customer_id=customer))
 
 
+def routed(customer: str, facts: Facts) -> Routed:
+    command = asked(customer, facts)
+    return route_of(command.order, command.gateways, command.policy, facts)
+
+
 def test_a_treated_customer_is_routed_by_the_variant_and_a_control_as_everybody() -> None:
     facts = Facts(experiments=(experiment(Override(order=(BETA,))),))
-    assigned, treated = routed(asked(a_customer("treatment"), facts))
-    assert assigned == ExperimentAssigned(experiment_id=SALT, variant="treatment", treatment=True)
+    assigned, treated = routed(a_customer("treatment"), facts)
+    assert assigned == ExperimentAssigned(
+        experiment_id=SALT, variant="treatment", treatment=True, customer_id=a_customer("treatment")
+    )
     assert treated.candidates[0].gateway == BETA
-    assigned, control = routed(asked(a_customer("control"), facts))
-    assert assigned == ExperimentAssigned(experiment_id=SALT, variant="control", treatment=False)
-    assert control == routed(asked(a_customer("control"), Facts()))[1]
+    assigned, control = routed(a_customer("control"), facts)
+    assert assigned == ExperimentAssigned(
+        experiment_id=SALT, variant="control", treatment=False, customer_id=a_customer("control")
+    )
+    assert control == routed(a_customer("control"), Facts())[1]
 
 
 def test_nobody_is_exposed_to_a_variant_that_makes_no_difference() -> None:
     facts = Facts(experiments=(experiment(Override(order=(ALPHA,))),))
     for variant in ("control", "treatment"):
-        assert routed(asked(a_customer(variant), facts))[0] is None
+        assert routed(a_customer(variant), facts)[0] is None
 
 
 def test_where_a_rule_pins_the_gateway_there_is_nothing_to_compare() -> None:
@@ -67,18 +77,18 @@ def test_where_a_rule_pins_the_gateway_there_is_nothing_to_compare() -> None:
         experiments=(experiment(Override(order=(BETA,))),),
         configuration=RoutingConfiguration(rules=rules(pin(to=ALPHA))),
     )
-    assert routed(asked(a_customer("treatment"), facts))[0] is None
+    assert routed(a_customer("treatment"), facts)[0] is None
 
 
 def test_a_payment_that_the_filter_leaves_out_is_in_no_experiment() -> None:
     facts = Facts(experiments=(experiment(Override(order=(BETA,)), Condition(currencies=("EUR",))),))
-    assert routed(asked(a_customer("treatment"), facts))[0] is None
+    assert routed(a_customer("treatment"), facts)[0] is None
 
 
 def test_the_oldest_experiment_that_makes_a_difference_has_the_payment() -> None:
     idle = experiment(Override(order=(ALPHA,)), name="exp_0")
     facts = Facts(experiments=(idle, experiment(Override(order=(BETA,)))))
-    assigned, _ = routed(asked(a_customer("treatment"), facts))
+    assigned, _ = routed(a_customer("treatment"), facts)
     assert assigned is not None
     assert assigned.experiment_id == SALT
 
@@ -87,7 +97,7 @@ def test_other_retries_are_a_difference_and_never_a_longer_budget() -> None:
     facts = Facts(
         experiments=(experiment(Override(retry=RetryOverride(max_attempts=1, latency_budget_ms=60_000))),)
     )
-    assigned, treated = routed(asked(a_customer("treatment"), facts))
+    assigned, treated = routed(a_customer("treatment"), facts)
     assert assigned is not None
     assert treated.policy == replace(RetryPolicy(), max_attempts=1)
     assert retried(RetryPolicy(), None) == RetryPolicy()
@@ -104,7 +114,7 @@ def test_what_a_variant_decided_can_be_recomputed_from_its_event() -> None:
             experiments=(experiment(override),),
             configuration=RoutingConfiguration(bandits={"*": BanditPolicy(enabled=False)}),
         )
-        assigned, treated = routed(asked(a_customer("treatment"), facts))
+        assigned, treated = routed(a_customer("treatment"), facts)
         assert assigned is not None
         assert recomputed(treated) == (treated.strategy, treated.candidates)
 

@@ -6,7 +6,8 @@ from typing import Protocol
 
 import pytest
 
-from api.live_configuration import LiveConfiguration, Tail, Take
+from api.live_configuration import LiveConfiguration
+from api.live_fold import Tail, Take
 from commands.routing.configuration import Configured
 from infra.clock import SystemClock
 from infra.kafka.adoptions import KafkaAdoptions

@@ -1,6 +1,6 @@
 """The twins have the shape of the ports: mypy checks the assignments, and the test that they are made."""
 
-from api.live_configuration import ConfigurationLog, Tail
+from api.live_fold import Tail, TopicLog
 from commands.ports import (
     Alarms,
     Clock,
@@ -15,12 +15,15 @@ from commands.ports import (
 from infra.memory.alarms import MemoryAlarms
 from infra.memory.clock import MemoryClock
 from infra.memory.configuration import MemoryConfigurationTopic
+from infra.memory.experiment_topic import MemoryExperimentsTopic
 from infra.memory.gateways import Ledger, MemoryGateway, MemoryGateways, seeded_outcome
 from infra.memory.log import MemoryHistories, MemoryLog
 from infra.memory.probes import MemoryLeases, MemoryProbes
 from infra.memory.reservations import MemoryReservations
 from infra.memory.verification_queue import MemoryVerificationQueue
 from infra.probes import LocalProbes
+from schemas.configuration import RoutingSet
+from schemas.experiment import ExperimentEvent
 from schemas.ids import GatewayId
 
 
@@ -44,6 +47,13 @@ def test_the_twins_are_what_the_handler_asks_for() -> None:
 
 def test_the_topic_of_configuration_in_memory_is_what_a_process_asks_for() -> None:
     topic = MemoryConfigurationTopic()
-    configuration_log: ConfigurationLog = topic
+    configuration_log: TopicLog[RoutingSet] = topic
     tail: Tail = topic.tail(lambda record: None)
     assert all((configuration_log, tail))
+
+
+def test_the_topic_of_experiments_in_memory_is_what_a_process_asks_for() -> None:
+    topic = MemoryExperimentsTopic()
+    experiment_log: TopicLog[ExperimentEvent] = topic
+    tail: Tail = topic.tail(lambda record: None)
+    assert all((experiment_log, tail))

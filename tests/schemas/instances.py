@@ -165,7 +165,7 @@ INSTANCES: tuple[Event, ...] = (
         fingerprint="f1a9",
         requested_at=AT,
     ),
-    ExperimentAssigned(experiment_id="exp_1", variant="treatment", treatment=True),
+    ExperimentAssigned(experiment_id="exp_1", variant="treatment", treatment=True, customer_id="cus_1"),
     ROUTED,
     replace(started(), probe="prb_1"),
     AttemptSucceeded(

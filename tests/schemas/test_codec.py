@@ -4,10 +4,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.codec import CONFIGURATION_TOPIC, PAYMENTS_TOPIC, Headers, decode, encode, rfc3339
+from schemas.codec import (
+    CONFIGURATION_TOPIC,
+    EXPERIMENTS_TOPIC,
+    PAYMENTS_TOPIC,
+    Headers,
+    decode,
+    encode,
+    rfc3339,
+)
 from schemas.configuration import UnreadSet
 from schemas.envelope import ALWAYS, LONGEST_WINDOW_MS, Outgoing, Position, Window
 from schemas.errors import Unreadable
+from schemas.experiment import BucketRange, DesignOutline, UnreadStarted
+from schemas.ids import ExperimentId
 from tests.builders import AT, recorded, started
 
 HERE = Position(topic=PAYMENTS_TOPIC, partition=3, offset=42)
@@ -135,6 +145,27 @@ def test_what_a_newer_version_has_configured_is_told_without_what_it_is(value: b
 def test_anything_else_on_the_configuration_is_unreadable(value: bytes) -> None:
     with pytest.raises(Unreadable):
         decode(value, a_record()[1], Position(topic=CONFIGURATION_TOPIC, partition=0, offset=7), 1_000)
+
+
+def test_the_start_of_an_experiment_that_a_newer_version_designed_is_told_without_how_it_routes() -> None:
+    value = b"""{"type":"ExperimentStarted","experiment_id":"exp_1","salt":"checkout","by":"asha","note":"n",
+        "design":{"name":"one","variants":[{"name":"control","weight":1,"override":{"moon":1}}]},
+        "allocation":[{"variant":"control","first":0,"end":10,"moon":1}],"moon":1}"""
+    position = Position(topic=EXPERIMENTS_TOPIC, partition=0, offset=7)
+    assert decode(value, a_record()[1], position, 1_000).event == UnreadStarted(
+        experiment_id=ExperimentId("exp_1"),
+        design=DesignOutline(name="one"),
+        salt="checkout",
+        allocation=(BucketRange(variant="control", first=0, end=10),),
+        by="asha",
+        note="n",
+    )
+
+
+def test_anything_else_on_experiments_is_unreadable() -> None:
+    for value in (b'{"type":"ExperimentDreamt"}', b'{"type":"ExperimentPaused","by":"asha"}'):
+        with pytest.raises(Unreadable):
+            decode(value, a_record()[1], Position(topic=EXPERIMENTS_TOPIC, partition=0, offset=7), 1_000)
 
 
 def test_a_record_of_a_topic_we_do_not_know_is_unreadable() -> None:

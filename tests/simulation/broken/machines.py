@@ -6,7 +6,7 @@ from datetime import datetime
 from infra.memory.clock import MemoryClock
 from infra.memory.log import MemoryHistories
 from schemas.envelope import Position, Recorded
-from schemas.ids import PaymentId
+from schemas.ids import ExperimentId, PaymentId
 from schemas.payment import PaymentEvent
 from schemas.reliability import ReliabilityEvent
 from tests.simulation.process import Process
@@ -70,6 +70,9 @@ class StoppingClock:
 
     def payment_id(self) -> PaymentId:
         return self._clock.payment_id()
+
+    def experiment_id(self) -> ExperimentId:
+        return self._clock.experiment_id()
 
     def event_id(self) -> str:
         return self._clock.event_id()

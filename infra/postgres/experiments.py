@@ -1,0 +1,142 @@
+"""Experiments' figures in Postgres: exposed payments, customers and arms, and how far the log is in them."""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import msgspec
+
+from infra.postgres import queries
+from infra.postgres.database import Connection, Database, describe
+from schemas.codec import PAYMENTS_TOPIC
+from schemas.errors import Unreadable
+from schemas.exposure import ARM_SUMS, ArmKey, CustomerKey, Exposure, Figures, Tally
+from schemas.ids import ExperimentId, PaymentId
+from schemas.views import Watermark
+
+PROJECTION = ("experiments", 1)
+"""The name and version of their watermarks."""
+
+_sql = queries.load(Path(__file__).with_suffix(".sql"))
+_encode = msgspec.json.Encoder().encode
+_exposure = msgspec.json.Decoder(Exposure)
+_counters = msgspec.json.Decoder(dict[str, str])
+_marks = msgspec.json.Decoder(dict[int, tuple[int, int]])
+
+
+class PostgresExperiments:
+    """Raises StoreUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @asynccontextmanager
+    async def transaction(
+        self, topic: str, partitions: Collection[int]
+    ) -> AsyncIterator["PostgresExposureTransaction"]:
+        async with self._database.transaction() as connection:
+            arguments = (*PROJECTION, topic, list(partitions))
+            rows = await connection.fetch(_sql.lock_watermarks, *arguments)
+            if len(rows) < len(partitions):
+                await connection.execute(_sql.add_watermarks, *arguments)
+                rows = await connection.fetch(_sql.lock_watermarks, *arguments)
+            marks = {row["partition"]: _watermark(row) for row in rows}
+            yield PostgresExposureTransaction(connection, topic, marks)
+
+    async def watermarks(self) -> dict[tuple[str, int], Watermark]:
+        """By topic and partition; a partition that was never read has none."""
+        rows = await self._database.fetch(_sql.watermarks, *PROJECTION)
+        return {(row["topic"], row["partition"]): _watermark(row) for row in rows}
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[bool]:
+        """Whether it is ours to judge, and no other process's until the block ends."""
+        async with self._database.transaction() as connection:
+            yield bool(await connection.fetchval(_sql.take_turn))
+
+    async def changes(self, experiments: Collection[ExperimentId]) -> dict[ExperimentId, int]:
+        """A number of each that grows with whatever is counted; those of which nothing was have none."""
+        rows = await self._database.fetch(_sql.changes, list(experiments))
+        return {row["experiment_id"]: row["changes"] for row in rows}
+
+    async def tallies(self, experiment_id: ExperimentId) -> tuple[dict[str, Tally], dict[int, Watermark]]:
+        """Of its variants, those of which something was counted, and the watermarks of every partition."""
+        rows = await self._database.fetch(_sql.tallies, experiment_id, *PROJECTION, PAYMENTS_TOPIC)
+        marks = _marks.decode(rows[0]["marks"] or "{}") if rows else {}
+        return {row["variant"]: _tally(row) for row in rows}, {
+            partition: Watermark(next_offset=next_offset, last_stamp_ms=stamp_ms)
+            for partition, (next_offset, stamp_ms) in marks.items()
+        }
+
+
+class PostgresExposureTransaction:
+    def __init__(self, connection: Connection, topic: str, watermarks: Mapping[int, Watermark]) -> None:
+        self._connection = connection
+        self._topic = topic
+        self.watermarks = watermarks
+
+    async def load(self, payment_ids: Collection[PaymentId]) -> dict[PaymentId, Exposure]:
+        rows = await self._connection.fetch(_sql.exposures, list(payment_ids))
+        return {row["payment_id"]: _exposure.decode(row["exposure"]) for row in rows}
+
+    async def add_to_customers(self, more: Mapping[CustomerKey, Figures]) -> dict[CustomerKey, Figures]:
+        columns = zip(*((*customer, *figures) for customer, figures in more.items()), strict=True)
+        try:
+            rows = await self._connection.fetch(_sql.add_to_customers, *map(list, columns))
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+            raise Unreadable(f"Postgres cannot hold it: {describe(error)}") from error
+        return {CustomerKey(*row[:3]): Figures(*row[3:]) for row in map(tuple, rows)}
+
+    async def store(
+        self,
+        *,
+        exposures: Mapping[PaymentId, Exposure],
+        arms: Mapping[tuple[ArmKey, int], Tally],
+        watermarks: Mapping[int, Watermark],
+    ) -> None:
+        try:
+            await self._execute(
+                _sql.put_exposures,
+                [
+                    (payment_id, exposure.experiment_id, _encode(exposure).decode())
+                    for payment_id, exposure in exposures.items()
+                ],
+            )
+            await self._execute(_sql.add_to_arms, [_arm_row(*part, tally) for part, tally in arms.items()])
+            await self._execute(
+                _sql.add_to_counters,
+                [
+                    (*arm, partition, name, count)
+                    for (arm, partition), tally in arms.items()
+                    for name, count in tally.items()
+                    if count and name not in ARM_SUMS
+                ],
+            )
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+            raise Unreadable(f"Postgres cannot hold it: {describe(error)}") from error
+        moved = [(partition, mark.next_offset, mark.last_stamp_ms) for partition, mark in watermarks.items()]
+        await self._execute(_sql.move_watermarks, moved, *PROJECTION, self._topic)
+
+    async def _execute(self, sql: str, rows: Sequence[tuple[object, ...]], *before: object) -> None:
+        """The rows as one array per column: one statement for any number of them."""
+        if rows:
+            await self._connection.execute(sql, *before, *map(list, zip(*rows, strict=True)))
+
+
+def _arm_row(arm: ArmKey, partition: int, tally: Tally) -> tuple[object, ...]:
+    return (*arm, partition, *(tally[name] for name in ARM_SUMS))
+
+
+def _tally(row: asyncpg.Record) -> Tally:
+    sums = {name: int(row[name]) for name in ARM_SUMS}
+    counters = {name: int(count) for name, count in _counters.decode(row["counters"] or "{}").items()}
+    return Tally({name: count for name, count in (sums | counters).items() if count})
+
+
+def _watermark(row: asyncpg.Record) -> Watermark:
+    return Watermark(
+        next_offset=row["next_offset"],
+        last_stamp_ms=row["last_stamp_ms"],
+        updated_at=row.get("updated_at"),
+    )

@@ -1,0 +1,196 @@
+"""The shape of results in JSON: every interval and test names its method, and what cannot be said is null."""
+
+from datetime import datetime
+from typing import Literal
+
+from projections.statistics.latency import Latency
+from projections.statistics.ranks import Ranks
+from projections.statistics.results import Interval, Significance
+from projections.statistics.sample_ratio import SampleRatio
+from projections.statistics.verdict import Reason, Rules, Verdict
+from schemas.base import Value
+from schemas.experiment import Evidence
+
+Status = Literal["running", "paused", "ended"]
+
+
+class RateAnswer(Value, frozen=True, kw_only=True):
+    """A success rate per payment."""
+
+    clustered: Interval
+    """By customers, who were assigned: Wilson's interval of as many independent payments as tell as much."""
+    naive: Interval
+    """As if all payments were independent, which they are not: too narrow, and here for comparison only."""
+    design_effect: float | None
+    """How many times the variance of as many independent payments; null before the first."""
+
+
+class LatencyAnswer(Value, frozen=True, kw_only=True):
+    """Milliseconds until the first answer: what the calls of all attempts took together."""
+
+    method: str
+    payments: int
+    """Whose latency is known: not where nobody saw a call end."""
+    p50_ms: float | None
+    p90_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    geometric_mean_ms: float | None
+
+
+class CostAnswer(Value, frozen=True, kw_only=True):
+    method: str
+    currency: str
+    charged_minor: int
+    cost_minor: float
+    """What the gateways that charged take, by the fees that their routes were chosen with."""
+    cost_share: float
+    """Of what was charged."""
+
+
+class VariantAnswer(Value, frozen=True, kw_only=True):
+    variant: str
+    is_control: bool
+    weight: int
+    """Buckets, as designed."""
+    customers_assigned: int
+    """Who had a payment that the variants would have routed differently."""
+    customers: int
+    """Who have a payment that counts."""
+    payments_exposed: int
+    payments: int
+    """That count; the others are on their way, or wait for their customers."""
+    independent_customers: float | None
+    """As many who pay equally often weigh the same."""
+    any_attempt_success: RateAnswer
+    first_attempt_success: RateAnswer
+    latency: LatencyAnswer
+    costs: tuple[CostAnswer, ...]
+    unknown_share: Interval
+    """In doubt as of now, and counted as not succeeded."""
+    in_review_share: Interval
+
+
+class ComparisonAnswer(Value, frozen=True, kw_only=True):
+    """Treatment less control, in parts of 1."""
+
+    difference: Interval
+    """Newcombe's, on effective counts, so by customers; at one look."""
+    clustered_difference: Interval
+    """By customers, with the variance of the delta method; at one look."""
+    naive_difference: Interval
+    """Newcombe's, as if all payments were independent: for comparison only."""
+    always_valid_difference: Interval
+    """All of its intervals, over all looks, hold the truth together."""
+    relative_lift: Interval
+    """treatment / control - 1, by customers; at one look."""
+    test: Significance
+    """By customers, two-sided; at one look."""
+    adjusted_p: float | None
+    """Of this test, by Holm over all treatments and the three metrics; at one look."""
+
+
+class HarmAnswer(Value, frozen=True, kw_only=True):
+    method: str
+    p_value: float
+    """Always valid, one-sided: that the treatment succeeds less often than control."""
+    log10_evidence: float
+    is_harmful: bool
+    alpha: float
+
+
+class WinningAnswer(Value, frozen=True, kw_only=True):
+    test: Significance
+    """Always valid and strongest at the planned sample, one-sided: that the treatment succeeds more often."""
+    adjusted_p: float
+    """Two-sided, by Holm over the treatments: what decides."""
+    difference: Interval
+    """Narrowest at the planned sample, and valid at every look."""
+
+
+class SlownessAnswer(Value, frozen=True, kw_only=True):
+    geometric_means: Latency
+    ranks: Ranks | None
+    """Mann and Whitney's test on the bins of the sketch; null while an arm has no latency."""
+    adjusted_p: float | None
+    """Of the test by ranks, by Holm over all treatments and the three metrics; at one look."""
+
+
+class PowerAnswer(Value, frozen=True, kw_only=True):
+    method: str
+    power: float
+    planned_customers: int
+    """In the smaller arm."""
+    reached: float
+    """Of the planned sample, in the smaller arm: independent customers who pay once, or what tells as much."""
+    least_difference_now: float | None
+    """The smallest gain that a single look at what there is now finds with that power; null if none."""
+    least_difference_at_plan: float | None
+    remaining_days: float | None
+    """Until the planned sample, at the pace so far, or until the planned end, whichever comes first; null if neither
+    can be told, 0 of an experiment that does not run."""
+
+
+class TreatmentAnswer(Value, frozen=True, kw_only=True):
+    variant: str
+    verdict: Verdict
+    reasons: tuple[Reason, ...]
+    any_attempt_success: ComparisonAnswer | None
+    """Null while an arm has no payment that counts."""
+    first_attempt_success: ComparisonAnswer | None
+    harm: HarmAnswer
+    winning: WinningAnswer
+    latency: SlownessAnswer
+    power: PowerAnswer
+
+
+class ResultsAnswer(Value, frozen=True, kw_only=True):
+    experiment_id: str
+    name: str
+    status: Status
+    metric: str
+    """What decides."""
+    started_at: datetime
+    planned_days: float
+    rules: Rules
+    """The limits that verdicts were made with."""
+    verdict: Verdict
+    """As things stand."""
+    winner: str | None
+    reasons: tuple[Reason, ...]
+    sample_ratio: SampleRatio
+    variants: tuple[VariantAnswer, ...]
+    """Control first."""
+    treatments: tuple[TreatmentAnswer, ...]
+    """Those that have any weight."""
+    acted_on: Evidence | None
+    """The numbers on which it was paused or concluded, as they were then."""
+    next_offsets: dict[int, int]
+    """By partition of `payments.events.v1`: every record below is in the figures."""
+
+
+class TreatmentVerdict(Value, frozen=True, kw_only=True):
+    variant: str
+    verdict: Verdict
+    reasons: tuple[Reason, ...]
+    adjusted_p: float
+    """Of the winner's test, by Holm."""
+    always_valid_difference: Interval
+    harm_p: float
+    slow_p: float | None
+    reached: float
+
+
+class WinnerAnswer(Value, frozen=True, kw_only=True):
+    experiment_id: str
+    status: Status
+    verdict: Verdict
+    """Of an experiment that was concluded, what it came to then; of any other, as things stand."""
+    winner: str | None
+    reasons: tuple[Reason, ...]
+    margin: float
+    """What differs by less is no difference, and a winner is certainly not worse by it."""
+    metric: str
+    sample_ratio: SampleRatio
+    treatments: tuple[TreatmentVerdict, ...]
+    acted_on: Evidence | None

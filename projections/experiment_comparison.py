@@ -1,0 +1,186 @@
+"""One treatment against control, from the tallies of both."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import numpy as np
+from msgspec.structs import replace
+
+from projections.experiment_answer import (
+    ComparisonAnswer,
+    HarmAnswer,
+    PowerAnswer,
+    SlownessAnswer,
+    Status,
+    TreatmentAnswer,
+    WinningAnswer,
+)
+from projections.experiment_figures import (
+    ANY,
+    CONFIDENCE,
+    FIRST,
+    latency_bins,
+    log_latency_sums,
+    success_sums,
+)
+from projections.sketch import BIN_LOG
+from projections.statistics.clustered import clustered
+from projections.statistics.effective import Counts, counts, effective
+from projections.statistics.holm import holm
+from projections.statistics.intervals import newcombe
+from projections.statistics.normal import critical
+from projections.statistics.power import least_difference, remaining_days
+from projections.statistics.proportions import proportions
+from projections.statistics.ranks import Ranks, ranks
+from projections.statistics.results import Interval, number
+from projections.statistics.sequential import sequential
+from projections.statistics.sums import Sums, variance
+from projections.statistics.verdict import Judged
+from schemas.experiment import Design, Evidence
+from schemas.exposure import Tally
+from schemas.ids import ExperimentId
+
+POWER = 0.8
+_DAY_S = 86_400.0
+
+
+class Known(NamedTuple):
+    """What is known of an experiment beside its figures."""
+
+    experiment_id: ExperimentId
+    design: Design
+    status: Status
+    started_at: datetime
+    ended_at: datetime | None
+    """When it was paused or ended; None while it runs."""
+    acted_on: Evidence | None
+
+
+def treatment_figures(
+    known: Known, one: Judged, control: Tally, treated: Tally, at: datetime
+) -> TreatmentAnswer:
+    return TreatmentAnswer(
+        variant=one.variant,
+        verdict=one.verdict,
+        reasons=one.reasons,
+        any_attempt_success=_comparison(success_sums(control, ANY), success_sums(treated, ANY)),
+        first_attempt_success=_comparison(success_sums(control, FIRST), success_sums(treated, FIRST)),
+        harm=HarmAnswer(
+            method=one.sequential.method,
+            p_value=one.sequential.harm_p,
+            log10_evidence=one.sequential.harm_log10_evidence,
+            is_harmful=one.sequential.is_harmful,
+            alpha=one.sequential.alpha,
+        ),
+        winning=WinningAnswer(
+            test=one.winning.test, adjusted_p=one.adjusted_p, difference=one.winning.difference
+        ),
+        latency=SlownessAnswer(geometric_means=one.latency, ranks=_ranks(control, treated), adjusted_p=None),
+        power=_power(known, one, control, treated, at),
+    )
+
+
+def _comparison(control: Sums, treated: Sums) -> ComparisonAnswer | None:
+    if not (control.payments and treated.payments):
+        return None
+    by_customers = clustered(control, treated, CONFIDENCE)
+    naive = proportions(
+        counts(control.total, control.payments), counts(treated.total, treated.payments), CONFIDENCE
+    )
+    bounds = newcombe(*effective(control, treated), critical(CONFIDENCE))
+    difference = treated.rate - control.rate
+    return ComparisonAnswer(
+        difference=Interval.of("newcombe_hybrid_score_of_effective_counts", difference, bounds, CONFIDENCE),
+        clustered_difference=by_customers.difference,
+        naive_difference=naive.difference,
+        always_valid_difference=sequential(control, treated, confidence=CONFIDENCE).difference,
+        relative_lift=by_customers.relative_lift,
+        test=by_customers.test,
+        adjusted_p=None,
+    )
+
+
+def _ranks(control: Tally, treated: Tally) -> Ranks | None:
+    here, there = latency_bins(control), latency_bins(treated)
+    if not (here and there):
+        return None
+    return ranks(here, there, max(_log_design_effect(control), _log_design_effect(treated)))
+
+
+def _log_design_effect(tally: Tally) -> float:
+    """The variance of the mean logarithm over that of as many independent payments, whose spread the bins tell; at
+    least 1."""
+    bins = latency_bins(tally)
+    payments = sum(bins.values())
+    # Bins are steps of one ratio, so that logarithms differ as their numbers do.
+    spread = float(np.cov(list(bins), fweights=list(bins.values()))) if payments > 1 else 0.0
+    independent = spread * BIN_LOG**2 / payments
+    found = number(variance(log_latency_sums(tally)) / independent) if independent > 0 else None
+    return max(found or 1.0, 1.0)
+
+
+def _power(known: Known, one: Judged, control: Tally, treated: Tally, at: datetime) -> PowerAnswer:
+    here, there = (success_sums(tally, known.design.metric) for tally in (control, treated))
+    trials = effective(here, there) if here.payments and there.payments else None
+    planned = known.design.planned_customers
+    return PowerAnswer(
+        method="two_proportion_z_pooled_under_null",
+        power=POWER,
+        planned_customers=planned,
+        reached=one.winning.reached,
+        least_difference_now=_least(trials, None),
+        least_difference_at_plan=_least(trials, planned),
+        remaining_days=_remaining(known, one.winning.reached, at),
+    )
+
+
+def _least(trials: tuple[Counts, Counts] | None, planned: int | None) -> float | None:
+    """Of so many in control, or of as many as there are, at control's rate."""
+    if trials is None:
+        return None
+    here, there = trials
+    customers = float(here.trials) if planned is None else float(planned)
+    ratio = float(there.trials / here.trials) if planned is None else 1.0
+    rate = float(here.rate)
+    return least_difference(rate, customers, power=POWER, ratio=ratio) if 0 < rate < 1 else None
+
+
+def _remaining(known: Known, reached: float, at: datetime) -> float | None:
+    if known.ended_at is not None:
+        return 0.0
+    elapsed = (at - known.started_at).total_seconds() / _DAY_S
+    of_time = max(known.design.planned_days - elapsed, 0.0)
+    of_sample = remaining_days(1.0, reached, reached / elapsed) if elapsed > 0 else None
+    return of_time if of_sample is None else min(of_time, of_sample)
+
+
+def adjusted(treatments: Sequence[TreatmentAnswer]) -> tuple[TreatmentAnswer, ...]:
+    """By Holm over every treatment and metric: any success, first success, and latency by ranks."""
+    p_values = [p for one in treatments for p in _p_values(one) if p is not None]
+    stepped = iter(holm(p_values))
+    found = []
+    for one in treatments:
+        any_p, first_p, slow_p = (None if p is None else next(stepped) for p in _p_values(one))
+        found.append(
+            replace(
+                one,
+                any_attempt_success=_with_p(one.any_attempt_success, any_p),
+                first_attempt_success=_with_p(one.first_attempt_success, first_p),
+                latency=replace(one.latency, adjusted_p=slow_p),
+            )
+        )
+    return tuple(found)
+
+
+def _p_values(one: TreatmentAnswer) -> tuple[float | None, float | None, float | None]:
+    by_any, by_first, by_ranks = one.any_attempt_success, one.first_attempt_success, one.latency.ranks
+    return (
+        by_any.test.p_value if by_any else None,
+        by_first.test.p_value if by_first else None,
+        by_ranks.test.p_value if by_ranks else None,
+    )
+
+
+def _with_p(comparison: ComparisonAnswer | None, p: float | None) -> ComparisonAnswer | None:
+    return None if comparison is None else replace(comparison, adjusted_p=p)

@@ -1,0 +1,107 @@
+"""The figures of one arm, from its tally."""
+
+import numpy as np
+
+from projections.contributions import COST_UNIT
+from projections.experiment_answer import CostAnswer, LatencyAnswer, RateAnswer, VariantAnswer
+from projections.sketch import quantiles
+from projections.statistics.effective import Counts, counts, design_effect
+from projections.statistics.intervals import wilson
+from projections.statistics.latency import LOG_UNIT
+from projections.statistics.normal import critical
+from projections.statistics.proportions import rate_interval
+from projections.statistics.results import Interval, number
+from projections.statistics.sums import Sums, scaled
+from schemas.experiment import Variant
+from schemas.exposure import Tally
+
+CONFIDENCE = 0.95
+ANY, FIRST = "any_attempt_success", "first_attempt_success"
+
+
+def success_sums(tally: Tally, metric: str) -> Sums:
+    of = "first_succeeded" if metric == FIRST else "succeeded"
+    return _sums(tally, "customers", "payments", of, "payments_squared", f"{of}_squared", f"{of}_product")
+
+
+def log_latency_sums(tally: Tally) -> Sums:
+    """Of ln(milliseconds)."""
+    names = ("timed_customers", "timed", "log", "timed_squared", "log_squared", "log_product")
+    return scaled(_sums(tally, *names), LOG_UNIT)
+
+
+def _sums(tally: Tally, *names: str) -> Sums:
+    """In floats: squares outgrow the integers of numpy."""
+    return Sums(*(float(tally[name]) for name in names))
+
+
+def variant_figures(variant: Variant, tally: Tally, *, is_control: bool) -> VariantAnswer:
+    return VariantAnswer(
+        variant=variant.name,
+        is_control=is_control,
+        weight=variant.weight,
+        customers_assigned=tally["assigned"],
+        customers=tally["customers"],
+        payments_exposed=tally["exposed"],
+        payments=tally["payments"],
+        independent_customers=number(success_sums(tally, ANY).independent_customers),
+        any_attempt_success=rate_figures(success_sums(tally, ANY)),
+        first_attempt_success=rate_figures(success_sums(tally, FIRST)),
+        latency=latency_figures(tally),
+        costs=tuple(_costs(tally)),
+        unknown_share=_share(tally["unknown"], tally["payments"]),
+        in_review_share=_share(tally["in_review"], tally["payments"]),
+    )
+
+
+def rate_figures(sums: Sums) -> RateAnswer:
+    effect = design_effect(sums)
+    bounds = wilson(Counts(sums.total / effect, sums.payments / effect), critical(CONFIDENCE))
+    return RateAnswer(
+        clustered=Interval.of("wilson_score_of_effective_counts", sums.rate, bounds, CONFIDENCE),
+        naive=_share(sums.total, sums.payments),
+        design_effect=number(effect) if sums.payments else None,
+    )
+
+
+def _share(some: object, of: object) -> Interval:
+    of_all = counts(some, of)  # type: ignore[arg-type]  # numbers
+    if not of_all.trials:
+        return Interval(method="wilson_score", estimate=None, lower=0.0, upper=1.0, confidence=CONFIDENCE)
+    return rate_interval(of_all, CONFIDENCE)
+
+
+def latency_figures(tally: Tally) -> LatencyAnswer:
+    p50, p90, p95, p99 = quantiles(latency_bins(tally), (0.5, 0.9, 0.95, 0.99))
+    return LatencyAnswer(
+        method="log_sketch_within_1_percent",
+        payments=tally["timed"],
+        p50_ms=p50,
+        p90_ms=p90,
+        p95_ms=p95,
+        p99_ms=p99,
+        geometric_mean_ms=number(np.exp(log_latency_sums(tally).rate)),
+    )
+
+
+def latency_bins(tally: Tally) -> dict[int, int]:
+    return {
+        int(name.partition(":")[2]): count
+        for name, count in tally.items()
+        if count > 0 and name.startswith("latency:")
+    }
+
+
+def _costs(tally: Tally) -> list[CostAnswer]:
+    currencies = sorted(name.partition(":")[2] for name in tally if name.startswith("charged:"))
+    return [
+        CostAnswer(
+            method="sum_of_fees_of_charging_gateways",
+            currency=currency,
+            charged_minor=tally[f"charged:{currency}"],
+            cost_minor=tally[f"cost:{currency}"] * COST_UNIT,
+            cost_share=tally[f"cost:{currency}"] * COST_UNIT / tally[f"charged:{currency}"],
+        )
+        for currency in currencies
+        if tally[f"charged:{currency}"]
+    ]

@@ -1,0 +1,155 @@
+"""An experiment's results, from the tallies of its arms alone: whoever has those can check every figure."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from projections.experiment_answer import ResultsAnswer, TreatmentVerdict, WinnerAnswer
+from projections.experiment_comparison import Known, adjusted, treatment_figures
+from projections.experiment_figures import (
+    latency_figures,
+    log_latency_sums,
+    rate_figures,
+    success_sums,
+    variant_figures,
+)
+from projections.statistics.judge import judge
+from projections.statistics.verdict import Arm, Judgement, Rules, Verdict
+from schemas.experiment import Design, Evidence, Guardrails, Variant
+from schemas.exposure import Tally
+
+
+def rules_of(design: Design, limits: Guardrails) -> Rules:
+    """The design's own guardrails, and where it has none the service's."""
+    own, usual = design.guardrails, Rules(planned_customers=design.planned_customers)
+    return Rules(
+        planned_customers=design.planned_customers,
+        min_samples=own.min_samples or limits.min_samples or usual.min_samples,
+        max_success_drop=own.max_success_drop or limits.max_success_drop or usual.max_success_drop,
+        max_latency_multiplier=own.max_latency_multiplier
+        or limits.max_latency_multiplier
+        or usual.max_latency_multiplier,
+    )
+
+
+def judged(design: Design, tallies: Mapping[str, Tally], rules: Rules) -> Judgement:
+    """Treatments without any weight are not compared."""
+    arms = [_arm(design, variant, tallies.get(variant.name, Tally())) for variant in design.variants]
+    return judge(arms[0], [arm for arm in arms[1:] if arm.weight], rules)
+
+
+def _arm(design: Design, variant: Variant, tally: Tally) -> Arm:
+    return Arm(
+        variant=variant.name,
+        weight=variant.weight,
+        assigned=tally["assigned"],
+        success=success_sums(tally, design.metric),
+        log_latency=log_latency_sums(tally),
+    )
+
+
+def evidence(
+    design: Design, tallies: Mapping[str, Tally], judgement: Judgement, verdict: Verdict
+) -> Evidence:
+    """The numbers of every variant, as they stand; of a treatment those too that it was judged by. `verdict` is what is
+    acted on: of several treatments one that is harmful is enough, whatever the experiment comes to."""
+    figures = {
+        variant.name: _numbers(design, tallies.get(variant.name, Tally())) for variant in design.variants
+    }
+    for one in judgement.treatments:
+        figures[one.variant] |= {
+            "difference": one.sequential.difference.estimate,
+            "difference_lower": one.sequential.difference.lower,
+            "difference_upper": one.sequential.difference.upper,
+            "harm_p": one.sequential.harm_p,
+            "winner_adjusted_p": one.adjusted_p,
+            "latency_ratio": one.latency.always_valid_ratio.estimate,
+            "latency_ratio_lower": one.latency.always_valid_ratio.lower,
+            "slow_p": one.latency.slow_p,
+            "reached": one.winning.reached,
+            "is_winner": float(one.variant == judgement.winner),
+        }
+    harmful = [one for one in judgement.treatments if one.verdict == Verdict.HARMFUL]
+    reasons = [*judgement.reasons, *(reason for one in harmful for reason in one.reasons)]
+    return Evidence(verdict=verdict, reasons=tuple(dict.fromkeys(reasons)), figures=figures)
+
+
+def _numbers(design: Design, tally: Tally) -> dict[str, float | None]:
+    rate = rate_figures(success_sums(tally, design.metric)).clustered
+    return {
+        "customers_assigned": float(tally["assigned"]),
+        "customers": float(tally["customers"]),
+        "payments": float(tally["payments"]),
+        "success_rate": rate.estimate,
+        "success_rate_lower": rate.lower,
+        "success_rate_upper": rate.upper,
+        "latency_ms_p50": latency_figures(tally).p50_ms,
+        "unknown": float(tally["unknown"]),
+        "in_review": float(tally["in_review"]),
+    }
+
+
+def results(
+    known: Known, tallies: Mapping[str, Tally], next_offsets: Mapping[int, int], rules: Rules, at: datetime
+) -> ResultsAnswer:
+    design = known.design
+    judgement = judged(design, tallies, rules)
+    treatments = [
+        treatment_figures(
+            known, one, tallies.get(design.control.name, Tally()), tallies.get(one.variant, Tally()), at
+        )
+        for one in judgement.treatments
+    ]
+    return ResultsAnswer(
+        experiment_id=known.experiment_id,
+        name=design.name,
+        status=known.status,
+        metric=design.metric,
+        started_at=known.started_at,
+        planned_days=design.planned_days,
+        rules=rules,
+        verdict=judgement.verdict,
+        winner=judgement.winner,
+        reasons=judgement.reasons,
+        sample_ratio=judgement.sample_ratio,
+        variants=tuple(
+            variant_figures(variant, tallies.get(variant.name, Tally()), is_control=variant is design.control)
+            for variant in design.variants
+        ),
+        treatments=adjusted(treatments),
+        acted_on=known.acted_on,
+        next_offsets=dict(sorted(next_offsets.items())),
+    )
+
+
+def winner(known: Known, tallies: Mapping[str, Tally], rules: Rules) -> WinnerAnswer:
+    """The sums of a concluded experiment still change a little; its verdict does not."""
+    design = known.design
+    judgement = judged(design, tallies, rules)
+    verdict, reasons, name = judgement.verdict, judgement.reasons, judgement.winner
+    if known.status == "ended" and (then := known.acted_on) is not None:
+        verdict, reasons = Verdict(then.verdict), then.reasons  # type: ignore[assignment]  # the names of ours
+        name = next((one for one, figures in then.figures.items() if figures.get("is_winner")), None)
+    return WinnerAnswer(
+        experiment_id=known.experiment_id,
+        status=known.status,
+        verdict=verdict,
+        winner=name,
+        reasons=reasons,
+        margin=rules.max_success_drop,
+        metric=design.metric,
+        sample_ratio=judgement.sample_ratio,
+        treatments=tuple(
+            TreatmentVerdict(
+                variant=one.variant,
+                verdict=one.verdict,
+                reasons=one.reasons,
+                adjusted_p=one.adjusted_p,
+                always_valid_difference=one.sequential.difference,
+                harm_p=one.sequential.harm_p,
+                slow_p=one.latency.slow_p,
+                reached=one.winning.reached,
+            )
+            for one in judgement.treatments
+        ),
+        acted_on=known.acted_on,
+    )

@@ -1,0 +1,261 @@
+"""Results agree with what other libraries make of the customers themselves, and every figure says how it was made."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import pytest
+from scipy import stats
+from statsmodels.regression.linear_model import OLS
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+
+from projections.contributions import of_customers
+from projections.experiment_comparison import Known
+from projections.experiment_results import evidence, judged, results, rules_of, winner
+from projections.sketch import bin_of
+from projections.statistics.latency import log_units
+from projections.statistics.verdict import Verdict
+from schemas.experiment import Design, Evidence, Guardrails, Variant
+from schemas.exposure import Figures, Tally
+from schemas.ids import ExperimentId
+
+AT = datetime(2026, 11, 25, tzinfo=UTC)
+
+
+class Customers(NamedTuple):
+    """Of one arm: payments, successes and latencies of every customer."""
+
+    payments: list[int]
+    successes: list[int]
+    latencies_ms: list[list[int]]
+
+    @property
+    def tally(self) -> Tally:
+        tally = Tally()
+        for paid, succeeded, latencies_ms in zip(*self, strict=True):
+            units = sum(map(log_units, latencies_ms))
+            tally.update(of_customers(Figures(), Figures(paid, paid, succeeded, succeeded, paid, units)))
+            tally.update({"exposed": paid, "charged:INR": 1_000 * succeeded, "cost:INR": 200_000 * succeeded})
+            tally.update(f"latency:{bin_of(one)}" for one in latencies_ms)
+        return tally
+
+
+def customers(seed: int, number: int, rate: float, latency_ms: float = 300) -> Customers:
+    chance = np.random.default_rng(seed)
+    payments = [int(one) for one in chance.choice([1, 1, 1, 2, 6], number)]
+    rates = chance.beta(8 * rate, 8 * (1 - rate), number)
+    successes = [int(chance.binomial(paid, p)) for paid, p in zip(payments, rates, strict=True)]
+    latencies = [
+        [max(1, round(one)) for one in chance.lognormal(np.log(latency_ms), 0.5, paid)] for paid in payments
+    ]
+    return Customers(payments, successes, latencies)
+
+
+CONTROL, TREATED = customers(1, 900, 0.85), customers(2, 900, 0.87, 320)
+TALLIES = {"control": CONTROL.tally, "treatment": TREATED.tally}
+
+
+def a_design(*treatments: str, metric: Any = "any_attempt_success") -> Design:
+    names = ("control", *(treatments or ("treatment",)))
+    return Design(
+        name="one",
+        variants=tuple(Variant(name=name, weight=1_000) for name in names),
+        planned_customers=5_000,
+        planned_days=10,
+        metric=metric,
+    )
+
+
+def known(design: Design | None = None, **changes: Any) -> Known:
+    first = Known(
+        experiment_id=ExperimentId("exp_1"),
+        design=design or a_design(),
+        status="running",
+        started_at=AT - timedelta(days=2),
+        ended_at=None,
+        acted_on=None,
+    )
+    return first._replace(**changes)
+
+
+def told(tallies: dict[str, Tally] = TALLIES, design: Design | None = None, **changes: Any) -> Any:
+    one = known(design, **changes)
+    answer = results(one, tallies, {3: 7}, rules_of(one.design, Guardrails()), AT)
+    return msgspec.json.decode(msgspec.json.encode(answer))
+
+
+def by_regression(control: Customers, treated: Customers) -> Any:
+    """Success of each payment on treatment, with errors clustered by customer."""
+    rows = [
+        (arm, f"{arm}_{number}", int(place < succeeded))
+        for arm, group in enumerate((control, treated))
+        for number, (paid, succeeded) in enumerate(zip(group.payments, group.successes, strict=True))
+        for place in range(paid)
+    ]
+    treatment = np.array([row[0] for row in rows], float)
+    _, groups = np.unique([row[1] for row in rows], return_inverse=True)
+    exog = np.column_stack([np.ones(len(rows)), treatment])
+    model = OLS(np.array([row[2] for row in rows], float), exog)
+    return model.fit(cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False})
+
+
+def test_the_difference_by_customers_is_that_of_a_clustered_regression() -> None:
+    (treatment,) = told()["treatments"]
+    fitted = by_regression(CONTROL, TREATED)
+    found = treatment["any_attempt_success"]["clustered_difference"]
+    assert found["estimate"] == pytest.approx(fitted.params[1], rel=1e-9)
+    low, high = fitted.conf_int()[1]
+    correction = np.sqrt(900 / 899)  # ours has the n/(n-1) of each arm
+    assert found["upper"] - found["lower"] == pytest.approx((high - low) * correction, rel=1e-9)
+
+
+def test_naive_figures_are_those_of_independent_payments_and_narrower() -> None:
+    answer = told()
+    rate = answer["variants"][1]["any_attempt_success"]
+    low, high = proportion_confint(sum(TREATED.successes), sum(TREATED.payments), method="wilson")
+    assert (rate["naive"]["lower"], rate["naive"]["upper"]) == pytest.approx((low, high), rel=1e-9)
+    assert rate["design_effect"] > 1.05
+    clustered, naive = rate["clustered"], rate["naive"]
+    assert clustered["upper"] - clustered["lower"] > naive["upper"] - naive["lower"]
+    low, high = confint_proportions_2indep(
+        sum(TREATED.successes),
+        sum(TREATED.payments),
+        sum(CONTROL.successes),
+        sum(CONTROL.payments),
+        method="newcomb",
+        compare="diff",
+    )
+    naive = answer["treatments"][0]["any_attempt_success"]["naive_difference"]
+    assert (naive["lower"], naive["upper"]) == pytest.approx((low, high), rel=1e-6)
+
+
+def test_latency_quantiles_are_within_1_percent_and_the_geometric_mean_within_a_thousandth() -> None:
+    values = sorted(one for each in TREATED.latencies_ms for one in each)
+    latency = told()["variants"][1]["latency"]
+    for name, quantile in (("p50_ms", 0.5), ("p90_ms", 0.9), ("p99_ms", 0.99)):
+        exact = np.quantile(values, quantile, method="lower")
+        assert latency[name] == pytest.approx(exact, rel=0.0101)
+    assert latency["geometric_mean_ms"] == pytest.approx(stats.gmean(values), rel=1e-3)
+
+
+def test_latencies_are_compared_by_ranks() -> None:
+    flat = [[one for each in arm.latencies_ms for one in each] for arm in (TREATED, CONTROL)]
+    binned = [[bin_of(one) for one in each] for each in flat]
+    expected = stats.mannwhitneyu(*binned, method="asymptotic")
+    found = told()["treatments"][0]["latency"]["ranks"]
+    assert found["slower_share"] == pytest.approx(expected.statistic / (len(flat[0]) * len(flat[1])))
+    assert found["design_effect"] == pytest.approx(1, abs=0.2)
+
+
+def test_costs_are_told_by_currency() -> None:
+    (cost,) = told()["variants"][0]["costs"]
+    assert cost["charged_minor"] == 1_000 * sum(CONTROL.successes)
+    assert cost["cost_share"] == pytest.approx(0.02)
+
+
+def test_p_values_are_adjusted_over_treatments_and_metrics() -> None:
+    tallies = {**TALLIES, "other": customers(3, 900, 0.80, 330).tally}
+    answer = told(tallies, a_design("treatment", "other"))
+    pairs = [
+        pair
+        for one in answer["treatments"]
+        for pair in (
+            (one["any_attempt_success"]["test"]["p_value"], one["any_attempt_success"]["adjusted_p"]),
+            (one["first_attempt_success"]["test"]["p_value"], one["first_attempt_success"]["adjusted_p"]),
+            (one["latency"]["ranks"]["test"]["p_value"], one["latency"]["adjusted_p"]),
+        )
+    ]
+    expected = multipletests([p for p, _ in pairs], method="holm")[1]
+    assert [adjusted for _, adjusted in pairs] == pytest.approx(list(expected))
+
+
+def test_what_remains_is_told_at_the_pace_so_far() -> None:
+    power = told()["treatments"][0]["power"]
+    assert 0 < power["reached"] < 0.5
+    assert power["remaining_days"] == pytest.approx(min(8.0, 2 * (1 - power["reached"]) / power["reached"]))
+    assert power["least_difference_at_plan"] < power["least_difference_now"]
+    assert told(status="paused", ended_at=AT)["treatments"][0]["power"]["remaining_days"] == 0
+
+
+def test_every_interval_and_test_names_its_method() -> None:
+    unnamed = [path for path, one in _objects(told()) if _is_figure(one) and not one.get("method")]
+    assert unnamed == []
+
+
+@pytest.mark.parametrize("of", [{}, {"control": 1}, {"treatment": 1}, {"control": 1, "treatment": 1}])
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_a_few_customers_or_none_have_results_too(of: dict[str, int], rate: float) -> None:
+    tallies = {name: Customers([1] * n, [round(rate)] * n, [[100]] * n).tally for name, n in of.items()}
+    answer = told(tallies)
+    assert answer["verdict"] == "collecting"
+    assert (answer["treatments"][0]["any_attempt_success"] is None) == (len(of) < 2)
+
+
+def test_a_treatment_without_weight_is_shown_and_not_compared() -> None:
+    design = a_design("treatment", "idle")
+    idle = msgspec.structs.replace(design.variants[2], weight=0)
+    answer = told(design=msgspec.structs.replace(design, variants=(*design.variants[:2], idle)))
+    assert [one["variant"] for one in answer["variants"]] == ["control", "treatment", "idle"]
+    assert [one["variant"] for one in answer["treatments"]] == ["treatment"]
+
+
+def test_the_metric_of_the_design_decides() -> None:
+    tally = customers(4, 900, 0.85).tally
+    worse = Tally({name: 0 if name.startswith("first") else count for name, count in tally.items()})
+    tallies = {"control": tally, "treatment": worse}
+    assert told(tallies)["verdict"] == "collecting"
+    assert told(tallies, a_design(metric="first_attempt_success"))["verdict"] == "harmful"
+
+
+def test_the_designs_own_guardrails_come_before_the_services() -> None:
+    design = msgspec.structs.replace(a_design(), guardrails=Guardrails(min_samples=20))
+    rules = rules_of(design, Guardrails(min_samples=300, max_success_drop=0.02))
+    assert (rules.min_samples, rules.max_success_drop, rules.max_latency_multiplier) == (20, 0.02, 1.5)
+
+
+def test_a_winner_is_told_with_its_reasons() -> None:
+    design = msgspec.structs.replace(a_design(), planned_customers=2_000)
+    tallies = {"control": customers(5, 900, 0.80).tally, "treatment": customers(6, 900, 0.92).tally}
+    answer = winner(known(design), tallies, rules_of(design, Guardrails()))
+    assert (answer.verdict, answer.winner) == ("winner", "treatment")
+    assert answer.reasons == ("succeeds_significantly_more_often_than_control",)
+    assert answer.treatments[0].adjusted_p <= 0.05
+
+
+def test_what_an_experiment_was_concluded_with_stays_its_verdict() -> None:
+    design, rules = a_design(), rules_of(a_design(), Guardrails())
+    then = Evidence(
+        verdict="winner",
+        reasons=("succeeds_significantly_more_often_than_control",),
+        figures={"treatment": {"is_winner": 1.0}},
+    )
+    ended = known(design, status="ended", ended_at=AT, acted_on=then)
+    answer = winner(ended, TALLIES, rules)
+    assert (answer.verdict, answer.winner, answer.acted_on) == ("winner", "treatment", then)
+    assert winner(known(design), TALLIES, rules).verdict == "collecting"
+
+
+def test_evidence_has_the_numbers_of_every_variant() -> None:
+    design, rules = a_design(), rules_of(a_design(), Guardrails())
+    judgement = judged(design, TALLIES, rules)
+    found = evidence(design, TALLIES, judgement, Verdict.HARMFUL)
+    assert found.verdict == "harmful"
+    assert found.figures["control"]["payments"] == sum(CONTROL.payments)
+    assert found.figures["treatment"]["harm_p"] == judgement.treatments[0].sequential.harm_p
+
+
+def _objects(value: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(value, dict):
+        yield path, value
+        for name, inner in value.items():
+            yield from _objects(inner, f"{path}/{name}")
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from _objects(inner, f"{path}/{place}")
+
+
+def _is_figure(one: dict[str, Any]) -> bool:
+    return bool(one.keys() & {"lower", "p_value", "p50_ms", "cost_minor", "least_difference_now"})
