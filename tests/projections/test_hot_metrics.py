@@ -318,9 +318,9 @@ async def test_an_answer_that_is_lost_counts_nothing_twice(world: World) -> None
 
 async def test_a_store_that_does_not_answer_costs_no_shard_that_is_held(world: World) -> None:
     """An hour of it would be loaded, and summed, anew."""
-    await world.metrics.absorb(world.append([SUCCESS, DOUBT]))
+    await world.metrics.absorb(world.append([told(SUCCESS), told(DOUBT)]))
     held = world.metrics.shards[0]
-    batch = world.append([SUCCESS])
+    batch = world.append([told(SUCCESS)])
     world.store.away = True
     with pytest.raises(StoreUnavailable):
         await world.metrics.absorb(batch)
@@ -332,14 +332,14 @@ async def test_a_store_that_does_not_answer_costs_no_shard_that_is_held(world: W
 
 
 async def test_a_shard_that_another_has_taken_meanwhile_is_not_gone_on_with(world: World) -> None:
-    await world.metrics.absorb(world.append([SUCCESS]))
-    batch = world.append([SUCCESS, DOUBT])
+    await world.metrics.absorb(world.append([told(SUCCESS)]))
+    batch = world.append([told(SUCCESS), told(DOUBT)])
     world.store.away = True
     with pytest.raises(StoreUnavailable):
         await world.metrics.absorb(batch[:1])
     world.store.away = False
     await world.another_worker().absorb(batch)
-    await world.metrics.absorb(world.append([SUCCESS]))
+    await world.metrics.absorb(world.append([told(SUCCESS)]))
     await world.is_a_fold_of_the_log()
 
 
