@@ -1,6 +1,7 @@
 -- name: by_index
 -- For one transaction. Whatever statistics say, or do not say yet, a few rows are to be found by their keys: a plan that
--- reads a whole table would make a claim the slower the more payments there are.
+-- reads a whole table would make a claim the slower the more payments there are. `OFFSET 0` is for the same: without it a
+-- payment's reservation is looked for along the order that is asked for, which is through all keys of every partition.
 SET LOCAL enable_seqscan = off;
 SET LOCAL enable_hashjoin = off;
 SET LOCAL enable_mergejoin = off;
@@ -41,8 +42,9 @@ judged AS (
     LEFT JOIN payments AS p ON p.payment_id = n.payment_id AND p.sequence > 0
     LEFT JOIN attempts AS a ON a.payment_id = n.payment_id AND a.attempt_id = n.attempt_id
     LEFT JOIN LATERAL (
-        SELECT handed_over, owned_until_ms + 2 * $3::bigint AS free_at_ms FROM reservations
-        WHERE payment_id = p.payment_id ORDER BY merchant_id DESC LIMIT 1
+        SELECT handed_over, owned_until_ms + 2 * $3::bigint AS free_at_ms
+        FROM (SELECT * FROM reservations WHERE payment_id = p.payment_id OFFSET 0) AS of_payment
+        ORDER BY merchant_id DESC LIMIT 1
     ) AS own ON true
 )
 UPDATE notifications AS n
@@ -115,8 +117,9 @@ wanted AS (
         UNION ALL
         SELECT told.payment_id, own.merchant_id, own.key_hash, told.asks, told.due_at_ms, 1
         FROM told LEFT JOIN LATERAL (
-            SELECT merchant_id, key_hash FROM reservations AS r
-            WHERE r.payment_id = told.payment_id ORDER BY merchant_id DESC LIMIT 1
+            SELECT merchant_id, key_hash
+            FROM (SELECT * FROM reservations WHERE payment_id = told.payment_id OFFSET 0) AS of_payment
+            ORDER BY merchant_id DESC LIMIT 1
         ) AS own ON true
     ) AS any_of_them
     ORDER BY payment_id, rank, due_at_ms
