@@ -12,6 +12,7 @@ from schemas.experiment import (
     BUCKETS,
     MOST_RUNNING,
     Allocation,
+    BucketRange,
     ConcludeExperiment,
     Design,
     ExperimentCommand,
@@ -104,6 +105,11 @@ def _resume(command: ResumeExperiment, experiments: Experiments) -> list[Experim
         if command.scale != 1:
             raise Refused(Refusal.EXPERIMENT_CONFLICT, "Pause it first: weights change when it is resumed.")
         return []
+    if command.scale < 1:
+        raise Refused(
+            Refusal.EXPERIMENT_CONFLICT,
+            "Weights only grow: buckets that were given back could come to another variant, with their customers.",
+        )
     _require_room(experiments)
     allocation = _given_out(
         _scaled(experiment, command.scale),
@@ -139,7 +145,7 @@ def _given_out(weights: dict[str, int], others: Allocation, before: Allocation) 
             Refusal.EXPERIMENT_CONFLICT,
             f"Its weights are {sum(weights.values())} buckets in all, and {BUCKETS - held} are free.",
         )
-    blocked = tuple(part.__class__(variant=_OTHERS, first=part.first, end=part.end) for part in others)
+    blocked = tuple(BucketRange(variant=_OTHERS, first=part.first, end=part.end) for part in others)
     everybody = tuple(sorted((*blocked, *before), key=lambda part: part.first))
     given = allocated({_OTHERS: held, **weights}, everybody)
     return tuple(part for part in given if part.variant != _OTHERS)

@@ -59,13 +59,14 @@ def _of_variants(variants: Sequence[Variant]) -> Iterator[FieldError]:
     if control.weight == 0:
         detail = "is 0: treatments would be compared with nobody"
         yield FieldError(pointer="/variants/0/weight", detail=detail)
-    if not any(one.weight for one in treatments):
+    tried = [one for one in treatments if one.weight]
+    if not tried:
         yield FieldError(pointer="/variants", detail="give no treatment any weight")
-    if sum(one.weight for one in variants) > BUCKETS:
-        yield FieldError(pointer="/variants", detail=f"weigh more than {BUCKETS} in all")
-    if all(_plain(one.override) == _plain(control.override) for one in treatments):
+    elif all(_plain(one.override) == _plain(control.override) for one in tried):
         detail = "are all alike: no payment would be routed differently, and nobody exposed"
         yield FieldError(pointer="/variants", detail=detail)
+    if sum(one.weight for one in variants) > BUCKETS:
+        yield FieldError(pointer="/variants", detail=f"weigh more than {BUCKETS} in all")
 
 
 def _plain(override: Override) -> Override:

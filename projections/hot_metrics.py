@@ -199,20 +199,20 @@ class HotMetrics:
             if dead:
                 await self._dead_letters.publish(dead)
             self._note(shard.partition, changes)
+            self.counts.taken_in += len(run)
+            self.counts.dead += len(dead)
             found = await self._store.store(shard.partition, expected, shard.watermark, changes)
             if found == "none" and await self._replace(shard.partition, None, shard.stored):
                 found = "expected"
         except StoreUnavailable:
-            self._doubtful.add(shard.partition)
+            if self.shards.get(shard.partition) is shard:  # others may have the partition by now
+                self._doubtful.add(shard.partition)
             raise
         except BaseException:
             self._forget(shard.partition)
             raise
         if found != "expected":
             self._forget(shard.partition)
-            return
-        self.counts.taken_in += len(run)
-        self.counts.dead += len(dead)
 
     def _note(self, partition: int, changes: Changes) -> None:
         news, unsaved = self._news.setdefault(partition, {}), self._unsaved.setdefault(partition, set())

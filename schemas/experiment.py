@@ -28,7 +28,8 @@ class RetryOverride(Body, frozen=True, kw_only=True, omit_defaults=True):
     """What is given replaces that part of the merchant's policy."""
 
     max_attempts: Annotated[int, Meta(ge=1, le=10)] | None = None
-    latency_budget_ms: Annotated[int, Meta(ge=100, le=60_000)] | None = None
+    latency_budget_ms: Annotated[int, Meta(ge=500, le=60_000)] | None = None
+    """Less would leave nearly every payment in doubt."""
     enabled: bool | None = None
     retry_on_timeout: bool | None = None
 
@@ -76,7 +77,7 @@ class Design(Body, frozen=True, kw_only=True):
     variants: Annotated[tuple[Variant, ...], Meta(min_length=2, max_length=MOST_VARIANTS)]
     planned_customers: Annotated[int, Meta(ge=10, le=100_000_000)]
     """In the smallest arm: the winner's test spends its error over them."""
-    planned_days: Annotated[float, Meta(gt=0, le=366)]
+    planned_days: Annotated[float, Meta(ge=0.01, le=366)]
     filter: Condition = NO_CONDITION
     metric: Literal["any_attempt_success", "first_attempt_success"] = "any_attempt_success"
     """What decides; all of them are told."""

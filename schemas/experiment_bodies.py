@@ -26,4 +26,4 @@ class ReasonBody(Body, frozen=True, kw_only=True):
 class ResumeBody(ReasonBody, frozen=True, kw_only=True):
     """`POST /experiments/{id}/resume`. Every weight is multiplied by `scale`."""
 
-    scale: Annotated[float, Meta(gt=0, le=BUCKETS)] = 1.0
+    scale: Annotated[float, Meta(ge=1, le=BUCKETS)] = 1.0

@@ -7,13 +7,14 @@ instead of raising, and a crash of the whole process for anything unexpected is 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import faust
 import structlog
 
 from projections.ports import RawRecord
 from schemas.errors import Unavailable
+from streams.consumer import BundleConsumer
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +77,7 @@ def add_agent(app: faust.App, topic: str, patience: Patience) -> None:
             except Exception as error:
                 await app.crash(error)
                 await asyncio.Event().wait()  # returning or raising would have the bundle acknowledged
+            cast(BundleConsumer, app.consumer).taken_in(event.message.records)
             event.ack()
 
     app.agent(raw, name=f"{topic}.agent", concurrency=1)(absorb)

@@ -20,7 +20,11 @@ _SILENCE_MS = 500
 
 
 class Bundle(ConsumerMessage):
-    """`records` are of one topic, those of a partition in their order."""
+    """`records` are of one topic, those of a partition in their order.
+
+    Faust acknowledges, with one of its two iterators, also what it skips at a rebalance. So that means nothing here:
+    the agent tells the consumer what was taken in.
+    """
 
     __slots__ = ("records",)
 
@@ -28,7 +32,6 @@ class Bundle(ConsumerMessage):
 
     def on_final_ack(self, consumer: Any) -> bool:
         self.acked = True
-        consumer.take_note({TP(one.topic, one.partition): one.offset for one in self.records})
         return True
 
 
@@ -36,6 +39,9 @@ class BundleThread(AIOKafkaConsumerThread):
     def wait_for(self, least_bytes: int, most_ms: int) -> None:
         """What a broker waits for, from the next fetch on: aiokafka's own settings, which Faust does not pass on."""
         fetcher = self._ensure_consumer()._fetcher
+        fetcher._fetch_max_wait_ms = min(
+            most_ms, fetcher._fetch_max_wait_ms
+        )  # a fetch may be made in between
         fetcher._fetch_min_bytes = least_bytes
         fetcher._fetch_max_wait_ms = most_ms
 
@@ -58,7 +64,12 @@ class BundleConsumer(Consumer):
         bundles: dict[str, list[RawRecord]] = {}
         for tp, records in found.items():
             bundles.setdefault(tp.topic, []).extend(records)
-        return {TP(topic, records[0].partition): [records] for topic, records in bundles.items()}
+        carriers = {TP(topic, records[0].partition): [records] for topic, records in bundles.items()}
+        for (
+            carrier
+        ) in carriers:  # or a log that was cut would have Faust drop the others' records with its own
+            self._read_offset[carrier] = None
+        return carriers
 
     def _to_message(self, tp: TP, record: Sequence[Any]) -> Bundle:
         first = record[0]
@@ -78,15 +89,19 @@ class BundleConsumer(Consumer):
         bundle.records = record
         return bundle
 
-    def take_note(self, taken: Mapping[TP, int]) -> None:
-        for tp, offset in taken.items():
-            self._acked[tp] = [offset]
+    def taken_in(self, records: Sequence[RawRecord]) -> None:
+        """To be committed with the next round."""
+        for one in records:
+            self._acked[TP(one.topic, one.partition)] = [one.offset]
 
     def _new_offset(self, tp: TP) -> int | None:
         return self._acked[tp].pop() + 1 if self._acked[tp] else None
 
-    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """What lies between two bundles' first records is in the bundles."""
+    def on_buffer_full(self, tp: TP) -> None:
+        """Nothing: a put that waits bounds what is held, and a pause would cost a second, or starve the carrier."""
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing: a partition that carries no bundle looks idle to Faust. The watchdog looks at watermarks."""
 
 
 class BundleTransport(Transport):

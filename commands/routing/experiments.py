@@ -52,7 +52,7 @@ def _exposed(
     variant = _assigner(experiment.salt, experiment.allocation).variant(customer_id)
     if variant is None:
         return None
-    routes = {one.name: by(one.override) for one in experiment.variants}
+    routes = {one.name: by(one.override) for one in experiment.variants if one.weight}
     if len({_what_happens(one) for one in routes.values()}) == 1:
         return None
     assigned = ExperimentAssigned(
@@ -65,8 +65,11 @@ def _exposed(
 
 
 def _what_happens(routed: PaymentRouted) -> tuple[object, ...]:
-    """All that the payment's fate depends on: who is tried, in which order, and how long."""
-    return (routed.policy, *(candidate.gateway for candidate in routed.candidates))
+    """All that the payment's fate depends on: who may be tried, in which order, how long, and after what."""
+    policy, gateways = routed.policy, [candidate.gateway for candidate in routed.candidates]
+    most = min(policy.max_attempts if policy.enabled else 1, len(gateways))
+    retry_on_timeout = policy.retry_on_timeout and most > 1
+    return policy.latency_budget_ms, retry_on_timeout, *gateways[: None if most > 1 else 1], most
 
 
 def retried(policy: RetryPolicy, override: RetryOverride | None) -> RetryPolicy:

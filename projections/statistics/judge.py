@@ -6,9 +6,9 @@ A broken split is reported before anything else, since nothing that is compared 
 from collections.abc import Sequence
 
 from projections.statistics.holm import holm
-from projections.statistics.latency import Latency, latency
+from projections.statistics.latency import SLOW_ALPHA, Latency, latency
 from projections.statistics.sample_ratio import sample_ratio
-from projections.statistics.sequential import Sequential, is_ripe, sequential
+from projections.statistics.sequential import HARM_ALPHA, Sequential, is_ripe, sequential
 from projections.statistics.verdict import Arm, Judged, Judgement, Reason, Rules, Verdict
 from projections.statistics.winning import Winning, winning
 
@@ -17,10 +17,10 @@ def judge(control: Arm, treatments: Sequence[Arm], rules: Rules) -> Judgement:
     """Arms may still be empty; their names and weights are known."""
     arms = (control, *treatments)
     split = sample_ratio([arm.assigned for arm in arms], [arm.weight for arm in arms])
-    tests = [winning(control.success, arm.success, rules.planned_customers) for arm in treatments]
+    tests = [winning(control.success, arm.success, _planned(control, arm, arms, rules)) for arm in treatments]
     adjusted = holm([min(2 * (test.test.p_value or 0.0), 1.0) for test in tests])
     judged = tuple(
-        _judged(control, arm, test, p, rules)
+        _judged(control, arm, test, p, rules, len(treatments))
         for arm, test, p in zip(treatments, tests, adjusted, strict=True)
     )
     if split.is_mismatch:
@@ -54,13 +54,23 @@ def _overall(judged: Sequence[Judged], arms: Sequence[Arm]) -> tuple[Verdict, li
     return (Verdict.COLLECTING, undecided) if undecided else (Verdict.NO_DIFFERENCE, harmless)
 
 
-def _judged(control: Arm, arm: Arm, test: Winning, adjusted_p: float, rules: Rules) -> Judged:
-    success = sequential(control.success, arm.success)
+def _planned(control: Arm, arm: Arm, arms: Sequence[Arm], rules: Rules) -> float:
+    """Customers in the smaller of the two arms, when the smallest of all has those of the plan."""
+    smallest = min(one.weight for one in arms if one.weight > 0)
+    return rules.planned_customers * max(min(control.weight, arm.weight) / smallest, 1.0)
+
+
+def _judged(
+    control: Arm, arm: Arm, test: Winning, adjusted_p: float, rules: Rules, treatments: int
+) -> Judged:
+    """Whatever one treatment may be paused for pauses them all: so each has its part of the error (Bonferroni)."""
+    success = sequential(control.success, arm.success, alpha=HARM_ALPHA / treatments)
     slowness = latency(
         control.log_latency,
         arm.log_latency,
         rules.max_latency_multiplier,
         least_customers=rules.min_samples,
+        alpha=SLOW_ALPHA / treatments,
     )
     is_enough = bool(is_ripe(control.success, arm.success, rules.min_samples))
     verdict, reasons = _verdict(success, slowness, test, adjusted_p, rules, is_enough=is_enough)

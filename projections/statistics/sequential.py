@@ -72,7 +72,7 @@ def is_harmful(control: Sums, treatment: Sums, alpha: float = HARM_ALPHA) -> Boo
 
 def is_ripe(control: Sums, treatment: Sums, least_customers: float = LEAST_CUSTOMERS) -> Bools:
     """Of customers who pay very unequally, fewer are independent than there are."""
-    fewest = np.fmin(control.independent_customers, treatment.independent_customers)
+    fewest = np.minimum(control.independent_customers, treatment.independent_customers)
     return np.asarray(fewest >= least_customers)
 
 

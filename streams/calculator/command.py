@@ -67,7 +67,7 @@ def run_calculation(asked: argparse.Namespace) -> int:
         }
         request = msgspec.convert({"calculate": asked.calculate, **given}, AnyRequest, strict=False)
         found = answer(request)
-    except ValueError as error:
+    except (ValueError, ArithmeticError) as error:
         sys.stderr.write(_said(_refusal(error)) + "\n")
         return WRONG
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
@@ -84,11 +84,11 @@ def answered(lines: Iterable[bytes]) -> Iterator[bytes]:
 def _answered(line: bytes) -> Value:
     try:
         return answer(_decoder.decode(line))
-    except ValueError as error:
+    except (ValueError, ArithmeticError) as error:
         return _refusal(error)
 
 
-def _refusal(error: ValueError) -> Refusal:
+def _refusal(error: Exception) -> Refusal:
     """The field is where msgspec, and the requests' own checks, say that it is."""
     message, _, path = str(error).partition(" - at `")
     named = re.search(r" field `(\w+)`", message)

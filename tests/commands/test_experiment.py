@@ -292,3 +292,9 @@ def test_nothing_can_be_done_with_an_experiment_that_nobody_knows() -> None:
     with pytest.raises(Refused) as refused:
         decide(pause(), INITIAL)
     assert refused.value.reason is Refusal.EXPERIMENT_NOT_FOUND
+
+
+def test_weights_never_shrink_since_what_is_given_back_could_come_to_another_variant() -> None:
+    with pytest.raises(Refused) as refused:
+        decide(ResumeExperiment(experiment_id=ONE, by="asha", note="", scale=0.5), after(started(), paused()))
+    assert refused.value.reason is Refusal.EXPERIMENT_CONFLICT

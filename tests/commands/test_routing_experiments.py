@@ -128,3 +128,24 @@ def test_an_assignment_stands_between_the_request_and_the_route() -> None:
         "PaymentRouted",
         "AttemptStarted",
     ]
+
+
+def test_retries_that_cannot_happen_expose_nobody() -> None:
+    """One gateway can be tried once, whatever the policy says."""
+    for override in (
+        Override(retry=RetryOverride(max_attempts=1)),
+        Override(retry=RetryOverride(retry_on_timeout=True)),
+        Override(retry=RetryOverride(enabled=False)),
+    ):
+        facts = Facts(
+            experiments=(experiment(override),),
+            configuration=RoutingConfiguration(rules=rules(pin(to=ALPHA))),
+        )
+        assert routed(a_customer("treatment"), facts)[0] is None
+
+
+def test_a_variant_that_nobody_has_exposes_nobody() -> None:
+    idle = experiment(Override())
+    variants = (*idle.variants, Variant(name="unused", weight=0, override=Override(order=(BETA,))))
+    facts = Facts(experiments=(replace(idle, variants=variants),))
+    assert routed(a_customer("treatment"), facts)[0] is None

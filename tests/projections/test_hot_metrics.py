@@ -30,7 +30,12 @@ class Store(MemoryShards):
     async def load(self, partition: int) -> StoredShard | None:
         return None if self.cannot_be_read else await super().load(partition)
 
+    @staticmethod
+    def on_store() -> None:
+        """Something else that happens meanwhile."""
+
     async def store(self, partition: int, expected: int, watermark: Watermark, changes: Changes) -> Found:
+        self.on_store()
         if self.away:
             raise StoreUnavailable("away")
         found = await super().store(partition, expected, watermark, changes)
@@ -328,6 +333,18 @@ async def test_a_store_that_does_not_answer_costs_no_shard_that_is_held(world: W
     world.store.flush()
     await world.metrics.absorb(batch)
     assert world.metrics.shards[0] is held
+    await world.is_a_fold_of_the_log()
+
+
+async def test_a_partition_that_is_given_up_while_its_store_hangs_can_be_taken_again(world: World) -> None:
+    await world.metrics.absorb(world.append([told(SUCCESS)]))
+    batch = world.append([told(SUCCESS)])
+    world.store.on_store = lambda: world.metrics.keep([])  # type: ignore[method-assign]
+    world.store.away = True
+    with pytest.raises(StoreUnavailable):
+        await world.metrics.absorb(batch)
+    world.store.away = False
+    await world.metrics.absorb(batch)
     await world.is_a_fold_of_the_log()
 
 

@@ -88,3 +88,21 @@ def test_an_experiment_that_nobody_has_met_is_collecting() -> None:
     nobody = Arm(variant="control", weight=1, assigned=0, success=Sums(), log_latency=Sums())
     found = verdict(replace(nobody, variant="a"), control=nobody)
     assert said(found) == (Verdict.COLLECTING, (Reason.TOO_FEW_CUSTOMERS,))
+
+
+def test_arms_of_unequal_weight_come_to_their_plans_together() -> None:
+    """The larger treatment would be four times past its plan when the smaller one reaches it."""
+    rules = replace(RULES, planned_customers=1_000)
+    control = replace(arm("control", 4_500, 5_000), weight=5_000)
+    small = replace(arm("small", 900, 1_000), weight=1_000)
+    large = replace(arm("large", 3_720, 4_000), weight=4_000)
+    judgement = verdict(small, large, control=control, rules=rules)
+    assert [round(one.winning.reached, 2) for one in judgement.treatments] == [1, 1]
+    assert judgement.verdict == Verdict.WINNER
+    assert judgement.winner == "large"
+
+
+def test_each_of_several_treatments_has_its_part_of_the_error_of_harm() -> None:
+    alone, among = verdict(arm("a", 9_000)), verdict(arm("a", 9_000), arm("b", 9_000))
+    assert among.treatments[0].sequential.alpha == alone.treatments[0].sequential.alpha / 2
+    assert among.treatments[0].latency.alpha == alone.treatments[0].latency.alpha / 2
