@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
+from projections.absorption import Counts, dead_letter, grouped, readable
 from projections.ports import DeadLetters, MetricsCheckpoints, RawRecord, ShardStore, TimedLog
-from projections.project import Counts, dead_letter, grouped, readable
 from projections.shard import KEPT, Shard, minute_of, slices
 from projections.shard import Counts as ShardCounts
 from projections.tallies import OUTCOMES, observe

@@ -6,9 +6,9 @@ stretches of a payment are put together where they are stored.
 
 from collections.abc import Callable, Iterable
 
+from projections.absorption import readable
 from projections.payments import evolve
 from projections.ports import RawRecord
-from projections.project import readable
 from schemas.base import Value
 from schemas.errors import Unreadable
 from schemas.ids import PaymentId

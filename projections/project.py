@@ -1,9 +1,5 @@
-"""The step that makes *at least once* into *effectively once*: rows and watermarks are stored in one transaction.
-
-Below the watermark a record is known and dropped; above it there is a gap, whose records are fetched first. What
-cannot be taken in becomes a dead letter and counts as processed. A part that is away raises Unavailable: what was not
-stored by then is taken in when the same batch is given again.
-"""
+"""The step that makes *at least once* into *effectively once* for payments: rows and watermarks are stored in one
+transaction, as `absorption.py` says."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,34 +7,21 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from projections.absorption import Absorption, Gaps, Records, continuing, dead_letter, reached, readable
 from projections.payments import evolve
 from projections.ports import DeadLetters, Log, RawRecord, Sink, Transaction
 from projections.verifications import work
 from schemas.base import Event
-from schemas.codec import decode
-from schemas.envelope import Position, Recorded
+from schemas.envelope import Recorded
 from schemas.errors import Unreadable
-from schemas.ids import PaymentId, is_payment_id
+from schemas.ids import PaymentId
 from schemas.verification import VerificationWork
 from schemas.views import DeadLetter, PaymentHistory, Watermark
 
-GAP_CHUNK = 2000
-"""Records of a gap that are fetched and stored at a time."""
 REMEMBERED_PER_PARTITION = 512
 """Payments whose history is at hand without asking the store: at 1,000 a second, six seconds of them."""
 
 T = TypeVar("T")
-Records = Mapping[int, Sequence[RawRecord]]
-Gaps = dict[int, range]
-
-
-class Counts(Struct):
-    """Since the process began."""
-
-    taken_in: int = 0
-    known_already: int = 0
-    fetched_from_gaps: int = 0
-    dead: int = 0
 
 
 class Memory(Struct):
@@ -48,7 +31,7 @@ class Memory(Struct):
     histories: OrderedDict[PaymentId, PaymentHistory]
 
 
-class Projection:
+class Projection(Absorption):
     def __init__(
         self,
         topic: str,
@@ -58,46 +41,23 @@ class Projection:
         partition_of: Callable[[str], int],
         remembered: int = REMEMBERED_PER_PARTITION,
     ) -> None:
-        self._topic = topic
+        super().__init__(topic, log)
         self._sink = sink
-        self._log = log
         self._dead_letters = dead_letters
         self._partition_of = partition_of
         self._remembered = remembered
         self._memories: dict[int, Memory] = {}
-        self.counts = Counts()
 
     @property
     def next_offsets(self) -> dict[int, int]:
         """Of the partitions this process has taken records from, as it left them."""
         return {partition: memory.next_offset for partition, memory in self._memories.items()}
 
-    async def absorb(self, records: Iterable[RawRecord]) -> None:
-        """Take in all of them, whatever is missing before them included."""
-        batch = grouped(records)
-        while gaps := await self._take(batch):
-            for partition, gap in gaps.items():
-                stop = min(gap.stop, gap.start + GAP_CHUNK)
-                missing = await self._log.read(self._topic, partition, gap.start, stop)
-                self.counts.fetched_from_gaps += len(missing)
-                await self._take({partition: missing})
-
-    async def _take(self, batch: Records) -> Gaps:
-        """One transaction, or several when the store refuses a value: halving finds the record that it belongs to."""
-        try:
-            return await self._store(batch)
-        except Unreadable as refusal:
-            records = [record for partition in sorted(batch) for record in batch[partition]]
-            if len(records) == 1:
-                return await self._store(batch, refusal=str(refusal))
-            half = len(records) // 2
-            first = await self._take(grouped(records[:half]))
-            return await self._take(grouped(records[half:])) | first
-
-    async def _store(self, batch: Records, refusal: str | None = None) -> Gaps:
+    async def _store(self, batch: Records, refusal: Unreadable | None = None) -> Gaps:
         try:
             async with self._sink.transaction(self._topic, sorted(batch)) as transaction:
-                run, gaps = self._fresh(batch, transaction.watermarks)
+                run, gaps = continuing(batch, transaction.watermarks)
+                self._forget_what_is_old(batch, transaction.watermarks)
                 step = await self._fold(run, transaction, refusal)
                 if run:
                     if step.dead:
@@ -108,30 +68,19 @@ class Projection:
                 self._memories.pop(partition, None)
             raise
         self._remember(step)
-        self.counts.taken_in += len(run)
-        self.counts.known_already += sum(map(len, batch.values())) - len(run) - _left_above(batch, gaps)
-        self.counts.dead += len(step.dead)
+        self._count(batch, run, gaps, step.dead)
         return gaps
 
-    def _fresh(self, batch: Records, watermarks: Mapping[int, Watermark]) -> tuple[list[RawRecord], Gaps]:
-        """The records that continue each partition's watermark without a hole, and the first hole of each."""
-        run: list[RawRecord] = []
-        gaps: Gaps = {}
-        for partition, records in batch.items():
+    def _forget_what_is_old(self, partitions: Iterable[int], watermarks: Mapping[int, Watermark]) -> None:
+        for partition in partitions:
             expected = watermarks[partition].next_offset
             memory = self._memories.get(partition)
             if memory is None or memory.next_offset != expected:
                 self._memories[partition] = Memory(next_offset=expected, histories=OrderedDict())
-            for record in records:
-                if record.offset > expected:
-                    gaps[partition] = range(expected, record.offset)
-                    break
-                if record.offset == expected:
-                    run.append(record)
-                    expected += 1
-        return run, gaps
 
-    async def _fold(self, run: Sequence[RawRecord], transaction: Transaction, refusal: str | None) -> "Step":
+    async def _fold(
+        self, run: Sequence[RawRecord], transaction: Transaction, refusal: Unreadable | None
+    ) -> "Step":
         step = Step(run)
         for record in run:
             try:
@@ -195,10 +144,7 @@ class Step:
                 self.bury(record, error)
 
     async def store(self, transaction: Transaction, watermarks: dict[int, Watermark]) -> None:
-        for record in self.run:
-            watermarks[record.partition] = Watermark(
-                next_offset=record.offset + 1, last_stamp_ms=record.timestamp
-            )
+        watermarks |= reached(self.run)
         changed = [(self.before.get(payment_id), after) for payment_id, after in self.after.items()]
         await transaction.store(
             payments=[after.payment for _, after in changed],
@@ -219,45 +165,10 @@ class Step:
         )
 
 
-def dead_letter(record: RawRecord, error: Exception) -> DeadLetter:
-    return DeadLetter(
-        position=Position(topic=record.topic, partition=record.partition, offset=record.offset),
-        stamp_ms=record.timestamp,
-        reason=f"{type(error).__name__}: {error}"[:500].replace("\0", "�"),
-        key=record.key,
-        value=record.value,
-        headers=tuple(record.headers),
-    )
-
-
-def grouped(records: Iterable[RawRecord]) -> dict[int, list[RawRecord]]:
-    """By partition, in offset order."""
-    batch: dict[int, list[RawRecord]] = {}
-    for record in records:
-        batch.setdefault(record.partition, []).append(record)
-    for partition in batch.values():
-        partition.sort(key=lambda record: record.offset)
-    return batch
-
-
-def _read(record: RawRecord, refusal: str | None) -> tuple[RawRecord, Recorded[Event]]:
+def _read(record: RawRecord, refusal: Unreadable | None) -> tuple[RawRecord, Recorded[Event]]:
     if refusal is not None:
-        raise Unreadable(refusal)
+        raise refusal
     return record, readable(record)
-
-
-def readable(record: RawRecord, topic: str | None = None) -> Recorded[Event]:
-    """The event, if it is one of the payment that the record's key names. Raises Unreadable.
-
-    A record of another topic, such as a copy, is read as one of the `topic` whose events it holds.
-    """
-    position = Position(topic=topic or record.topic, partition=record.partition, offset=record.offset)
-    recorded = decode(record.value, record.headers, position, record.timestamp)
-    if record.key != recorded.envelope.aggregate_id.encode():
-        raise Unreadable("its key is not its subject")
-    if not is_payment_id(recorded.envelope.aggregate_id):
-        raise Unreadable("its subject is no payment id")
-    return recorded
 
 
 def _new(before: tuple[T, ...], after: tuple[T, ...]) -> list[T]:
@@ -290,7 +201,3 @@ def _new_work(before: PaymentHistory | None, after: PaymentHistory) -> Verificat
         return new if new.due_at is not None else None
     is_given_up = after.payment.handed_over and not before.payment.handed_over and after.payment.epoch == 1
     return new if is_given_up or work(before) != new else None
-
-
-def _left_above(batch: Records, gaps: Gaps) -> int:
-    return sum(record.offset >= gap.stop for partition, gap in gaps.items() for record in batch[partition])

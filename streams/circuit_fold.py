@@ -23,8 +23,8 @@ from commands.circuit import decide
 from commands.circuit_state import resumed
 from commands.circuit_writing import WrittenCircuit, write
 from infra.kafka.partition import partition_for
+from projections.absorption import Counts, dead_letter, grouped
 from projections.ports import DeadLetters, RawRecord
-from projections.project import Counts, dead_letter, grouped
 from schemas.circuit import (
     CircuitEvent,
     CircuitKey,

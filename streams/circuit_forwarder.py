@@ -11,8 +11,8 @@ from typing import Protocol, cast
 import structlog
 
 from commands.circuit_messages import TELLING, message_of
+from projections.absorption import Counts
 from projections.ports import RawRecord
-from projections.project import Counts
 from schemas.circuit import CircuitMessage
 from schemas.codec import decode
 from schemas.envelope import Position, Recorded

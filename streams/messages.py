@@ -14,8 +14,8 @@ from infra.kafka.reader import LogReader
 from infra.postgres.database import Database
 from infra.postgres.messages import PostgresMessages
 from infra.settings import Settings
+from projections.absorption import Counts, dead_letter, grouped
 from projections.ports import DeadLetters, RawRecord
-from projections.project import Counts, dead_letter, grouped
 from schemas.codec import NOTIFICATIONS_TOPIC, decode
 from schemas.envelope import Position
 from schemas.errors import Unreadable

@@ -7,7 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from projections.project import Counts
+from projections.absorption import Counts
 from streams.watchdog import Watchdog
 
 

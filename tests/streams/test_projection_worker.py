@@ -20,8 +20,8 @@ from infra.postgres.database import Database
 from infra.postgres.migrate import migrate
 from infra.postgres.payments import PaymentViews
 from infra.settings import Settings
+from projections.absorption import readable
 from projections.payments import evolve
-from projections.project import readable
 from schemas.base import Event
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.envelope import Window
