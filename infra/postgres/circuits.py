@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from infra.postgres import queries
+from infra.postgres import queries, watermarks
 from infra.postgres.database import Database
 from schemas.circuit import CircuitKey, CircuitView, KnownCircuit, StoredCircuit
 from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, CIRCUITS_TOPIC
@@ -71,15 +71,7 @@ class PostgresCircuits:
 
     async def watermarks(self) -> dict[tuple[str, int], Watermark]:
         """Of the checkpoints, by topic and partition."""
-        rows = await self._database.fetch(_SQL.watermarks, *CHECKPOINTS)
-        return {
-            (row["topic"], row["partition"]): Watermark(
-                next_offset=row["next_offset"],
-                last_stamp_ms=row["last_stamp_ms"],
-                updated_at=row["updated_at"],
-            )
-            for row in rows
-        }
+        return await watermarks.all_of(self._database, CHECKPOINTS)
 
     async def views(self) -> tuple[Mapping[CircuitKey, KnownCircuit], int]:
         """Every circuit, and the first offset of `circuits.events.v1` that is not in them."""

@@ -24,9 +24,6 @@ FROM unnest($1::text[], $2::text[], $3::int[], $4::text[]) AS new (gateway, paym
 ORDER BY gateway, payment_method
 ON CONFLICT (gateway, payment_method) DO UPDATE SET partition = excluded.partition, state = excluded.state
 
--- name: watermarks
-SELECT topic, partition, next_offset, last_stamp_ms, updated_at FROM watermarks WHERE projection = $1 AND version = $2
-
 -- name: views
 -- One snapshot, as above.
 SELECT w.next_offset, c.gateway, c.payment_method, c.view, c.sequence, c.decided_by

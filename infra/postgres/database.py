@@ -5,13 +5,13 @@ so a connection that missed its deadline is terminated, not reused.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import asyncpg
 
-from schemas.errors import StoreUnavailable
+from schemas.errors import StoreUnavailable, Unreadable
 
 Connection = Any  # asyncpg's pool hands out proxies that its stubs do not unify with connections
 
@@ -119,3 +119,20 @@ def describe(error: BaseException) -> str:
     """An error's kind and its first line; a timeout has no text of its own."""
     first_line = str(error).partition("\n")[0]
     return f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
+
+
+async def execute_rows(
+    connection: Connection, sql: str, rows: Sequence[tuple[object, ...]], *before: object
+) -> None:
+    """The rows as one array per column: one statement for any number of them, and none for none."""
+    if rows:
+        await connection.execute(sql, *before, *map(list, zip(*rows, strict=True)))
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What Postgres cannot hold raises Unreadable."""
+    try:
+        yield
+    except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+        raise Unreadable(f"Postgres cannot hold it: {describe(error)}") from error

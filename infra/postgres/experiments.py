@@ -1,6 +1,6 @@
 """Experiments' figures in Postgres: exposed payments, customers and arms, and how far the log is in them."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -8,9 +8,9 @@ import asyncpg
 import msgspec
 
 from infra.postgres import queries
-from infra.postgres.database import Connection, Database, describe
+from infra.postgres import watermarks as marks
+from infra.postgres.database import Connection, Database, execute_rows, refusing
 from schemas.codec import PAYMENTS_TOPIC
-from schemas.errors import Unreadable
 from schemas.exposure import ARM_SUMS, ArmKey, CustomerKey, Exposure, Figures, Tally
 from schemas.ids import ExperimentId, PaymentId
 from schemas.views import Watermark
@@ -36,18 +36,12 @@ class PostgresExperiments:
         self, topic: str, partitions: Collection[int]
     ) -> AsyncIterator["PostgresExposureTransaction"]:
         async with self._database.transaction() as connection:
-            arguments = (*PROJECTION, topic, list(partitions))
-            rows = await connection.fetch(_sql.lock_watermarks, *arguments)
-            if len(rows) < len(partitions):
-                await connection.execute(_sql.add_watermarks, *arguments)
-                rows = await connection.fetch(_sql.lock_watermarks, *arguments)
-            marks = {row["partition"]: _watermark(row) for row in rows}
-            yield PostgresExposureTransaction(connection, topic, marks)
+            locked = await marks.locked(connection, PROJECTION, topic, partitions)
+            yield PostgresExposureTransaction(connection, topic, locked)
 
     async def watermarks(self) -> dict[tuple[str, int], Watermark]:
         """By topic and partition; a partition that was never read has none."""
-        rows = await self._database.fetch(_sql.watermarks, *PROJECTION)
-        return {(row["topic"], row["partition"]): _watermark(row) for row in rows}
+        return await marks.all_of(self._database, PROJECTION)
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[bool]:
@@ -63,10 +57,10 @@ class PostgresExperiments:
     async def tallies(self, experiment_id: ExperimentId) -> tuple[dict[str, Tally], dict[int, Watermark]]:
         """Of its variants, those of which something was counted, and the watermarks of every partition."""
         rows = await self._database.fetch(_sql.tallies, experiment_id, *PROJECTION, PAYMENTS_TOPIC)
-        marks = _marks.decode(rows[0]["marks"] or "{}") if rows else {}
+        reached = _marks.decode(rows[0]["marks"] or "{}") if rows else {}
         return {row["variant"]: _tally(row) for row in rows}, {
             partition: Watermark(next_offset=next_offset, last_stamp_ms=stamp_ms)
-            for partition, (next_offset, stamp_ms) in marks.items()
+            for partition, (next_offset, stamp_ms) in reached.items()
         }
 
 
@@ -82,10 +76,8 @@ class PostgresExposureTransaction:
 
     async def add_to_customers(self, more: Mapping[CustomerKey, Figures]) -> dict[CustomerKey, Figures]:
         columns = zip(*((*customer, *figures) for customer, figures in more.items()), strict=True)
-        try:
+        with refusing():
             rows = await self._connection.fetch(_sql.add_to_customers, *map(list, columns))
-        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
-            raise Unreadable(f"Postgres cannot hold it: {describe(error)}") from error
         return {CustomerKey(*row[:3]): Figures(*row[3:]) for row in map(tuple, rows)}
 
     async def store(
@@ -95,16 +87,21 @@ class PostgresExposureTransaction:
         arms: Mapping[tuple[ArmKey, int], Tally],
         watermarks: Mapping[int, Watermark],
     ) -> None:
-        try:
-            await self._execute(
+        connection = self._connection
+        with refusing():
+            await execute_rows(
+                connection,
                 _sql.put_exposures,
                 [
                     (payment_id, exposure.experiment_id, _encode(exposure).decode())
                     for payment_id, exposure in exposures.items()
                 ],
             )
-            await self._execute(_sql.add_to_arms, [_arm_row(*part, tally) for part, tally in arms.items()])
-            await self._execute(
+            await execute_rows(
+                connection, _sql.add_to_arms, [_arm_row(*part, tally) for part, tally in arms.items()]
+            )
+            await execute_rows(
+                connection,
                 _sql.add_to_counters,
                 [
                     (*arm, partition, name, count)
@@ -113,15 +110,7 @@ class PostgresExposureTransaction:
                     if count and name not in ARM_SUMS
                 ],
             )
-        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
-            raise Unreadable(f"Postgres cannot hold it: {describe(error)}") from error
-        moved = [(partition, mark.next_offset, mark.last_stamp_ms) for partition, mark in watermarks.items()]
-        await self._execute(_sql.move_watermarks, moved, *PROJECTION, self._topic)
-
-    async def _execute(self, sql: str, rows: Sequence[tuple[object, ...]], *before: object) -> None:
-        """The rows as one array per column: one statement for any number of them."""
-        if rows:
-            await self._connection.execute(sql, *before, *map(list, zip(*rows, strict=True)))
+        await marks.move(connection, PROJECTION, self._topic, watermarks)
 
 
 def _arm_row(arm: ArmKey, partition: int, tally: Tally) -> tuple[object, ...]:
@@ -132,11 +121,3 @@ def _tally(row: asyncpg.Record) -> Tally:
     sums = {name: int(row[name]) for name in ARM_SUMS}
     counters = {name: int(count) for name, count in _counters.decode(row["counters"] or "{}").items()}
     return Tally({name: count for name, count in (sums | counters).items() if count})
-
-
-def _watermark(row: asyncpg.Record) -> Watermark:
-    return Watermark(
-        next_offset=row["next_offset"],
-        last_stamp_ms=row["last_stamp_ms"],
-        updated_at=row.get("updated_at"),
-    )

@@ -3,12 +3,10 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import asyncpg
 import msgspec
 
-from infra.postgres import queries
-from infra.postgres.database import Database, describe
-from schemas.errors import Unreadable
+from infra.postgres import queries, watermarks
+from infra.postgres.database import Database, execute_rows, refusing
 from schemas.ids import GatewayId
 from schemas.notification import GatewayNotified, NotificationMessage, ReviewDecided
 from schemas.verification import NO_GATEWAY, StoredMessage
@@ -37,10 +35,9 @@ class PostgresMessages:
 
         Raises Unreadable when a value is none that Postgres can hold; nothing is stored then.
         """
-        try:
+        with refusing():
             async with self._database.transaction() as connection:
-                if messages:
-                    await connection.execute(_SQL.add, *map(list, zip(*map(_row, messages), strict=True)))
+                await execute_rows(connection, _SQL.add, [_row(message) for message in messages])
                 await connection.execute(
                     _SQL.move_watermarks,
                     *PROJECTION,
@@ -49,20 +46,10 @@ class PostgresMessages:
                     [mark.next_offset for mark in next_offsets.values()],
                     [mark.last_stamp_ms for mark in next_offsets.values()],
                 )
-        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
-            raise Unreadable(f"Postgres cannot hold it: {describe(error)}") from error
 
     async def watermarks(self) -> dict[tuple[str, int], Watermark]:
         """By topic and partition; a partition that was never read has none."""
-        rows = await self._database.fetch(_SQL.watermarks, *PROJECTION)
-        return {
-            (row["topic"], row["partition"]): Watermark(
-                next_offset=row["next_offset"],
-                last_stamp_ms=row["last_stamp_ms"],
-                updated_at=row["updated_at"],
-            )
-            for row in rows
-        }
+        return await watermarks.all_of(self._database, PROJECTION)
 
 
 async def forget_used(database: Database) -> int:

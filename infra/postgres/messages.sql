@@ -20,9 +20,6 @@ ON CONFLICT (projection, version, topic, partition) DO UPDATE SET
     next_offset = greatest(w.next_offset, excluded.next_offset),
     last_stamp_ms = greatest(w.last_stamp_ms, excluded.last_stamp_ms), updated_at = now()
 
--- name: watermarks
-SELECT topic, partition, next_offset, last_stamp_ms, updated_at FROM watermarks WHERE projection = $1 AND version = $2
-
 -- name: forget_used
 -- Those that were used a week ago, so many at most.
 SELECT forget_used_notifications($1)

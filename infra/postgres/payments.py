@@ -11,9 +11,9 @@ import asyncpg
 import msgspec
 
 from infra.postgres import queries
-from infra.postgres.database import Connection, Database, describe
+from infra.postgres import watermarks as marks
+from infra.postgres.database import Connection, Database, execute_rows, refusing
 from schemas.codec import PAYMENTS_TOPIC
-from schemas.errors import Unreadable
 from schemas.ids import PaymentId
 from schemas.verification import VerificationWork
 from schemas.views import (
@@ -42,19 +42,9 @@ class PostgresPaymentSink:
     @asynccontextmanager
     async def transaction(self, topic: str, partitions: Collection[int]) -> AsyncIterator["SinkTransaction"]:
         async with self._database.transaction() as connection:
-            yield SinkTransaction(connection, topic, await _locked(connection, topic, partitions))
-
-
-async def _locked(connection: Connection, topic: str, partitions: Collection[int]) -> dict[int, Watermark]:
-    arguments = (*PROJECTION, topic, list(partitions))
-    rows = await connection.fetch(_sql.lock_watermarks, *arguments)
-    if len(rows) < len(partitions):
-        await connection.execute(_sql.add_watermarks, *arguments)
-        rows = await connection.fetch(_sql.lock_watermarks, *arguments)
-    return {
-        row["partition"]: Watermark(next_offset=row["next_offset"], last_stamp_ms=row["last_stamp_ms"])
-        for row in rows
-    }
+            yield SinkTransaction(
+                connection, topic, await marks.locked(connection, PROJECTION, topic, partitions)
+            )
 
 
 class SinkTransaction:
@@ -78,26 +68,26 @@ class SinkTransaction:
         dead: Sequence[DeadLetter],
         watermarks: Mapping[int, Watermark],
     ) -> None:
-        where = (*PROJECTION, self._topic)
-        try:
-            await self._execute(_sql.upsert_payments, [_payment_row(row) for row in payments])
-            await self._execute(_sql.upsert_attempts, [_attempt_row(row) for row in attempts])
-            await self._execute(_sql.add_decisions, [_decision_row(row) for row in decisions])
-            await self._execute(_sql.heal_reservations, [_owner_row(row) for row in owners])
-            await self._execute(_sql.plan_verifications, [_work_row(due) for due in work if due.due_at])
-            await self._execute(
-                _sql.drop_verifications, [(due.payment_id,) for due in work if not due.due_at]
+        connection = self._connection
+        with refusing():
+            await execute_rows(connection, _sql.upsert_payments, [_payment_row(row) for row in payments])
+            await execute_rows(connection, _sql.upsert_attempts, [_attempt_row(row) for row in attempts])
+            await execute_rows(connection, _sql.add_decisions, [_decision_row(row) for row in decisions])
+            await execute_rows(connection, _sql.heal_reservations, [_owner_row(row) for row in owners])
+            await execute_rows(
+                connection, _sql.plan_verifications, [_work_row(due) for due in work if due.due_at]
             )
-            await self._execute(_sql.note_errors, [_error_row(letter) for letter in dead], *where)
-        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
-            raise Unreadable(f"Postgres cannot hold it: {describe(error)}") from error
-        moved = [(partition, w.next_offset, w.last_stamp_ms) for partition, w in watermarks.items()]
-        await self._execute(_sql.move_watermarks, moved, *where)
-
-    async def _execute(self, sql: str, rows: Sequence[tuple[object, ...]], *before: object) -> None:
-        """The rows as one array per column: one statement for any number of them."""
-        if rows:
-            await self._connection.execute(sql, *before, *map(list, zip(*rows, strict=True)))
+            await execute_rows(
+                connection, _sql.drop_verifications, [(due.payment_id,) for due in work if not due.due_at]
+            )
+            await execute_rows(
+                connection,
+                _sql.note_errors,
+                [_error_row(letter) for letter in dead],
+                *PROJECTION,
+                self._topic,
+            )
+        await marks.move(connection, PROJECTION, self._topic, watermarks)
 
 
 def _payment_row(row: PaymentView) -> tuple[object, ...]:
@@ -232,15 +222,7 @@ class PaymentViews:
 
     async def watermarks(self) -> dict[tuple[str, int], Watermark]:
         """By topic and partition; a partition that never had a record has none."""
-        rows = await self._database.fetch(_sql.watermarks, *PROJECTION)
-        return {
-            (row["topic"], row["partition"]): Watermark(
-                next_offset=row["next_offset"],
-                last_stamp_ms=row["last_stamp_ms"],
-                updated_at=row["updated_at"],
-            )
-            for row in rows
-        }
+        return await marks.all_of(self._database, PROJECTION)
 
     def _where(self, payment_id: PaymentId) -> tuple[object, ...]:
         return payment_id, *PROJECTION, self._topic, self._partition_of(payment_id)

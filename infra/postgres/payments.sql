@@ -1,23 +1,3 @@
--- name: add_watermarks
--- The rows that are locked below must be there.
-INSERT INTO watermarks (projection, version, topic, partition)
-SELECT $1, $2, $3, unnest($4::int[])
-ON CONFLICT DO NOTHING
-
--- name: lock_watermarks
--- In one order for everybody, so that two workers in the middle of a rebalance cannot wait for each other.
-SELECT partition, next_offset, last_stamp_ms
-FROM watermarks
-WHERE projection = $1 AND version = $2 AND topic = $3 AND partition = ANY ($4::int[])
-ORDER BY partition
-FOR UPDATE
-
--- name: move_watermarks
-UPDATE watermarks AS w
-SET next_offset = new.next_offset, last_stamp_ms = new.last_stamp_ms, updated_at = now()
-FROM unnest($4::int[], $5::bigint[], $6::bigint[]) AS new (partition, next_offset, last_stamp_ms)
-WHERE w.projection = $1 AND w.version = $2 AND w.topic = $3 AND w.partition = new.partition
-
 -- name: upsert_payments
 INSERT INTO payments (
     payment_id, status, sequence, epoch, created_at, updated_at, "order", key_hash, fingerprint, gateway,
@@ -172,6 +152,3 @@ SELECT coalesce(json_agg(a ORDER BY started_at, attempt_id), '[]')::text AS atte
 
 -- name: find_decisions
 SELECT coalesce(json_agg(d ORDER BY sequence), '[]')::text AS decisions FROM routing_decisions AS d WHERE payment_id = $1
-
--- name: watermarks
-SELECT topic, partition, next_offset, last_stamp_ms, updated_at FROM watermarks WHERE projection = $1 AND version = $2
