@@ -19,8 +19,6 @@ from infra.clock import SystemClock
 from infra.gateways.registry import notification_reader, registry
 from infra.histories import LogHistories
 from infra.kafka.circuits import KafkaCircuitMessages
-from infra.kafka.configuration import KafkaConfigurationLog
-from infra.kafka.experiments import KafkaExperimentLog
 from infra.kafka.lag import GroupOffsets
 from infra.kafka.log import KafkaLog
 from infra.kafka.messages import KafkaMessages
@@ -28,6 +26,7 @@ from infra.kafka.partition import PAYMENT_PARTITIONS, partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.kafka.tail import TopicTail
+from infra.kafka.topic_log import configuration_log, experiment_log
 from infra.postgres.circuits import PostgresCircuits
 from infra.postgres.database import Database
 from infra.postgres.experiments import PostgresExperiments
@@ -76,14 +75,14 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(gateways.close)
         configuration = LiveConfiguration(
             lambda take: TopicTail(settings.kafka_bootstrap_servers, CONFIGURATION_TOPIC, take, clock),
-            KafkaConfigurationLog(publisher, clock),
+            configuration_log(publisher, clock),
             clock,
         )
         stack.push_async_callback(configuration.stop)
         await configuration.start()
         experiments = LiveExperiments(
             lambda take: TopicTail(settings.kafka_bootstrap_servers, EXPERIMENTS_TOPIC, take, clock),
-            KafkaExperimentLog(publisher, clock),
+            experiment_log(publisher, clock),
             clock,
         )
         stack.push_async_callback(experiments.stop)

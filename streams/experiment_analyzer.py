@@ -13,11 +13,11 @@ from prometheus_client import CollectorRegistry
 
 from commands.experiment_state import INITIAL, Experiments, evolve
 from infra.clock import SystemClock
-from infra.kafka.experiments import KafkaExperimentLog
 from infra.kafka.partition import partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.kafka.tail import TopicTail
+from infra.kafka.topic_log import experiment_log
 from infra.postgres.database import Database
 from infra.postgres.experiments import PostgresExperiments
 from infra.settings import Settings, host_and_port
@@ -80,7 +80,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         analysis = Analysis(
             store,
             lambda: heard.current if tail.is_caught_up else None,
-            KafkaExperimentLog(publisher, clock),
+            experiment_log(publisher, clock),
             clock,
             settings.guardrails,
         )

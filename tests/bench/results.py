@@ -20,9 +20,9 @@ from rich.table import Table
 from commands.experiment import decide
 from commands.experiment_state import INITIAL
 from infra.clock import SystemClock
-from infra.kafka.experiments import KafkaExperimentLog
 from infra.kafka.partition import partition_for
 from infra.kafka.producer import Publisher
+from infra.kafka.topic_log import experiment_log
 from infra.local import LOCAL
 from infra.local.ports import Ports
 from infra.local.stack import Stack
@@ -157,7 +157,7 @@ async def _start_experiment(settings: Settings) -> None:
     clock, publisher = SystemClock(), Publisher(settings.kafka_bootstrap_servers)
     await publisher.start()
     (event,) = decide(command, INITIAL)
-    await KafkaExperimentLog(publisher, clock).append(event, clock.event_id(), "bench")
+    await experiment_log(publisher, clock).append(event, clock.event_id(), "bench")
     await publisher.stop()
 
 

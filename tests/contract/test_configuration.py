@@ -11,10 +11,10 @@ from api.live_fold import Tail, Take
 from commands.routing.configuration import Configured
 from infra.clock import SystemClock
 from infra.kafka.adoptions import KafkaAdoptions
-from infra.kafka.configuration import KafkaConfigurationLog
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.kafka.tail import TopicTail
+from infra.kafka.topic_log import configuration_log
 from infra.kafka.topics import make_topics
 from infra.local.stack import Stack
 from infra.memory.configuration import MemoryConfigurationTopic
@@ -68,7 +68,7 @@ class KafkaWorld:
     async def process(self) -> LiveConfiguration:
         publisher = Publisher(self.settings.kafka_bootstrap_servers)
         await publisher.start()
-        process = LiveConfiguration(self._tail, KafkaConfigurationLog(publisher, _clock), _clock)
+        process = LiveConfiguration(self._tail, configuration_log(publisher, _clock), _clock)
         self._publishers.append(publisher)
         self._processes.append(process)
         await process.start()

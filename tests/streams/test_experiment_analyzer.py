@@ -14,11 +14,11 @@ import pytest
 from commands.experiment import decide
 from commands.experiment_state import INITIAL, Ended, Experiment, Paused, Running
 from infra.clock import SystemClock, uuid7
-from infra.kafka.experiments import KafkaExperimentLog
 from infra.kafka.partition import PAYMENT_PARTITIONS, partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.kafka.tail import TopicTail
+from infra.kafka.topic_log import experiment_log
 from infra.kafka.topics import make_topics
 from infra.local.ports import free_ports
 from infra.local.stack import Stack
@@ -109,7 +109,7 @@ class World:
             StartExperiment(experiment_id=started_id, design=design, gateways=(), by="asha", note=""),
             INITIAL,
         )
-        await KafkaExperimentLog(self.publisher, _clock).append(event, _clock.event_id(), "req_1")
+        await experiment_log(self.publisher, _clock).append(event, _clock.event_id(), "req_1")
         await self.becomes(started_id, Running)
         return started_id
 
