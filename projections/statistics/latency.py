@@ -7,7 +7,7 @@ summed like successes (`sums.py`), so that those who pay often do not make them 
 from math import log
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
 from projections.statistics.clustered import clustered_difference
 from projections.statistics.intervals import Bounds
@@ -90,7 +90,7 @@ def _welch(control: Sums, treatment: Sums) -> Significance:
     difference, error = clustered_difference(control, treatment)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.divide(difference, error)
-    log_p = np.log(2.0) + student.logsf(np.abs(t), _degrees(control, treatment))
+        log_p = np.log(2.0) + np.log(stdtr(_degrees(control, treatment), -np.abs(t)))
     return Significance(
         method="welch_t_of_logarithms_clustered_by_customer",
         statistic=number(t),
@@ -107,7 +107,7 @@ def _degrees(control: Sums, treatment: Sums) -> Floats:
 
 def _ratio(method: str, control: Sums, treatment: Sums, confidence: float) -> Interval:
     difference, error = clustered_difference(control, treatment)
-    reach = student.ppf((1 + confidence) / 2, _degrees(control, treatment)) * error
+    reach = stdtrit(_degrees(control, treatment), (1 + confidence) / 2) * error
     bounds = Bounds(np.exp(difference - reach), np.exp(difference + reach))
     return Interval.of(method, np.exp(difference), bounds, confidence)
 
