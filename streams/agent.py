@@ -78,6 +78,5 @@ def add_agent(app: faust.App, topic: str, patience: Patience) -> None:
                 await app.crash(error)
                 await asyncio.Event().wait()  # returning or raising would have the bundle acknowledged
             cast(BundleConsumer, app.consumer).taken_in(event.message.records)
-            event.ack()
 
     app.agent(raw, name=f"{topic}.agent", concurrency=1)(absorb)

@@ -39,9 +39,8 @@ class BundleThread(AIOKafkaConsumerThread):
     def wait_for(self, least_bytes: int, most_ms: int) -> None:
         """What a broker waits for, from the next fetch on: aiokafka's own settings, which Faust does not pass on."""
         fetcher = self._ensure_consumer()._fetcher
-        fetcher._fetch_max_wait_ms = min(
-            most_ms, fetcher._fetch_max_wait_ms
-        )  # a fetch may be made in between
+        # A fetch may be made in between: it must not wait long for much.
+        fetcher._fetch_max_wait_ms = min(most_ms, fetcher._fetch_max_wait_ms)
         fetcher._fetch_min_bytes = least_bytes
         fetcher._fetch_max_wait_ms = most_ms
 
