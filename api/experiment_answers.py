@@ -1,22 +1,20 @@
 """How an experiment looks from outside: what it is, where it stands, and who had it so, when and why."""
 
-from typing import Literal, assert_never
+from datetime import datetime
 
-from commands.experiment_state import Begun, Ended, Experiment, Paused, Running
+from commands.experiment_state import Begun, Ended, Experiment, status_of
 from schemas.base import Value
-from schemas.experiment import BUCKETS, Evidence
+from schemas.experiment import BUCKETS, Status
 from schemas.ids import ExperimentId
-
-Status = Literal["RUNNING", "PAUSED", "STOPPED", "CONCLUDED"]
 
 
 class ExperimentAnswer(Begun, frozen=True, kw_only=True):
     """`note` is of the last change. `shares` are of the customers whose payments the filter lets in, by variant; of an
-    ended one, as they were. `evidence` are the numbers by which it was paused or concluded, if not by a person."""
+    ended one, as they were. `planned_end` is when it is to be concluded as things stand, null of an ended one."""
 
     status: Status
     shares: dict[str, float]
-    evidence: Evidence | None
+    planned_end: datetime | None
 
 
 class ExperimentsAnswer(Value, frozen=True, kw_only=True):
@@ -31,22 +29,8 @@ def experiment_answer(experiment: Experiment) -> ExperimentAnswer:
         **{name: getattr(experiment, name) for name in Begun.__struct_fields__},
         status=status_of(experiment),
         shares={variant.name: _share(experiment, variant.name) for variant in experiment.design.variants},
-        evidence=None if isinstance(experiment, Running) else experiment.evidence,
+        planned_end=None if isinstance(experiment, Ended) else experiment.planned_end,
     )
-
-
-def status_of(experiment: Experiment) -> Status:
-    match experiment:
-        case Running():
-            return "RUNNING"
-        case Paused():
-            return "PAUSED"
-        case Ended(evidence=None):
-            return "STOPPED"
-        case Ended():
-            return "CONCLUDED"
-        case _:
-            assert_never(experiment)
 
 
 def _share(experiment: Experiment, variant: str) -> float:

@@ -12,17 +12,15 @@ from starlette.routing import Route
 
 from api.answers import json_response
 from commands.experiment import found
-from commands.experiment_state import Ended, Experiment, Experiments, Paused, Running
+from commands.experiment_state import Experiment, Experiments, Running, status_of
 from commands.ports import Clock
-from projections.experiment_answer import ResultsAnswer, Status, WinnerAnswer
+from projections.experiment_answer import ResultsAnswer, WinnerAnswer
 from projections.experiment_comparison import Known
 from projections.experiment_results import results, rules_of, winner
 from schemas.experiment import Guardrails
 from schemas.exposure import Tally
 from schemas.ids import ExperimentId
 from schemas.views import Watermark
-
-_STATUS: dict[type[Experiment], Status] = {Running: "running", Paused: "paused", Ended: "ended"}
 
 
 class Arms(Protocol):
@@ -82,8 +80,9 @@ def _known(experiment: Experiment) -> Known:
     return Known(
         experiment_id=experiment.experiment_id,
         design=experiment.design,
-        status=_STATUS[type(experiment)],
+        status=status_of(experiment),
         started_at=experiment.started_at,
+        paused_for=experiment.paused_for,
         ended_at=None if isinstance(experiment, Running) else experiment.changed_at,
-        acted_on=None if isinstance(experiment, Running) else experiment.evidence,
+        acted_on=experiment.evidence,
     )

@@ -17,11 +17,11 @@ from api.admin import Admin, Endpoint
 from api.answers import json_response
 from api.body import BodyLimits, invalid, json_body, optional_json_body
 from api.errors import Fault, Rejected
-from api.experiment_answers import ExperimentsAnswer, Status, experiment_answer, status_of
+from api.experiment_answers import ExperimentsAnswer, experiment_answer
 from api.ports import Experiments
 from commands.experiment import found
 from commands.experiment_faults import faults_in
-from commands.experiment_state import Experiment, named
+from commands.experiment_state import Experiment, named, status_of
 from commands.ports import Clock, RoutingFacts
 from commands.routing.rule_faults import text_faults
 from schemas.experiment import (
@@ -29,6 +29,7 @@ from schemas.experiment import (
     PauseExperiment,
     ResumeExperiment,
     StartExperiment,
+    Status,
     StopExperiment,
 )
 from schemas.experiment_bodies import ExperimentBody, ReasonBody, ResumeBody

@@ -26,7 +26,9 @@ class LiveExperiments(LiveFold[Experiments, HeardOfExperiments, ExperimentEvent]
         super().__init__(INITIAL, evolve, is_void, open_tail, experiment_log, clock, confirmed_within_s)
 
     async def check(self) -> Proof:
-        unread = [one.experiment_id for one in self.current.unread.values() if one.standing != "ended"]
+        unread = [
+            one.experiment_id for one in self.current.unread.values() if one.status in ("RUNNING", "PAUSED")
+        ]
         return self.proof(self.current.version, unread)
 
     async def obey(self, command: ExperimentCommand, request_id: str) -> Experiments:

@@ -5,7 +5,7 @@ An ended experiment is not started again: whoever wants it again starts a new on
 
 from typing import assert_never
 
-from commands.experiment_state import Ended, Experiment, Experiments, Paused, Running, named, taken
+from commands.experiment_state import Ended, Experiment, Experiments, Paused, Running, is_full, named, taken
 from commands.routing.assignment import allocated
 from schemas.errors import Refusal, Refused
 from schemas.experiment import (
@@ -172,7 +172,7 @@ def _divides_alike(weights: dict[str, int], design: Design) -> bool:
 
 
 def _require_room(experiments: Experiments) -> None:
-    if len(experiments.running) >= MOST_RUNNING:
+    if is_full(experiments):
         raise Refused(Refusal.EXPERIMENT_CONFLICT, f"{MOST_RUNNING} experiments run already: stop one first.")
 
 

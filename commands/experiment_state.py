@@ -1,8 +1,8 @@
 """What is known of experiments: the fold of `experiments.events.v1`, which is the judge between two who act at once."""
 
 from collections.abc import Iterator
-from datetime import datetime
-from typing import Literal, assert_never
+from datetime import datetime, timedelta
+from typing import assert_never
 
 import msgspec
 from msgspec.structs import asdict, replace
@@ -10,6 +10,7 @@ from msgspec.structs import asdict, replace
 from schemas.base import Value
 from schemas.envelope import Recorded
 from schemas.experiment import (
+    MOST_RUNNING,
     Allocation,
     Design,
     DesignOutline,
@@ -22,6 +23,7 @@ from schemas.experiment import (
     ExperimentStopped,
     HeardOfExperiments,
     RunningExperiment,
+    Status,
     UnreadStarted,
 )
 from schemas.ids import ExperimentId
@@ -37,29 +39,44 @@ class Begun(Value, frozen=True, kw_only=True):
     changed_at: datetime
     changed_by: str
     note: str
+    paused_for: timedelta
+    """Until it was last resumed, all pauses together."""
+    evidence: Evidence | None
+    """The numbers on which it was concluded or last paused by a guardrail; a resumption or a stop keeps them."""
     version: int
     """The offset after its last event that counted."""
+
+    @property
+    def planned(self) -> timedelta:
+        return timedelta(days=self.design.planned_days)
 
 
 class Running(Begun, frozen=True, kw_only=True):
     """Customers in its buckets are routed by their variant."""
 
+    @property
+    def planned_end(self) -> datetime:
+        """When it is to be concluded; days on which it was paused were none of its plan."""
+        return self.started_at + self.planned + self.paused_for
+
 
 class Paused(Begun, frozen=True, kw_only=True):
     """Its buckets are kept, and nobody is routed otherwise."""
 
-    evidence: Evidence | None
+    @property
+    def planned_end(self) -> datetime:
+        """When it is to be concluded unless somebody resumes it: it holds name and buckets no longer than planned."""
+        return self.changed_at + self.planned
 
 
 class Ended(Begun, frozen=True, kw_only=True):
-    """For good; its buckets are free."""
+    """For good; its name and buckets are free."""
 
-    evidence: Evidence | None
-    """None where a person stopped it."""
+    is_concluded: bool
+    """With a verdict; otherwise a person has stopped it."""
 
 
 Experiment = Running | Paused | Ended
-Standing = Literal["running", "paused", "ended"]
 
 
 class Unread(Value, frozen=True, kw_only=True):
@@ -69,7 +86,7 @@ class Unread(Value, frozen=True, kw_only=True):
     design: DesignOutline
     salt: str
     allocation: Allocation
-    standing: Standing
+    status: Status
 
 
 class Experiments(Value, frozen=True, kw_only=True):
@@ -108,19 +125,25 @@ def is_void(experiments: Experiments, record: Recorded[HeardOfExperiments]) -> b
     if record.is_void:
         return True
     event = record.event
-    standing = _standing(experiments, event.experiment_id)
+    status = _status(experiments, event.experiment_id)
     match event:
         case ExperimentStarted() | UnreadStarted():
             is_named = named(experiments, event.design.name) is not None
-            return standing is not None or is_named or overlaps(experiments, event)
+            return status is not None or is_named or is_full(experiments) or overlaps(experiments, event)
         case ExperimentPaused():
-            return standing != "running"
+            return status != "RUNNING"
         case ExperimentResumed():
-            return standing != "paused" or overlaps(experiments, event)
+            return status != "PAUSED" or is_full(experiments) or overlaps(experiments, event)
         case ExperimentStopped() | ExperimentConcluded():
-            return standing is None or standing == "ended"
+            return status not in ("RUNNING", "PAUSED")
         case _:
             assert_never(event)
+
+
+def is_full(experiments: Experiments) -> bool:
+    """Whether no other may run beside those that do, whoever can read them."""
+    unread = sum(one.status == "RUNNING" for one in experiments.unread.values())
+    return len(experiments.running) + unread >= MOST_RUNNING
 
 
 def named(experiments: Experiments, name: str) -> ExperimentId | None:
@@ -152,21 +175,26 @@ def taken(experiments: Experiments, salt: str, but: ExperimentId | None = None) 
 def _live(experiments: Experiments) -> Iterator[Running | Paused | Unread]:
     """Those that have not ended."""
     yield from (one for one in experiments.known.values() if not isinstance(one, Ended))
-    yield from (one for one in experiments.unread.values() if one.standing != "ended")
+    yield from (one for one in experiments.unread.values() if one.status in ("RUNNING", "PAUSED"))
 
 
-def _standing(experiments: Experiments, experiment_id: ExperimentId) -> Standing | None:
-    match experiments.known.get(experiment_id) or experiments.unread.get(experiment_id):
-        case None:
-            return None
+def _status(experiments: Experiments, experiment_id: ExperimentId) -> Status | None:
+    one = experiments.known.get(experiment_id) or experiments.unread.get(experiment_id)
+    return None if one is None else status_of(one)
+
+
+def status_of(experiment: Experiment | Unread) -> Status:
+    match experiment:
         case Running():
-            return "running"
+            return "RUNNING"
         case Paused():
-            return "paused"
-        case Ended():
-            return "ended"
-        case Unread(standing=standing):
-            return standing
+            return "PAUSED"
+        case Ended(is_concluded=is_concluded):
+            return "CONCLUDED" if is_concluded else "STOPPED"
+        case Unread(status=status):
+            return status
+        case _:
+            assert_never(experiment)
 
 
 def _salt(experiments: Experiments, experiment_id: ExperimentId) -> str:
@@ -182,15 +210,17 @@ def _unread_after(experiments: Experiments, event: HeardOfExperiments) -> Unread
                 design=DesignOutline(name=event.design.name),
                 salt=event.salt,
                 allocation=event.allocation,
-                standing="running",
+                status="RUNNING",
             )
         case ExperimentPaused():
-            return replace(experiments.unread[event.experiment_id], standing="paused")
+            return replace(experiments.unread[event.experiment_id], status="PAUSED")
         case ExperimentResumed():
             before = experiments.unread[event.experiment_id]
-            return replace(before, standing="running", allocation=event.allocation)
-        case ExperimentStopped() | ExperimentConcluded():
-            return replace(experiments.unread[event.experiment_id], standing="ended")
+            return replace(before, status="RUNNING", allocation=event.allocation)
+        case ExperimentStopped():
+            return replace(experiments.unread[event.experiment_id], status="STOPPED")
+        case ExperimentConcluded():
+            return replace(experiments.unread[event.experiment_id], status="CONCLUDED")
         case _:
             assert_never(event)
 
@@ -207,11 +237,14 @@ def _after(experiments: Experiments, event: ExperimentEvent, at: datetime, versi
             changed_at=at,
             changed_by=event.by,
             note=event.note,
+            paused_for=timedelta(),
+            evidence=None,
             version=version,
         )
+    before = experiments.known[event.experiment_id]
     note = "" if isinstance(event, ExperimentConcluded) else event.note
     begun = replace(
-        _begun(experiments.known[event.experiment_id]),
+        _begun(before),
         changed_at=at,
         changed_by=event.by,
         note=note,
@@ -219,13 +252,15 @@ def _after(experiments: Experiments, event: ExperimentEvent, at: datetime, versi
     )
     match event:
         case ExperimentPaused():
-            return Paused(**asdict(begun), evidence=event.evidence)
+            return Paused(**asdict(replace(begun, evidence=event.evidence or before.evidence)))
         case ExperimentResumed():
-            return Running(**asdict(replace(begun, allocation=event.allocation)))
+            # Times are those of who decided, and two clocks may differ.
+            paused_for = before.paused_for + max(at - before.changed_at, timedelta())
+            return Running(**asdict(replace(begun, allocation=event.allocation, paused_for=paused_for)))
         case ExperimentStopped():
-            return Ended(**asdict(begun), evidence=None)
+            return Ended(**asdict(begun), is_concluded=False)
         case ExperimentConcluded():
-            return Ended(**asdict(begun), evidence=event.evidence)
+            return Ended(**asdict(replace(begun, evidence=event.evidence)), is_concluded=True)
         case _:
             assert_never(event)
 

@@ -1,7 +1,6 @@
 """The shape of results in JSON: every interval and test names its method, and what cannot be said is null."""
 
 from datetime import datetime
-from typing import Literal
 
 from projections.statistics.latency import Latency
 from projections.statistics.ranks import Ranks
@@ -9,9 +8,7 @@ from projections.statistics.results import Interval, Significance
 from projections.statistics.sample_ratio import SampleRatio
 from projections.statistics.verdict import Reason, Rules, Verdict
 from schemas.base import Value
-from schemas.experiment import Evidence
-
-Status = Literal["running", "paused", "ended"]
+from schemas.experiment import Evidence, Status
 
 
 class RateAnswer(Value, frozen=True, kw_only=True):
@@ -164,7 +161,7 @@ class ResultsAnswer(Value, frozen=True, kw_only=True):
     treatments: tuple[TreatmentAnswer, ...]
     """Those that have any weight."""
     acted_on: Evidence | None
-    """The numbers on which it was paused or concluded, as they were then."""
+    """The numbers on which it was concluded, or last paused by a guardrail, as they were then."""
     next_offsets: dict[int, int]
     """By partition of `payments.events.v1`: every record below is in the figures."""
 

@@ -1,7 +1,7 @@
 """One treatment against control, from the tallies of both."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,6 @@ from projections.experiment_answer import (
     HarmAnswer,
     PowerAnswer,
     SlownessAnswer,
-    Status,
     TreatmentAnswer,
     WinningAnswer,
 )
@@ -37,7 +36,7 @@ from projections.statistics.results import Interval, number
 from projections.statistics.sequential import sequential
 from projections.statistics.sums import Sums, variance
 from projections.statistics.verdict import Judged
-from schemas.experiment import Design, Evidence
+from schemas.experiment import Design, Evidence, Status
 from schemas.exposure import Tally
 from schemas.ids import ExperimentId
 
@@ -52,6 +51,8 @@ class Known(NamedTuple):
     design: Design
     status: Status
     started_at: datetime
+    paused_for: timedelta
+    """Until it was last resumed: no day of the plan."""
     ended_at: datetime | None
     """When it was paused or ended; None while it runs."""
     acted_on: Evidence | None
@@ -149,7 +150,7 @@ def _least(trials: tuple[Counts, Counts] | None, planned: int | None) -> float |
 def _remaining(known: Known, reached: float, at: datetime) -> float | None:
     if known.ended_at is not None:
         return 0.0
-    elapsed = (at - known.started_at).total_seconds() / _DAY_S
+    elapsed = (at - known.started_at - known.paused_for).total_seconds() / _DAY_S
     of_time = max(known.design.planned_days - elapsed, 0.0)
     of_sample = remaining_days(1.0, reached, reached / elapsed) if elapsed > 0 else None
     return of_time if of_sample is None else min(of_time, of_sample)

@@ -126,7 +126,7 @@ def winner(known: Known, tallies: Mapping[str, Tally], rules: Rules) -> WinnerAn
     design = known.design
     judgement = judged(design, tallies, rules)
     verdict, reasons, name = judgement.verdict, judgement.reasons, judgement.winner
-    if known.status == "ended" and (then := known.acted_on) is not None:
+    if known.status == "CONCLUDED" and (then := known.acted_on) is not None:
         verdict, reasons = Verdict(then.verdict), then.reasons  # type: ignore[assignment]  # the names of ours
         name = next((one for one, figures in then.figures.items() if figures.get("is_winner")), None)
     return WinnerAnswer(

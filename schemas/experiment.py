@@ -17,8 +17,11 @@ from schemas.routing_configuration import NO_CONDITION, Condition, ScoringWeight
 BUCKETS = 10_000
 """Customers fall into so many by their hash; a weight is a number of buckets, hundredths of a percent."""
 MOST_RUNNING = 50
+"""Routing looks at each of them. The log is judged by it, so that it is for life."""
 MOST_VARIANTS = 10
 
+Status = Literal["RUNNING", "PAUSED", "STOPPED", "CONCLUDED"]
+"""`STOPPED` by a person, `CONCLUDED` with a verdict; both are for good."""
 Weight = Annotated[int, Meta(ge=0, le=BUCKETS)]
 Slug = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,47}$(?!\n)")]
 Group = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,47}$(?!\n)")]

@@ -7,7 +7,7 @@ one state the second is void. A broken split is told and nothing else: a person 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 import structlog
@@ -162,11 +162,7 @@ class Analysis:
                     await asyncio.sleep(0.02)
 
     def _is_over(self, experiment: Running) -> bool:
-        return self._clock.now() >= planned_end(experiment)
-
-
-def planned_end(experiment: Running) -> datetime:
-    return experiment.started_at + timedelta(days=experiment.design.planned_days)
+        return self._clock.now() >= experiment.planned_end
 
 
 def command_for(

@@ -54,7 +54,7 @@ async def test_results_have_every_variant_and_how_far_the_log_is_in_them(
     assert treatment["any_attempt_success"]["naive"]["estimate"] == pytest.approx(0.55)
     assert answer.json["treatments"][0]["harm"]["is_harmful"]
     assert answer.json["next_offsets"] == {"3": 42}
-    assert answer.json["status"] == "running"
+    assert answer.json["status"] == "RUNNING"
 
 
 async def test_the_winner_is_a_verdict_with_reasons(started: World, client: Client) -> None:

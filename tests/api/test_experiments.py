@@ -87,6 +87,7 @@ async def test_what_is_started_is_answered_as_it_is_shown_from_then_on(world: Wo
     assert shown.json["shares"] == {"control": 0.1, "stripe-first": 0.1}
     assert shown.json["design"]["variants"][1]["override"] == {"order": ["stripe"]}
     assert shown.json["started_at"] == "2026-11-23T09:30:00Z"
+    assert shown.json["planned_end"] == "2026-12-07T09:30:00Z"
     (running,) = world.experiments.current.running
     assert running.experiment_id == shown.json["experiment_id"]
 
@@ -255,7 +256,23 @@ async def test_the_numbers_that_somebody_acted_on_are_shown(world: World, client
     await world.experiments.obey(
         ConcludeExperiment(experiment_id=experiment, by="analyzer", evidence=EVIDENCE), "req_2"
     )
-    assert (await client.get(f"/experiments/{experiment}")).json["status"] == "CONCLUDED"
+    concluded = (await client.get(f"/experiments/{experiment}")).json
+    assert (concluded["status"], concluded["planned_end"]) == ("CONCLUDED", None)
+
+
+async def test_stopping_a_harmful_one_keeps_the_numbers_and_its_results_tell_them(
+    world: World, client: Client
+) -> None:
+    experiment = ExperimentId(await started(client))
+    await world.experiments.obey(
+        PauseExperiment(experiment_id=experiment, by="analyzer", note="", evidence=EVIDENCE), "req_1"
+    )
+    stopped = (await post(client, f"/experiments/{experiment}/stop")).json
+    expected = ("STOPPED", msgspec.json.decode(msgspec.json.encode(EVIDENCE)))
+    assert (stopped["status"], stopped["evidence"]) == expected
+    winner = (await client.get(f"/experiments/{experiment}/winner")).json
+    assert (winner["status"], winner["acted_on"]) == expected
+    assert winner["verdict"] == "collecting", "nobody concluded it: as things stand"
 
 
 # Shown

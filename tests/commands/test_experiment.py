@@ -1,21 +1,31 @@
 """What may be done with experiments, and what two who act at once leave behind."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from commands.experiment import decide
-from commands.experiment_state import INITIAL, Ended, Experiments, Paused, Running, evolve
+from commands.experiment_state import (
+    INITIAL,
+    Ended,
+    Experiments,
+    Paused,
+    Running,
+    evolve,
+    status_of,
+)
 from commands.routing.assignment import allocated
 from schemas.envelope import Envelope, Position, Recorded, Window
 from schemas.errors import Refusal, Refused
 from schemas.experiment import (
+    MOST_RUNNING,
     ConcludeExperiment,
     Design,
     DesignOutline,
     Evidence,
     ExperimentEvent,
     ExperimentPaused,
+    ExperimentResumed,
     ExperimentStarted,
     ExperimentStopped,
     HeardOfExperiments,
@@ -55,13 +65,13 @@ def start(experiment: ExperimentId = ONE, design: Design | None = None) -> Start
     )
 
 
-def recorded(event: HeardOfExperiments, offset: int) -> Recorded[HeardOfExperiments]:
+def recorded(event: HeardOfExperiments, offset: int, day: float = 0) -> Recorded[HeardOfExperiments]:
     return Recorded(
         envelope=Envelope(
             event_id=f"evt_{offset}",
             aggregate_id=event.experiment_id,
             sequence=0,
-            at=AT,
+            at=AT + timedelta(days=day),
             epoch=0,
             window=Window(valid_from_ms=0, valid_until_ms=2**53),
             correlation_id="req",
@@ -80,8 +90,16 @@ def after(*events: HeardOfExperiments) -> Experiments:
     return experiments
 
 
-def started(experiment: ExperimentId = ONE, design: Design | None = None) -> ExperimentEvent:
+def on_days(*told: tuple[float, HeardOfExperiments]) -> Experiments:
+    experiments = INITIAL
+    for offset, (day, event) in enumerate(told):
+        experiments = evolve(experiments, recorded(event, offset, day))
+    return experiments
+
+
+def started(experiment: ExperimentId = ONE, design: Design | None = None) -> ExperimentStarted:
     (event,) = decide(start(experiment, design), INITIAL)
+    assert isinstance(event, ExperimentStarted)
     return event
 
 
@@ -137,7 +155,6 @@ def test_experiments_of_one_group_share_no_bucket_and_a_group_can_be_full() -> N
     first = started(ONE, a_design(3_000, "checkout"))
     experiments = after(first)
     (second,) = decide(start(TWO, a_design(2_000, "checkout", "two")), experiments)
-    assert isinstance(first, ExperimentStarted)
     assert isinstance(second, ExperimentStarted)
     buckets = [
         {bucket for part in event.allocation for bucket in range(part.first, part.end)}
@@ -193,6 +210,70 @@ def test_a_conclusion_keeps_what_it_came_to() -> None:
     known = after(started(), event).known[ONE]
     assert isinstance(known, Ended)
     assert known.evidence == EVIDENCE
+    assert status_of(known) == "CONCLUDED"
+
+
+# Its days
+
+
+def resumed() -> ExperimentEvent:
+    (event,) = decide(ResumeExperiment(experiment_id=ONE, by="asha", note=""), after(started(), paused()))
+    return event
+
+
+def test_paused_days_are_none_of_the_planned_ones() -> None:
+    known = on_days((0, started()), (2, paused()), (5, resumed()), (6, paused()), (6.5, resumed())).known[ONE]
+    assert isinstance(known, Running)
+    assert known.paused_for == timedelta(days=3.5)
+    assert known.planned_end == AT + timedelta(days=7 + 3.5)
+
+
+def test_a_paused_one_holds_its_name_and_buckets_for_as_long_as_was_planned_at_most() -> None:
+    known = on_days((0, started()), (2, paused()), (3, paused())).known[ONE]
+    assert isinstance(known, Paused)
+    assert known.planned_end == AT + timedelta(days=2 + 7)
+    conclude = ConcludeExperiment(experiment_id=ONE, by="analyzer", evidence=EVIDENCE)
+    (event,) = decide(conclude, after(started(), paused()))
+    assert status_of(after(started(), paused(), event).known[ONE]) == "CONCLUDED"
+
+
+def test_a_clock_that_is_behind_takes_no_day_from_the_plan() -> None:
+    known = on_days((0, started()), (2, paused()), (1.9, resumed())).known[ONE]
+    assert known.paused_for == timedelta()
+
+
+# Its numbers
+
+
+def test_what_a_guardrail_paused_it_on_survives_a_resumption_a_pause_by_a_person_and_a_stop() -> None:
+    by_hand = ExperimentPaused(experiment_id=ONE, by="asha", note="a holiday")
+    stop_it = ExperimentStopped(experiment_id=ONE, by="asha", note="enough")
+    for events in ([resumed()], [resumed(), by_hand], [stop_it], [resumed(), stop_it]):
+        assert after(started(), paused(), *events).known[ONE].evidence == EVIDENCE
+    stopped = after(started(), paused(), stop_it).known[ONE]
+    assert status_of(stopped) == "STOPPED"
+    assert after(started(), stop_it).known[ONE].evidence is None
+
+
+# How many
+
+
+def test_no_more_run_at_once_than_may_whoever_acts_at_the_same_moment() -> None:
+    names = [f"exp_running_{number}" for number in range(MOST_RUNNING - 1)]
+    running = [started(ExperimentId(one), a_design(name=one)) for one in names]
+    last = started(ExperimentId("exp_last"), a_design(name="last"))
+    for full in (after(*running, last), after(*running, UNREAD)):
+        with pytest.raises(Refused) as refused:
+            decide(start(ExperimentId("exp_more"), a_design(name="more")), full)
+        assert refused.value.reason is Refusal.EXPERIMENT_CONFLICT
+    more = started(ExperimentId("exp_more"), a_design(name="more"))
+    assert after(*running, last, more) == after(*running, last)
+    assert after(*running, UNREAD, more) == after(*running, UNREAD)
+    pause_it = ExperimentPaused(experiment_id=ExperimentId("exp_last"), by="asha", note="")
+    resume_it = ExperimentResumed(
+        experiment_id=ExperimentId("exp_last"), allocation=last.allocation, by="asha", note=""
+    )
+    assert after(*running, last, pause_it, more, resume_it) == after(*running, last, pause_it, more)
 
 
 # Two of one name
@@ -272,10 +353,10 @@ def test_one_that_cannot_be_read_routes_nobody_and_its_buckets_and_name_are_take
 def test_what_becomes_of_one_that_cannot_be_read_is_followed_and_judged_as_everywhere() -> None:
     pause_it = ExperimentPaused(experiment_id=TWO, by="analyzer", note="")
     stop_it = ExperimentStopped(experiment_id=TWO, by="asha", note="")
-    assert after(UNREAD, pause_it).unread[TWO].standing == "paused"
+    assert after(UNREAD, pause_it).unread[TWO].status == "PAUSED"
     assert after(UNREAD, pause_it, pause_it) == after(UNREAD, pause_it)
     ended = after(UNREAD, stop_it)
-    assert ended.unread[TWO].standing == "ended"
+    assert ended.unread[TWO].status == "STOPPED"
     assert after(UNREAD, stop_it, UNREAD, pause_it) == ended
     assert len(decide(start(ONE, a_design(5_000, "checkout", "two")), ended)) == 1
 

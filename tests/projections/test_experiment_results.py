@@ -73,8 +73,9 @@ def known(design: Design | None = None, **changes: Any) -> Known:
     first = Known(
         experiment_id=ExperimentId("exp_1"),
         design=design or a_design(),
-        status="running",
+        status="RUNNING",
         started_at=AT - timedelta(days=2),
+        paused_for=timedelta(),
         ended_at=None,
         acted_on=None,
     )
@@ -177,7 +178,11 @@ def test_what_remains_is_told_at_the_pace_so_far() -> None:
     assert 0 < power["reached"] < 0.5
     assert power["remaining_days"] == pytest.approx(min(8.0, 2 * (1 - power["reached"]) / power["reached"]))
     assert power["least_difference_at_plan"] < power["least_difference_now"]
-    assert told(status="paused", ended_at=AT)["treatments"][0]["power"]["remaining_days"] == 0
+    paused = told(paused_for=timedelta(days=1))["treatments"][0]["power"]
+    assert paused["remaining_days"] == pytest.approx(min(9.0, (1 - paused["reached"]) / paused["reached"])), (
+        "a day on which it was paused is no day of the plan, and none of the pace"
+    )
+    assert told(status="PAUSED", ended_at=AT)["treatments"][0]["power"]["remaining_days"] == 0
 
 
 def test_every_interval_and_test_names_its_method() -> None:
@@ -232,10 +237,12 @@ def test_what_an_experiment_was_concluded_with_stays_its_verdict() -> None:
         reasons=("succeeds_significantly_more_often_than_control",),
         figures={"treatment": {"is_winner": 1.0}},
     )
-    ended = known(design, status="ended", ended_at=AT, acted_on=then)
+    ended = known(design, status="CONCLUDED", ended_at=AT, acted_on=then)
     answer = winner(ended, TALLIES, rules)
     assert (answer.verdict, answer.winner, answer.acted_on) == ("winner", "treatment", then)
     assert winner(known(design), TALLIES, rules).verdict == "collecting"
+    stopped = known(design, status="STOPPED", ended_at=AT, acted_on=then)
+    assert winner(stopped, TALLIES, rules).verdict == "collecting", "it was never concluded"
 
 
 def test_evidence_has_the_numbers_of_every_variant() -> None:
