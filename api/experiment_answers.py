@@ -2,9 +2,11 @@
 
 from datetime import datetime
 
+from msgspec import UNSET
+
 from commands.experiment_state import Begun, Ended, Experiment, status_of
 from schemas.base import Value
-from schemas.experiment import BUCKETS, Status
+from schemas.experiment import ANY_VARIANT, BUCKETS, Allocation, Status
 from schemas.ids import ExperimentId
 
 
@@ -34,4 +36,12 @@ def experiment_answer(experiment: Experiment) -> ExperimentAnswer:
 
 
 def _share(experiment: Experiment, variant: str) -> float:
-    return sum(part.end - part.first for part in experiment.allocation if part.variant == variant) / BUCKETS
+    """Of all customers."""
+    arms = experiment.design.arms
+    if arms is UNSET:
+        return _size(experiment.allocation, variant) / BUCKETS
+    return _size(experiment.allocation, ANY_VARIANT) * _size(arms, variant) / (BUCKETS * arms[-1].end)
+
+
+def _size(allocation: Allocation, variant: str) -> int:
+    return sum(part.end - part.first for part in allocation if part.variant == variant)

@@ -5,10 +5,14 @@ An ended experiment is not started again: whoever wants it again starts a new on
 
 from typing import assert_never
 
+from msgspec import UNSET
+from msgspec.structs import asdict
+
 from commands.experiment_state import Ended, Experiment, Experiments, Paused, Running, is_full, named, taken
 from commands.routing.assignment import allocated
 from schemas.errors import Refusal, Refused
 from schemas.experiment import (
+    ANY_VARIANT,
     BUCKETS,
     MOST_RUNNING,
     Allocation,
@@ -23,6 +27,7 @@ from schemas.experiment import (
     ExperimentStarted,
     ExperimentStopped,
     PauseExperiment,
+    RecordedDesign,
     ResumeExperiment,
     StartExperiment,
     StopExperiment,
@@ -62,24 +67,35 @@ def found(experiments: Experiments, experiment_id: ExperimentId) -> Experiment:
 
 def _start(command: StartExperiment, experiments: Experiments) -> list[ExperimentEvent]:
     """`[]` where it has been started already, by whoever asked for the same before."""
-    design = command.design
+    design = _recorded(command.design)
     if (held := named(experiments, design.name)) is not None:
         if found(experiments, held).design == design:
             return []
         raise Refused(Refusal.EXPERIMENT_CONFLICT, f"{held} has this name, and has not ended.")
     _require_room(experiments)
     salt = design.group if design.group is not None else command.experiment_id
-    weights = {variant.name: variant.weight for variant in design.variants}
     return [
         ExperimentStarted(
             experiment_id=command.experiment_id,
             design=design,
             salt=salt,
-            allocation=_given_out(weights, taken(experiments, salt), ()),
+            allocation=_given_out(_weights(design), taken(experiments, salt), ()),
             by=command.by,
             note=command.note,
         )
     ]
+
+
+def _recorded(design: Design) -> RecordedDesign:
+    weights = {variant.name: variant.weight for variant in design.variants}
+    return RecordedDesign(**asdict(design), arms=UNSET if design.group is None else allocated(weights))
+
+
+def _weights(design: RecordedDesign) -> dict[str, int]:
+    """Of those among whom buckets are given out."""
+    if design.arms is not UNSET:
+        return {ANY_VARIANT: sum(variant.weight for variant in design.variants)}
+    return {variant.name: variant.weight for variant in design.variants}
 
 
 def _pause(command: PauseExperiment, experiment: Experiment) -> list[ExperimentEvent]:
@@ -152,10 +168,10 @@ def _given_out(weights: dict[str, int], others: Allocation, before: Allocation) 
 
 
 def _scaled(experiment: Paused, scale: float) -> dict[str, int]:
-    """Raises Refused where whole buckets would not divide customers as the design does."""
-    design = experiment.design
-    weights = {one.name: round(_held(experiment.allocation, one.name) * scale) for one in design.variants}
-    if not _divides_alike(weights, design):
+    """Raises Refused where whole buckets would not divide customers as the design does; arms always do."""
+    designed = _weights(experiment.design)
+    weights = {name: round(_held(experiment.allocation, name) * scale) for name in designed}
+    if not _divides_alike(weights, designed):
         raise Refused(
             Refusal.EXPERIMENT_CONFLICT,
             "Scaled so, weights would not be whole buckets in the same proportions.",
@@ -163,11 +179,11 @@ def _scaled(experiment: Paused, scale: float) -> dict[str, int]:
     return weights
 
 
-def _divides_alike(weights: dict[str, int], design: Design) -> bool:
-    total, designed = sum(weights.values()), sum(one.weight for one in design.variants)
+def _divides_alike(weights: dict[str, int], designed: dict[str, int]) -> bool:
+    total, of_design = sum(weights.values()), sum(designed.values())
     return total > 0 and all(
-        abs(weights[one.name] * designed - one.weight * total) <= SHARES_HOLD_WITHIN * one.weight * total
-        for one in design.variants
+        abs(weights[name] * of_design - weight * total) <= SHARES_HOLD_WITHIN * weight * total
+        for name, weight in designed.items()
     )
 
 

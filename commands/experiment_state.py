@@ -7,12 +7,12 @@ from typing import assert_never
 import msgspec
 from msgspec.structs import asdict, replace
 
+from commands.routing.assignment import assignment
 from schemas.base import Value
 from schemas.envelope import Recorded
 from schemas.experiment import (
     MOST_RUNNING,
     Allocation,
-    Design,
     DesignOutline,
     Evidence,
     ExperimentConcluded,
@@ -22,6 +22,7 @@ from schemas.experiment import (
     ExperimentStarted,
     ExperimentStopped,
     HeardOfExperiments,
+    RecordedDesign,
     RunningExperiment,
     Status,
     UnreadStarted,
@@ -31,7 +32,7 @@ from schemas.ids import ExperimentId
 
 class Begun(Value, frozen=True, kw_only=True):
     experiment_id: ExperimentId
-    design: Design
+    design: RecordedDesign
     salt: str
     allocation: Allocation
     started_at: datetime
@@ -272,8 +273,7 @@ def _begun(experiment: Experiment) -> Begun:
 def _as_routed(running: Running) -> RunningExperiment:
     return RunningExperiment(
         experiment_id=running.experiment_id,
-        salt=running.salt,
-        allocation=running.allocation,
+        assignment=assignment(running.experiment_id, running.salt, running.allocation, running.design.arms),
         filter=running.design.filter,
         variants=running.design.variants,
     )

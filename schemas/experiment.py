@@ -4,10 +4,10 @@ The customer is the unit: whoever is in a variant stays in it. The buckets that 
 no process needs to know how they were given out.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from schemas.base import Body, Command, Event, Value
 from schemas.gateway import GatewayConfiguration
@@ -93,16 +93,28 @@ class Design(Body, frozen=True, kw_only=True):
         return self.variants[0]
 
 
+ANY_VARIANT = "*"
+
+
 class BucketRange(Value, frozen=True, kw_only=True):
     """The buckets from `first` up to, but without, `end`."""
 
     variant: str
+    """`*` where the design has arms."""
     first: int
     end: int
 
 
 Allocation = tuple[BucketRange, ...]
 """Disjoint, by ascending buckets; a bucket in none of them is not in the experiment."""
+
+
+class RecordedDesign(Design, frozen=True, kw_only=True):
+    """A design as the log has it. Who is too old for `arms` cannot read it, and so must not route by it."""
+
+    arms: Annotated[Allocation, Meta(min_length=1)] | UnsetType = UNSET
+    """In a group: who is in the experiment comes to a variant by a second hash, of the experiment's id and the
+    customer, modulo the end of the last of these ranges. Without them the allocation says it all."""
 
 
 class Evidence(Value, frozen=True, kw_only=True):
@@ -160,10 +172,11 @@ ExperimentCommand = StartExperiment | PauseExperiment | ResumeExperiment | StopE
 
 
 class ExperimentStarted(Event, frozen=True, kw_only=True):
-    """`salt` is hashed with the customer's id: the group's name, or the experiment's id."""
+    """`salt` is hashed with the customer's id: the group's name, or the experiment's id. Of one salt, no bucket is held
+    by two experiments at once."""
 
     experiment_id: ExperimentId
-    design: Design
+    design: RecordedDesign
     salt: str
     allocation: Allocation
     by: str
@@ -233,9 +246,13 @@ HeardOfExperiments = ExperimentEvent | UnreadStarted
 # What routing knows of a running one
 
 
+class Assignment(Protocol):
+    def variant(self, customer_id: str) -> str | None:
+        """None: the customer is not in the experiment."""
+
+
 class RunningExperiment(Value, frozen=True, kw_only=True):
     experiment_id: ExperimentId
-    salt: str
-    allocation: Allocation
+    assignment: Assignment
     filter: Condition
     variants: tuple[Variant, ...]

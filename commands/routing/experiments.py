@@ -6,21 +6,17 @@ customer has: so the exposed of all arms are alike, and payments that nothing co
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 
 from msgspec.structs import replace
 
-from commands.routing.assignment import Assigner
 from commands.routing.route import route
 from commands.routing.rules import matches, segment_of
-from schemas.experiment import MOST_RUNNING, NO_OVERRIDE, Override, RetryOverride, RunningExperiment
+from schemas.experiment import NO_OVERRIDE, Override, RetryOverride, RunningExperiment
 from schemas.gateway import GatewayConfiguration
 from schemas.payment import ExperimentAssigned, Order, PaymentRouted
 from schemas.routing import Facts, Probe, RetryPolicy
 
 Routed = tuple[ExperimentAssigned | None, PaymentRouted]
-
-_assigner = lru_cache(maxsize=2 * MOST_RUNNING)(Assigner)
 
 
 def routed(
@@ -49,7 +45,7 @@ def routed(
 def _exposed(
     experiment: RunningExperiment, customer_id: str, by: Callable[[Override], PaymentRouted]
 ) -> Routed | None:
-    variant = _assigner(experiment.salt, experiment.allocation).variant(customer_id)
+    variant = experiment.assignment.variant(customer_id)
     if variant is None:
         return None
     routes = {one.name: by(one.override) for one in experiment.variants if one.weight}

@@ -121,6 +121,22 @@ async def test_a_group_that_has_too_few_customers_left_is_409(client: Client) ->
     assert_problem(answer, 409, "experiment-conflict")
 
 
+async def test_in_a_group_the_shares_are_of_all_customers_too_and_the_arms_are_shown(client: Client) -> None:
+    one = f"/experiments/{await started(client, group='checkout')}"
+    shown = (await client.get(one)).json
+    assert shown["shares"] == {"control": 0.1, "stripe-first": 0.1}
+    assert shown["allocation"] == [{"variant": "*", "first": 0, "end": 2_000}]
+    assert [(arm["variant"], arm["end"]) for arm in shown["design"]["arms"]] == [
+        ("control", 1_000),
+        ("stripe-first", 2_000),
+    ]
+    await post(client, f"{one}/pause")
+    resumed = (await post(client, f"{one}/resume", {"scale": 4})).json
+    assert resumed["shares"] == {"control": 0.4, "stripe-first": 0.4}
+    arms = {**DESIGN, **BY, "name": "two", "arms": shown["design"]["arms"]}
+    assert_problem(await post(client, "/experiments", arms), 422, "invalid-body")
+
+
 @pytest.mark.parametrize(
     ("changes", "pointers"),
     [

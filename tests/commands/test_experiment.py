@@ -2,7 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
+from msgspec.structs import asdict
 
 from commands.experiment import decide
 from commands.experiment_state import (
@@ -14,11 +16,13 @@ from commands.experiment_state import (
     evolve,
     status_of,
 )
-from commands.routing.assignment import allocated
+from commands.routing.assignment import Assigner, GroupAssigner, allocated
 from schemas.envelope import Envelope, Position, Recorded, Window
 from schemas.errors import Refusal, Refused
 from schemas.experiment import (
+    ANY_VARIANT,
     MOST_RUNNING,
+    BucketRange,
     ConcludeExperiment,
     Design,
     DesignOutline,
@@ -30,6 +34,7 @@ from schemas.experiment import (
     ExperimentStopped,
     HeardOfExperiments,
     PauseExperiment,
+    RecordedDesign,
     ResumeExperiment,
     StartExperiment,
     StopExperiment,
@@ -40,7 +45,7 @@ from schemas.ids import ExperimentId
 
 ONE, TWO = ExperimentId("exp_1"), ExperimentId("exp_2")
 AT = datetime(2026, 11, 25, tzinfo=UTC)
-UNEVEN = Design(
+UNEVEN = RecordedDesign(
     name="uneven",
     variants=(Variant(name="control", weight=1_000), Variant(name="treatment", weight=2_000)),
     planned_customers=100,
@@ -114,12 +119,10 @@ def paused() -> ExperimentEvent:
 def test_a_started_experiment_divides_its_customers_by_its_own_salt() -> None:
     experiments = after(started())
     assert isinstance(experiments.known[ONE], Running)
+    allocation = allocated({"control": 1_000, "treatment": 1_000})
     (routed,) = experiments.running
-    assert routed.salt == ONE
-    assert [(part.variant, part.end - part.first) for part in routed.allocation] == [
-        ("control", 1_000),
-        ("treatment", 1_000),
-    ]
+    assert routed.assignment == Assigner(ONE, allocation)
+    assert (experiments.known[ONE].salt, experiments.known[ONE].allocation) == (ONE, allocation)
 
 
 def test_a_paused_experiment_routes_nobody_and_keeps_its_buckets_and_numbers() -> None:
@@ -137,7 +140,7 @@ def test_a_paused_experiment_routes_nobody_and_keeps_its_buckets_and_numbers() -
 def test_resuming_with_more_weight_moves_nobody_to_another_variant() -> None:
     experiments = after(started(), paused())
     (event,) = decide(ResumeExperiment(experiment_id=ONE, by="asha", note="", scale=2.5), experiments)
-    grown = after(started(), paused(), event).running[0].allocation
+    grown = after(started(), paused(), event).known[ONE].allocation
     before = experiments.known[ONE].allocation
     assert {bucket: part.variant for part in before for bucket in range(part.first, part.end)}.items() <= {
         bucket: part.variant for part in grown for bucket in range(part.first, part.end)
@@ -276,6 +279,73 @@ def test_no_more_run_at_once_than_may_whoever_acts_at_the_same_moment() -> None:
     assert after(*running, last, pause_it, more, resume_it) == after(*running, last, pause_it, more)
 
 
+# In a group
+
+
+def of_group(experiment: ExperimentId, name: str, weight: int = 1_000) -> ExperimentStarted:
+    return started(experiment, a_design(weight, "checkout", name))
+
+
+def test_in_a_group_who_is_in_it_is_said_by_the_group_and_the_variant_by_the_experiment() -> None:
+    first = of_group(ONE, "one")
+    (second,) = decide(start(TWO, a_design(500, "checkout", "two")), after(first))
+    assert isinstance(second, ExperimentStarted)
+    assert second.salt == "checkout"
+    assert second.allocation == (BucketRange(variant=ANY_VARIANT, first=2_000, end=3_000),)
+    arms = allocated({"control": 500, "treatment": 500})
+    assert second.design.arms == arms
+    assert after(first, second).running[1].assignment == GroupAssigner(
+        Assigner("checkout", second.allocation), Assigner(TWO, arms, 1_000)
+    )
+
+
+def test_in_a_group_more_weight_takes_in_more_customers_and_leaves_the_arms_as_they_are() -> None:
+    events = [of_group(ONE, "one", 1_500), paused()]
+    (event,) = decide(ResumeExperiment(experiment_id=ONE, by="asha", note="", scale=1.37), after(*events))
+    before, known = after(*events).known[ONE], after(*events, event).known[ONE]
+    assert known.design == before.design
+    assert known.allocation == (BucketRange(variant=ANY_VARIANT, first=0, end=4_110),)
+
+
+def test_in_a_group_the_same_post_again_finds_the_one_that_it_has_started() -> None:
+    assert decide(start(TWO, a_design(1_000, "checkout")), after(of_group(ONE, "one"))) == []
+
+
+def test_a_process_that_knows_no_arms_cannot_read_a_design_that_has_them_and_can_read_any_other() -> None:
+    """So that it takes it for one of a newer version, and routes nobody by half of what it says."""
+    grouped, alone = of_group(ONE, "one"), started()
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(msgspec.json.encode(grouped.design), type=Design)
+    assert msgspec.json.decode(msgspec.json.encode(alone.design), type=Design) == a_design()
+
+
+def test_one_of_a_group_that_was_started_with_one_hash_keeps_it_and_its_buckets() -> None:
+    """Its salt is the group's name, and its allocation names the variants."""
+    allocation = allocated({"control": 1_000, "treatment": 1_000})
+    earlier = ExperimentStarted(
+        experiment_id=ONE,
+        design=RecordedDesign(**asdict(a_design(1_000, "checkout"))),
+        salt="checkout",
+        allocation=allocation,
+        by="asha",
+        note="",
+    )
+    assert after(earlier).running[0].assignment == Assigner("checkout", allocation)
+    (second,) = decide(start(TWO, a_design(1_000, "checkout", "two")), after(earlier))
+    assert isinstance(second, ExperimentStarted)
+    assert second.allocation == (BucketRange(variant=ANY_VARIANT, first=2_000, end=4_000),)
+    (grown,) = decide(
+        ResumeExperiment(experiment_id=ONE, by="asha", note="", scale=2), after(earlier, second, paused())
+    )
+    resumed = after(earlier, second, paused(), grown).known[ONE].allocation
+    assert [(part.variant, part.first, part.end) for part in resumed] == [
+        ("control", 0, 1_000),
+        ("treatment", 1_000, 2_000),
+        ("control", 4_000, 5_000),
+        ("treatment", 5_000, 6_000),
+    ]
+
+
 # Two of one name
 
 
@@ -344,7 +414,7 @@ def test_one_that_cannot_be_read_routes_nobody_and_its_buckets_and_name_are_take
     assert experiments.running == ()
     (event,) = decide(start(ONE, a_design(group="checkout")), experiments)
     assert isinstance(event, ExperimentStarted)
-    assert [part.first for part in event.allocation] == [2_000, 3_000]
+    assert [part.first for part in event.allocation] == [2_000]
     same_buckets = started(ONE, a_design(group="checkout"))
     assert after(UNREAD, same_buckets) == experiments
     assert after(UNREAD, started(ONE, a_design(name="two"))) == experiments

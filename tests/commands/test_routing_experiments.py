@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from commands.payment import decide
 from commands.payment_state import INITIAL
-from commands.routing.assignment import allocated, bucket_of, variant_of
+from commands.routing.assignment import Assigner, allocated, bucket_of, variant_of
 from commands.routing.experiments import Routed, retried
 from commands.routing.experiments import routed as route_of
 from commands.routing.ranking import recomputed
@@ -24,8 +24,7 @@ ALLOCATION = allocated({"control": 5_000, "treatment": 5_000})
 def experiment(override: Override, when: Condition | None = None, name: str = SALT) -> RunningExperiment:
     return RunningExperiment(
         experiment_id=ExperimentId(name),
-        salt=name,
-        allocation=ALLOCATION,
+        assignment=Assigner(name, ALLOCATION),
         filter=when or Condition(),
         variants=(
             Variant(name="control", weight=5_000),

@@ -27,8 +27,8 @@ from schemas.configuration import (
 )
 from schemas.dimensions import Account, Dimensions, Earlier
 from schemas.experiment import (
+    ANY_VARIANT,
     BucketRange,
-    Design,
     Evidence,
     ExperimentConcluded,
     ExperimentPaused,
@@ -37,6 +37,7 @@ from schemas.experiment import (
     ExperimentStopped,
     Guardrails,
     Override,
+    RecordedDesign,
     RetryOverride,
     Variant,
 )
@@ -98,6 +99,10 @@ ACCOUNT = Account(
 )
 
 EXPERIMENT = ExperimentId("exp_" + PAYMENT[4:])
+ARMS = (
+    BucketRange(variant="control", first=0, end=500),
+    BucketRange(variant="alpha-first", first=500, end=1_000),
+)
 ALLOCATION = (
     BucketRange(variant="control", first=0, end=500),
     BucketRange(variant="alpha-first", first=500, end=1_000),
@@ -388,7 +393,7 @@ INSTANCES: tuple[Event, ...] = (
     ),
     ExperimentStarted(
         experiment_id=EXPERIMENT,
-        design=Design(
+        design=RecordedDesign(
             name="alpha before the others",
             variants=(
                 Variant(name="control", weight=500),
@@ -412,9 +417,10 @@ INSTANCES: tuple[Event, ...] = (
             metric="first_attempt_success",
             guardrails=Guardrails(min_samples=100, max_success_drop=0.05, max_latency_multiplier=1.5),
             group="checkout",
+            arms=ARMS,
         ),
         salt="checkout",
-        allocation=ALLOCATION,
+        allocation=(BucketRange(variant=ANY_VARIANT, first=2_000, end=3_000),),
         by="asha",
         note="does alpha do better first?",
     ),
