@@ -80,7 +80,7 @@ def _of_overrides(command: StartExperiment) -> Iterator[FieldError]:
         here = f"/variants/{place}/override"
         yield from _of_override(here, variant.override, when, gateways)
         if variant.override.retry is not None:
-            yield from _of_retry(f"{here}/retry", variant.override.retry, command.budgets_ms)
+            yield from _of_retry(f"{here}/retry", variant.override.retry, when, command.budgets_ms)
 
 
 def _of_override(here: str, override: Override, when: Condition, gateways: Gateways) -> Iterator[FieldError]:
@@ -95,12 +95,19 @@ def _of_override(here: str, override: Override, when: Condition, gateways: Gatew
         yield FieldError(pointer=f"{here}/bandit", detail=detail)
 
 
-def _of_retry(here: str, retry: RetryOverride, budgets_ms: Sequence[int]) -> Iterator[FieldError]:
+def _of_retry(
+    here: str, retry: RetryOverride, when: Condition, budgets_ms: Sequence[int]
+) -> Iterator[FieldError]:
     if retry.enabled is False:
         for field in ("max_attempts", "retry_on_timeout"):
             if getattr(retry, field) is not None:
                 detail = "says nothing: without retries there is one attempt"
                 yield FieldError(pointer=f"{here}/{field}", detail=detail)
+    elif retry.retry_on_timeout and when.merchant_ids is None:
+        detail = (
+            "may charge a customer twice and give one back: name the merchants who allow it in the filter"
+        )
+        yield FieldError(pointer=f"{here}/retry_on_timeout", detail=detail)
     budget_ms = retry.latency_budget_ms
     if budget_ms is not None and budgets_ms and budget_ms >= max(budgets_ms):
         detail = "changes nothing: a budget only ever shrinks, and those of its merchants are no longer"

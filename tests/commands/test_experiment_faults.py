@@ -55,6 +55,8 @@ def pointers(
         design(CONTROL, treatment(order=["beta", "alpha"], weights={"latency": 0.01})),
         design(CONTROL, treatment(retry={"max_attempts": 1, "latency_budget_ms": 500})),
         design(CONTROL, treatment(retry={"enabled": False, "latency_budget_ms": 500})),
+        design(CONTROL, treatment(retry={"retry_on_timeout": True}), filter={"merchant_ids": ["m_001"]}),
+        design(CONTROL, treatment(retry={"retry_on_timeout": False})),
         design(group="checkout", filter={"merchant_ids": ["m_001"], "payment_methods": ["UPI"]}),
         design(filter={"minimum_amount_minor": 5, "maximum_amount_minor": 5}),
         design(guardrails={"min_samples": 100}),
@@ -105,6 +107,10 @@ def test_an_experiment_that_can_be_meant_is_taken(proposed: dict[str, Any]) -> N
         ),
         (
             design(CONTROL, treatment(retry={"enabled": False, "retry_on_timeout": True})),
+            "/variants/1/override/retry/retry_on_timeout",
+        ),
+        (
+            design(CONTROL, treatment(retry={"retry_on_timeout": True}), filter={"payment_methods": ["UPI"]}),
             "/variants/1/override/retry/retry_on_timeout",
         ),
         (
