@@ -24,7 +24,6 @@ Status = Literal["RUNNING", "PAUSED", "STOPPED", "CONCLUDED"]
 """`STOPPED` by a person, `CONCLUDED` with a verdict; both are for good."""
 Weight = Annotated[int, Meta(ge=0, le=BUCKETS)]
 Slug = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,47}$(?!\n)")]
-Group = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,47}$(?!\n)")]
 
 
 class RetryOverride(Body, frozen=True, kw_only=True, omit_defaults=True):
@@ -83,9 +82,9 @@ class Design(Body, frozen=True, kw_only=True):
     planned_days: Annotated[float, Meta(ge=0.01, le=366)]
     filter: Condition = NO_CONDITION
     metric: Literal["any_attempt_success", "first_attempt_success"] = "any_attempt_success"
-    """What decides; all of them are told."""
+    """What decides; it and the others are told whichever it is."""
     guardrails: Guardrails = Guardrails()
-    group: Group | None = None
+    group: Slug | None = None
     """No customer is in two experiments of one group at once."""
 
     @property
