@@ -4,9 +4,10 @@ from datetime import datetime
 
 from msgspec import UNSET
 
+from commands.experiment_buckets import held_by
 from commands.experiment_state import Begun, Ended, Experiment, status_of
 from schemas.base import Value
-from schemas.experiment import ANY_VARIANT, BUCKETS, Allocation, Status
+from schemas.experiment import ANY_VARIANT, BUCKETS, Status
 from schemas.ids import ExperimentId
 
 
@@ -39,9 +40,5 @@ def _share(experiment: Experiment, variant: str) -> float:
     """Of all customers."""
     arms = experiment.design.arms
     if arms is UNSET:
-        return _size(experiment.allocation, variant) / BUCKETS
-    return _size(experiment.allocation, ANY_VARIANT) * _size(arms, variant) / (BUCKETS * arms[-1].end)
-
-
-def _size(allocation: Allocation, variant: str) -> int:
-    return sum(part.end - part.first for part in allocation if part.variant == variant)
+        return held_by(experiment.allocation, variant) / BUCKETS
+    return held_by(experiment.allocation, ANY_VARIANT) * held_by(arms, variant) / (BUCKETS * arms[-1].end)

@@ -5,20 +5,12 @@ An ended experiment is not started again: whoever wants it again starts a new on
 
 from typing import assert_never
 
-from msgspec import UNSET
-from msgspec.structs import asdict
-
-from commands.experiment_state import Ended, Experiment, Experiments, Paused, Running, is_full, named, taken
-from commands.routing.assignment import allocated
+from commands.experiment_buckets import first_allocation, recorded, scaled_allocation, size
+from commands.experiment_state import Ended, Experiment, Experiments, Paused, Running, is_full, named
 from schemas.errors import Refusal, Refused
 from schemas.experiment import (
-    ANY_VARIANT,
-    BUCKETS,
     MOST_RUNNING,
-    Allocation,
-    BucketRange,
     ConcludeExperiment,
-    Design,
     ExperimentCommand,
     ExperimentConcluded,
     ExperimentEvent,
@@ -27,17 +19,11 @@ from schemas.experiment import (
     ExperimentStarted,
     ExperimentStopped,
     PauseExperiment,
-    RecordedDesign,
     ResumeExperiment,
     StartExperiment,
     StopExperiment,
 )
 from schemas.ids import ExperimentId
-
-SHARES_HOLD_WITHIN = 0.001
-"""Weights are whole buckets: a share may be rounded by so much of itself, which no test of the split would notice."""
-_OTHERS = ""
-"""Stands for whoever else holds a bucket of the same group, while buckets are given out."""
 
 
 def decide(command: ExperimentCommand, experiments: Experiments) -> list[ExperimentEvent]:
@@ -67,11 +53,14 @@ def found(experiments: Experiments, experiment_id: ExperimentId) -> Experiment:
 
 def _start(command: StartExperiment, experiments: Experiments) -> list[ExperimentEvent]:
     """`[]` where it has been started already, by whoever asked for the same before."""
-    design = _recorded(command.design)
+    design = recorded(command.design)
     if (held := named(experiments, design.name)) is not None:
         if found(experiments, held).design == design:
             return []
-        raise Refused(Refusal.EXPERIMENT_CONFLICT, f"{held} has this name, and has not ended.")
+        raise Refused(
+            Refusal.EXPERIMENT_CONFLICT,
+            f"{held} has this name and another design: take another name, or stop it.",
+        )
     _require_room(experiments)
     salt = design.group if design.group is not None else command.experiment_id
     return [
@@ -79,23 +68,11 @@ def _start(command: StartExperiment, experiments: Experiments) -> list[Experimen
             experiment_id=command.experiment_id,
             design=design,
             salt=salt,
-            allocation=_given_out(_weights(design), taken(experiments, salt), ()),
+            allocation=first_allocation(experiments, command.experiment_id, salt, design),
             by=command.by,
             note=command.note,
         )
     ]
-
-
-def _recorded(design: Design) -> RecordedDesign:
-    weights = {variant.name: variant.weight for variant in design.variants}
-    return RecordedDesign(**asdict(design), arms=UNSET if design.group is None else allocated(weights))
-
-
-def _weights(design: RecordedDesign) -> dict[str, int]:
-    """Of those among whom buckets are given out."""
-    if design.arms is not UNSET:
-        return {ANY_VARIANT: sum(variant.weight for variant in design.variants)}
-    return {variant.name: variant.weight for variant in design.variants}
 
 
 def _pause(command: PauseExperiment, experiment: Experiment) -> list[ExperimentEvent]:
@@ -119,7 +96,11 @@ def _resume(command: ResumeExperiment, experiments: Experiments) -> list[Experim
         raise _has_ended()
     if isinstance(experiment, Running):
         if command.scale != 1:
-            raise Refused(Refusal.EXPERIMENT_CONFLICT, "Pause it first: weights change when it is resumed.")
+            held = size(experiment.allocation)
+            raise Refused(
+                Refusal.EXPERIMENT_CONFLICT,
+                f"It runs already, with {held} buckets in all: pause it first if it is to have more.",
+            )
         return []
     if command.scale < 1:
         raise Refused(
@@ -127,14 +108,12 @@ def _resume(command: ResumeExperiment, experiments: Experiments) -> list[Experim
             "Weights only grow: buckets that were given back could come to another variant, with their customers.",
         )
     _require_room(experiments)
-    allocation = _given_out(
-        _scaled(experiment, command.scale),
-        taken(experiments, experiment.salt, but=experiment.experiment_id),
-        experiment.allocation,
-    )
     return [
         ExperimentResumed(
-            experiment_id=command.experiment_id, allocation=allocation, by=command.by, note=command.note
+            experiment_id=command.experiment_id,
+            allocation=scaled_allocation(experiments, experiment, command.scale),
+            by=command.by,
+            note=command.note,
         )
     ]
 
@@ -153,47 +132,11 @@ def _conclude(command: ConcludeExperiment, experiment: Experiment) -> list[Exper
     ]
 
 
-def _given_out(weights: dict[str, int], others: Allocation, before: Allocation) -> Allocation:
-    """Buckets for every variant, none of which another experiment of the group holds."""
-    held = sum(part.end - part.first for part in others)
-    if sum(weights.values()) > BUCKETS - held:
-        raise Refused(
-            Refusal.EXPERIMENT_CONFLICT,
-            f"Its weights are {sum(weights.values())} buckets in all, and {BUCKETS - held} are free.",
-        )
-    blocked = tuple(BucketRange(variant=_OTHERS, first=part.first, end=part.end) for part in others)
-    everybody = tuple(sorted((*blocked, *before), key=lambda part: part.first))
-    given = allocated({_OTHERS: held, **weights}, everybody)
-    return tuple(part for part in given if part.variant != _OTHERS)
-
-
-def _scaled(experiment: Paused, scale: float) -> dict[str, int]:
-    """Raises Refused where whole buckets would not divide customers as the design does; arms always do."""
-    designed = _weights(experiment.design)
-    weights = {name: round(_held(experiment.allocation, name) * scale) for name in designed}
-    if not _divides_alike(weights, designed):
-        raise Refused(
-            Refusal.EXPERIMENT_CONFLICT,
-            "Scaled so, weights would not be whole buckets in the same proportions.",
-        )
-    return weights
-
-
-def _divides_alike(weights: dict[str, int], designed: dict[str, int]) -> bool:
-    total, of_design = sum(weights.values()), sum(designed.values())
-    return total > 0 and all(
-        abs(weights[name] * of_design - weight * total) <= SHARES_HOLD_WITHIN * weight * total
-        for name, weight in designed.items()
-    )
-
-
 def _require_room(experiments: Experiments) -> None:
     if is_full(experiments):
-        raise Refused(Refusal.EXPERIMENT_CONFLICT, f"{MOST_RUNNING} experiments run already: stop one first.")
-
-
-def _held(allocation: Allocation, variant: str) -> int:
-    return sum(part.end - part.first for part in allocation if part.variant == variant)
+        raise Refused(
+            Refusal.EXPERIMENT_CONFLICT, f"{MOST_RUNNING} experiments run already: pause or stop one first."
+        )
 
 
 def _is_unread() -> Refused:

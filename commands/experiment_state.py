@@ -158,19 +158,14 @@ def overlaps(experiments: Experiments, event: ExperimentStarted | UnreadStarted 
     return any(
         one.first < other.end and other.first < one.end
         for one in event.allocation
-        for other in taken(experiments, salt, but=event.experiment_id)
+        for holder in holders(experiments, salt, but=event.experiment_id)
+        for other in holder.allocation
     )
 
 
-def taken(experiments: Experiments, salt: str, but: ExperimentId | None = None) -> Allocation:
-    """The buckets that experiments of this salt hold, by ascending buckets; a paused one keeps its own."""
-    held = [
-        part
-        for one in _live(experiments)
-        if one.salt == salt and one.experiment_id != but
-        for part in one.allocation
-    ]
-    return tuple(sorted(held, key=lambda part: part.first))
+def holders(experiments: Experiments, salt: str, but: ExperimentId) -> list[Running | Paused | Unread]:
+    """Of buckets of this salt; a paused one keeps its own."""
+    return [one for one in _live(experiments) if one.salt == salt and one.experiment_id != but]
 
 
 def _live(experiments: Experiments) -> Iterator[Running | Paused | Unread]:

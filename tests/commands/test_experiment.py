@@ -167,6 +167,9 @@ def test_experiments_of_one_group_share_no_bucket_and_a_group_can_be_full() -> N
     with pytest.raises(Refused) as refused:
         decide(start(ExperimentId("exp_3"), a_design(1, "checkout", "three")), after(first, second))
     assert refused.value.reason is Refusal.EXPERIMENT_CONFLICT
+    assert refused.value.detail == (
+        "Its weights are 2 buckets in all, and 0 are free; exp_1 holds 6000; exp_2 holds 4000."
+    )
 
 
 def test_of_two_that_start_at_once_in_the_same_buckets_the_second_is_void() -> None:
@@ -392,8 +395,9 @@ def test_a_scale_that_leaves_no_whole_buckets_in_proportion_or_asks_for_too_many
 
 
 def test_weights_cannot_change_while_it_runs() -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(Refused) as refused:
         decide(ResumeExperiment(experiment_id=ONE, by="asha", note="", scale=2), after(started()))
+    assert "runs already, with 2000 buckets" in refused.value.detail, "also who asks twice is told"
     assert decide(ResumeExperiment(experiment_id=ONE, by="asha", note=""), after(started())) == []
 
 
