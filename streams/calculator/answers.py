@@ -69,7 +69,7 @@ class LatencyAnswer(Value, frozen=True, kw_only=True):
 
 
 class AssignAnswer(Value, frozen=True, kw_only=True):
-    method: str = "sha256_6_bytes_modulo_10000"
+    method: str
     bucket: int
     variant: str | None
 
@@ -104,8 +104,12 @@ def answer(request: AnyRequest) -> Value:
         case Wilson():
             return rate_interval(counts(request.successes, request.trials), request.confidence)
         case Assign():
-            bucket = bucket_of(request.salt, request.customer_id)
-            return AssignAnswer(bucket=bucket, variant=variant_of(bucket, allocated(request.weights)))
+            bucket = bucket_of(request.salt, request.customer_id, request.buckets)
+            return AssignAnswer(
+                method=f"sha256_6_bytes_modulo_{request.buckets}",
+                bucket=bucket,
+                variant=variant_of(bucket, allocated(request.weights)),
+            )
         case _:
             assert_never(request)
 

@@ -79,7 +79,7 @@ MEANINGS = {
     "ranks": "by ranks, whatever the distribution",
     "slower_share": "the probability that a treatment's payment is slower than a control's, ties half",
     "design_effect": "what the variance was multiplied by",
-    "bucket": "of 10,000, where the customer is",
+    "bucket": "where the customer is, from 0 on",
     "variant": "whose bucket it is; null: not in the experiment",
 }
 

@@ -189,13 +189,21 @@ class Assign(Request, frozen=True, kw_only=True):
         dict[str, Annotated[int, Meta(ge=0, le=BUCKETS)]],
         Meta(
             min_length=1,
-            description="buckets of every variant, 10,000 in all, as in a new experiment: "
+            description="buckets of every variant, as in a new experiment: "
             "on the command line control=5000 treatment=5000",
         ),
     ]
+    buckets: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=BUCKETS,
+            description="how many there are: for the arms of a group, the sum of the weights",
+        ),
+    ] = BUCKETS
 
     def __post_init__(self) -> None:
-        at_most("weights", sum(self.weights.values()), "10,000 buckets", BUCKETS)
+        at_most("weights", sum(self.weights.values()), "buckets", self.buckets)
 
 
 AnyRequest = (

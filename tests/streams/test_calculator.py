@@ -66,6 +66,20 @@ def test_it_answers_what_the_results_functions_do(capfd: pytest.CaptureFixture[s
     assert found["test"]["log10_p"] == pytest.approx(-189.57, abs=0.01)
 
 
+@pytest.mark.parametrize(
+    ("customer", "bucket", "arm", "variant"),
+    [("cus_4", 1565, 274, "control"), ("cus_9", 1767, 730, "treatment")],
+)
+def test_it_assigns_within_a_group_as_the_published_vectors_do(
+    customer: str, bucket: int, arm: int, variant: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    calc(f"assign --salt checkout --customer-id {customer} --weights all=10000")
+    assert json.loads(capfd.readouterr().out)["bucket"] == bucket
+    calc(f"assign --salt exp_1 --customer-id {customer} --weights control=500 treatment=500 --buckets 1000")
+    found = json.loads(capfd.readouterr().out)
+    assert found == {"method": "sha256_6_bytes_modulo_1000", "bucket": arm, "variant": variant}
+
+
 def test_every_field_is_in_the_documentation() -> None:
     text = (Path(__file__).parents[2] / "docs" / "experiments.md").read_text()
     for kind in KINDS.values():
@@ -91,6 +105,10 @@ def test_every_field_is_in_the_documentation() -> None:
         ("srm --observed 1 2 --weights 1 1 1", "weights: Expected as many as `observed`, 2, got 3"),
         ("power --control-rate .9 --difference .1", "difference: Expected 1e-06 or more"),
         ("assign --salt a --customer-id b --weights a=10001", "weights[...]: Expected `int` <= 10000"),
+        (
+            "assign --salt a --customer-id b --weights a=11 --buckets 10",
+            "weights: Expected at most `buckets`",
+        ),
         ("fisher " + TWO.replace("100000", "100000000"), "Expected at most 10,000,000 trials"),
     ],
 )
