@@ -113,9 +113,13 @@ def evolve(experiments: Experiments, record: Recorded[HeardOfExperiments]) -> Ex
         return replace(experiments, unread=unread, version=version)
     one = _after(experiments, event, record.envelope.at, version)
     known = {**experiments.known, event.experiment_id: one}
+    running = {other.experiment_id: other for other in experiments.running}
+    running.pop(event.experiment_id, None)
+    if isinstance(one, Running):
+        running[event.experiment_id] = _as_routed(one)
     return Experiments(
         known=known,
-        running=tuple(_as_routed(one) for one in known.values() if isinstance(one, Running)),
+        running=tuple(running[key] for key in known if key in running),
         unread=experiments.unread,
         version=version,
     )

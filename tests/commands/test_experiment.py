@@ -137,6 +137,11 @@ def test_a_paused_experiment_routes_nobody_and_keeps_its_buckets_and_numbers() -
     assert resumed.running == after(started()).running
 
 
+def test_routing_asks_the_oldest_first_also_when_it_was_paused_in_between() -> None:
+    events = [started(ONE, a_design(name="one")), started(TWO, a_design(name="two")), paused(), resumed()]
+    assert [one.experiment_id for one in after(*events).running] == [ONE, TWO]
+
+
 def test_resuming_with_more_weight_moves_nobody_to_another_variant() -> None:
     experiments = after(started(), paused())
     (event,) = decide(ResumeExperiment(experiment_id=ONE, by="asha", note="", scale=2.5), experiments)
