@@ -27,12 +27,10 @@ from projections.sketch import BIN_LOG
 from projections.statistics.clustered import clustered
 from projections.statistics.effective import Counts, counts, effective
 from projections.statistics.holm import holm
-from projections.statistics.intervals import newcombe
-from projections.statistics.normal import critical
 from projections.statistics.power import least_difference, remaining_days
 from projections.statistics.proportions import proportions
 from projections.statistics.ranks import Ranks, ranks
-from projections.statistics.results import Interval, number
+from projections.statistics.results import number
 from projections.statistics.sequential import sequential
 from projections.statistics.sums import Sums, variance
 from projections.statistics.verdict import Judged
@@ -89,10 +87,8 @@ def _comparison(control: Sums, treated: Sums) -> ComparisonAnswer | None:
     naive = proportions(
         counts(control.total, control.payments), counts(treated.total, treated.payments), CONFIDENCE
     )
-    bounds = newcombe(*effective(control, treated), critical(CONFIDENCE))
-    difference = treated.rate - control.rate
     return ComparisonAnswer(
-        difference=Interval.of("newcombe_hybrid_score_of_effective_counts", difference, bounds, CONFIDENCE),
+        difference=by_customers.score_difference,
         clustered_difference=by_customers.difference,
         naive_difference=naive.difference,
         always_valid_difference=sequential(control, treated, confidence=CONFIDENCE).difference,

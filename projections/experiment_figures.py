@@ -1,14 +1,15 @@
 """The figures of one arm, from its tally."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from projections.contributions import COST_UNIT
 from projections.experiment_answer import CostAnswer, LatencyAnswer, RateAnswer, VariantAnswer
 from projections.sketch import quantiles
-from projections.statistics.effective import Counts, counts, design_effect
-from projections.statistics.intervals import wilson
+from projections.statistics.clustered import clustered_rate
+from projections.statistics.effective import counts
 from projections.statistics.latency import LOG_UNIT
-from projections.statistics.normal import critical
 from projections.statistics.proportions import rate_interval
 from projections.statistics.results import Interval, number
 from projections.statistics.sums import Sums, scaled
@@ -35,7 +36,10 @@ def _sums(tally: Tally, *names: str) -> Sums:
     return Sums(*(float(tally[name]) for name in names))
 
 
-def variant_figures(variant: Variant, tally: Tally, *, is_control: bool) -> VariantAnswer:
+def variant_figures(
+    variant: Variant, tally: Tally, tallies: Sequence[Tally], *, is_control: bool
+) -> VariantAnswer:
+    """`tallies` of all variants."""
     return VariantAnswer(
         variant=variant.name,
         is_control=is_control,
@@ -45,8 +49,8 @@ def variant_figures(variant: Variant, tally: Tally, *, is_control: bool) -> Vari
         payments_exposed=tally["exposed"],
         payments=tally["payments"],
         independent_customers=number(success_sums(tally, ANY).independent_customers),
-        any_attempt_success=rate_figures(success_sums(tally, ANY)),
-        first_attempt_success=rate_figures(success_sums(tally, FIRST)),
+        any_attempt_success=rate_figures(tally, tallies, ANY),
+        first_attempt_success=rate_figures(tally, tallies, FIRST),
         latency=latency_figures(tally),
         costs=tuple(_costs(tally)),
         unknown_share=_share(tally["unknown"], tally["payments"]),
@@ -54,13 +58,14 @@ def variant_figures(variant: Variant, tally: Tally, *, is_control: bool) -> Vari
     )
 
 
-def rate_figures(sums: Sums) -> RateAnswer:
-    effect = design_effect(sums)
-    bounds = wilson(Counts(sums.total / effect, sums.payments / effect), critical(CONFIDENCE))
+def rate_figures(tally: Tally, tallies: Sequence[Tally], metric: str) -> RateAnswer:
+    """Of one of all variants."""
+    sums = success_sums(tally, metric)
+    found = clustered_rate(sums, [success_sums(one, metric) for one in tallies], CONFIDENCE)
     return RateAnswer(
-        clustered=Interval.of("wilson_score_of_effective_counts", sums.rate, bounds, CONFIDENCE),
+        clustered=found.rate,
         naive=_share(sums.total, sums.payments),
-        design_effect=number(effect) if sums.payments else None,
+        design_effect=found.design_effect,
     )
 
 

@@ -1,6 +1,6 @@
 """An experiment's results, from the tallies of its arms alone: whoever has those can check every figure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from projections.experiment_answer import ResultsAnswer, TreatmentVerdict, WinnerAnswer
@@ -53,7 +53,8 @@ def evidence(
     """The numbers of every variant, as they stand; of a treatment those too that it was judged by. `verdict` is what is
     acted on: of several treatments one that is harmful is enough, whatever the experiment comes to."""
     figures = {
-        variant.name: _numbers(design, tallies.get(variant.name, Tally())) for variant in design.variants
+        variant.name: _numbers(design, tallies.get(variant.name, Tally()), _of_all(design, tallies))
+        for variant in design.variants
     }
     for one in judgement.treatments:
         figures[one.variant] |= {
@@ -73,8 +74,12 @@ def evidence(
     return Evidence(verdict=verdict, reasons=tuple(dict.fromkeys(reasons)), figures=figures)
 
 
-def _numbers(design: Design, tally: Tally) -> dict[str, float | None]:
-    rate = rate_figures(success_sums(tally, design.metric)).clustered
+def _of_all(design: Design, tallies: Mapping[str, Tally]) -> list[Tally]:
+    return [tallies.get(variant.name, Tally()) for variant in design.variants]
+
+
+def _numbers(design: Design, tally: Tally, tallies: Sequence[Tally]) -> dict[str, float | None]:
+    rate = rate_figures(tally, tallies, design.metric).clustered
     return {
         "customers_assigned": float(tally["assigned"]),
         "customers": float(tally["customers"]),
@@ -112,7 +117,12 @@ def results(
         reasons=judgement.reasons,
         sample_ratio=judgement.sample_ratio,
         variants=tuple(
-            variant_figures(variant, tallies.get(variant.name, Tally()), is_control=variant is design.control)
+            variant_figures(
+                variant,
+                tallies.get(variant.name, Tally()),
+                _of_all(design, tallies),
+                is_control=variant is design.control,
+            )
             for variant in design.variants
         ),
         treatments=adjusted(treatments),

@@ -3,49 +3,76 @@
 A ratio metric: the rate is Σ successes / Σ payments over customers, its variance by the delta method (`sums.py`).
 """
 
-import numpy as np
+from collections.abc import Sequence
 
-from projections.statistics.effective import design_effect
-from projections.statistics.intervals import Bounds
+from projections.statistics.effective import design_effect, divided, effective
+from projections.statistics.intervals import newcombe, wilson
 from projections.statistics.normal import critical
 from projections.statistics.ratios import clustered_lift
 from projections.statistics.results import Interval, Significance, number
-from projections.statistics.sums import Floats, Sums, variance
+from projections.statistics.sums import Sums, variance
+from projections.statistics.welch import Estimate, estimate
 from schemas.base import Value
 
 
+class ClusteredRate(Value, frozen=True, kw_only=True):
+    rate: Interval
+    """Wilson's, of as many independent payments as tell as much."""
+    design_effect: float | None
+    """How many times the variance of as many independent payments; 1 where everybody pays once."""
+    independent_customers: float | None
+    """As many who pay equally often would weigh the same: Kish's (Σx)²/Σx²."""
+
+
 class Clustered(Value, frozen=True, kw_only=True):
+    control: ClusteredRate
+    treatment: ClusteredRate
+    score_difference: Interval
+    """Newcombe's, of the same counts: it behaves also in a small arm or at a rate near 1."""
     difference: Interval
     relative_lift: Interval
+    test: Significance
     standard_error: float | None
     """Of the difference."""
-    test: Significance
-    control_design_effect: float
-    treatment_design_effect: float
-    """How many times the variance of as many independent payments; 1 where everybody pays once."""
+    degrees_of_freedom: float | None
+    """Of t."""
 
 
 def clustered(control: Sums, treatment: Sums, confidence: float = 0.95) -> Clustered:
     """Each arm has at least one payment; of fewer than two customers there is no variance, and bounds are null."""
-    difference, error = clustered_difference(control, treatment)
-    reach = critical(confidence) * error
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z = np.divide(difference, error)
+    found = difference(control, treatment)
+    method = "ratio_metric_delta_welch_t_clustered_by_customer"
     return Clustered(
-        difference=Interval.of(
-            "ratio_metric_delta_clustered_by_customer",
-            difference,
-            Bounds(difference - reach, difference + reach),
-            confidence,
-        ),
+        control=clustered_rate(control, (control, treatment), confidence),
+        treatment=clustered_rate(treatment, (control, treatment), confidence),
+        score_difference=score_difference(control, treatment, confidence),
+        difference=Interval.of(method, found.value, found.within(confidence), confidence),
         relative_lift=clustered_lift(control, treatment, confidence),
-        standard_error=number(error),
-        test=Significance.of_z("ratio_metric_z_clustered_by_customer_two_sided", z),
-        control_design_effect=float(design_effect(control)),
-        treatment_design_effect=float(design_effect(treatment)),
+        test=found.significance(method),
+        standard_error=number(found.error),
+        degrees_of_freedom=number(found.degrees),
     )
 
 
-def clustered_difference(control: Sums, treatment: Sums) -> tuple[Floats, Floats]:
-    """Treatment less control, and its standard error."""
-    return treatment.rate - control.rate, np.sqrt(variance(control) + variance(treatment))
+def clustered_rate(sums: Sums, arms: Sequence[Sums], confidence: float = 0.95) -> ClusteredRate:
+    """Of one of these arms: if it has met no bad customer yet, it is as unsure as the others have shown."""
+    effect = design_effect(sums, arms)
+    bounds = wilson(divided(sums, effect), critical(confidence))
+    return ClusteredRate(
+        rate=Interval.of("wilson_score_of_effective_counts", sums.rate, bounds, confidence),
+        design_effect=number(effect) if sums.payments else None,
+        independent_customers=number(sums.independent_customers),
+    )
+
+
+def score_difference(control: Sums, treatment: Sums, confidence: float = 0.95) -> Interval:
+    bounds = newcombe(*effective(control, treatment), critical(confidence))
+    return Interval.of(
+        "newcombe_hybrid_score_of_effective_counts", treatment.rate - control.rate, bounds, confidence
+    )
+
+
+def difference(control: Sums, treatment: Sums) -> Estimate:
+    """Treatment less control."""
+    value = treatment.rate - control.rate
+    return estimate(value, control, treatment, variance(control), variance(treatment))

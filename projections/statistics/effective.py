@@ -1,15 +1,16 @@
 """Successes and trials as if every payment were another customer's: what binomial tests may be asked about.
 
 Rao and Scott (Biometrics 48, 1992): divided by its design effect - its variance over that of as many independent
-payments - clustered data behave like binomial ones. An arm's effect is its own, or that of both arms where that is
-more: an arm that has met no bad customer yet must not be surer than the other one.
+payments - clustered data behave like binomial ones. An arm's effect is its own, or that of all arms together where
+that is more: an arm that has met no bad customer yet must not be surer than the other one.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from projections.statistics.sums import Floats, Numbers, Sums, paid_once, squared_residuals
+from projections.statistics.sums import Floats, Numbers, Sums, paid_once, variance
 
 
 class Counts(NamedTuple):
@@ -27,26 +28,26 @@ def counts(successes: Numbers, trials: Numbers) -> Counts:
 
 def effective(control: Sums, treatment: Sums) -> tuple[Counts, Counts]:
     """Each with a payment more, that succeeds as often as those of both, so that the first looks are finite."""
-    rate = _begun_rate(control.total + treatment.total, control.payments + treatment.payments)
-    control, treatment = _begun(control, rate), _begun(treatment, rate)
-    residuals = squared_residuals(control), squared_residuals(treatment)
-    binomial = _binomial(control), _binomial(treatment)
-    both = (residuals[0] + residuals[1]) / (binomial[0] + binomial[1])
-    least = np.maximum(both, 1.0)
-    return (
-        _divided(control, np.maximum(residuals[0] / binomial[0], least)),
-        _divided(treatment, np.maximum(residuals[1] / binomial[1], least)),
-    )
+    arms = control, treatment
+    rate = _begun_rate(arms)
+    here, there = _begun(control, rate), _begun(treatment, rate)
+    least = _effect_of_all((here, there))
+    return divided(here, _effect(here, least)), divided(there, _effect(there, least))
 
 
-def design_effect(sums: Sums) -> Floats:
-    """Of one arm: 1 where everybody pays once, more where customers differ in their rates; at least 1."""
-    begun = _begun(sums, _begun_rate(sums.total, sums.payments))
-    return np.maximum(squared_residuals(begun) / _binomial(begun), 1.0)
+def design_effect(sums: Sums, arms: Sequence[Sums]) -> Floats:
+    """Of one of these arms: 1 where everybody pays once, more where customers differ in their rates; at least 1."""
+    rate = _begun_rate(arms)
+    return _effect(_begun(sums, rate), _effect_of_all([_begun(arm, rate) for arm in arms]))
 
 
-def _begun_rate(successes: Numbers, payments: Numbers) -> Floats:
+def divided(sums: Sums, effect: Floats) -> Counts:
+    return Counts(np.asarray(sums.total / effect), np.asarray(sums.payments / effect))
+
+
+def _begun_rate(arms: Sequence[Sums]) -> Floats:
     """Neither 0 nor 1."""
+    successes, payments = sum(arm.total for arm in arms), sum(arm.payments for arm in arms)
     return np.asarray((successes + 0.5) / (payments + 1.0))
 
 
@@ -56,11 +57,21 @@ def _begun(sums: Sums, rate: Floats) -> Sums:
     return Sums(*(known + one for known, one in zip(sums, more, strict=True)))
 
 
-def _binomial(sums: Sums) -> Floats:
-    """What the squared residuals would be of independent payments: n·p·(1-p)."""
+def _effect(sums: Sums, least: Floats) -> Floats:
+    return np.maximum(_clustered(sums) / _independent(sums), least)
+
+
+def _effect_of_all(arms: Sequence[Sums]) -> Floats:
+    return np.maximum(sum(map(_clustered, arms)) / sum(map(_independent, arms)), 1.0)
+
+
+def _clustered(sums: Sums) -> Floats:
+    """n(n-1) times the variance of the rate, of n payments; 0 before the first customer, when it is unknown."""
+    found = sums.payments * (sums.payments - 1) * variance(sums)
+    return np.where(np.greater(sums.customers, 1), found, 0.0)
+
+
+def _independent(sums: Sums) -> Floats:
+    """The same of independent payments: n·p·(1-p)."""
     rate = sums.rate
-    return sums.payments * rate * (1 - rate)
-
-
-def _divided(sums: Sums, effect: Floats) -> Counts:
-    return Counts(sums.total / effect, sums.payments / effect)
+    return np.asarray(sums.payments * rate * (1 - rate))

@@ -7,15 +7,14 @@ summed like successes (`sums.py`), so that those who pay often do not make them 
 from math import log
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
-from projections.statistics.clustered import clustered_difference
+from projections.statistics.clustered import difference
 from projections.statistics.intervals import Bounds
 from projections.statistics.mixture import Effects, Scale, always_valid_p, always_valid_z, log_evidence
-from projections.statistics.normal import LOG_10
 from projections.statistics.results import Interval, Significance, number
 from projections.statistics.sequential import is_ripe
-from projections.statistics.sums import Bools, Floats, Sums, variance
+from projections.statistics.sums import Bools, Floats, Sums
+from projections.statistics.welch import Estimate
 from schemas.base import Value
 
 SLOWDOWNS = (Effects(0.0, 0.2, 1.0),)
@@ -24,6 +23,7 @@ DIFFERENCES = (Scale(0.2, 1.0),)
 TOLERATED_PART = 0.4
 """Of the limit, in logarithms. A limit of 1.5 tolerates 1.18, so that 1.1 is left alone, and 1.5 is soon credible."""
 SLOW_ALPHA = 0.05
+METHOD = "welch_t_of_logarithms_clustered_by_customer"
 
 
 LOG_UNIT = 0.001
@@ -58,11 +58,12 @@ def latency(
     alpha: float = SLOW_ALPHA,
 ) -> Latency:
     """Sums of ln(milliseconds), of two customers or more in each arm; `limit` is the ratio that is always paused."""
+    slower = difference(control, treatment)
     evidence = slow_evidence(control, treatment, limit)
     return Latency(
-        ratio=_ratio("welch_t_of_logarithms_clustered_by_customer", control, treatment, confidence),
-        always_valid_ratio=_always_valid_ratio(control, treatment, confidence),
-        test=_welch(control, treatment),
+        ratio=_ratio(slower, confidence),
+        always_valid_ratio=_always_valid_ratio(slower, confidence),
+        test=slower.significance(METHOD),
         tolerated_ratio=limit**TOLERATED_PART,
         slow_p=number(always_valid_p(evidence)),
         is_slow=bool(is_slow(control, treatment, limit, least_customers=least_customers, alpha=alpha)),
@@ -72,10 +73,10 @@ def latency(
 
 def slow_evidence(control: Sums, treatment: Sums, limit: float) -> Floats:
     """ln of the evidence that the treatment is slower than tolerated; not a number where there is no variance."""
-    difference, error = clustered_difference(control, treatment)
+    slower = difference(control, treatment)
     with np.errstate(divide="ignore", invalid="ignore"):
-        z = (difference - TOLERATED_PART * np.log(limit)) / error
-        return log_evidence(z, np.square(error), SLOWDOWNS)
+        z = (slower.value - TOLERATED_PART * np.log(limit)) / slower.error
+        return log_evidence(z, np.square(slower.error), SLOWDOWNS)
 
 
 def is_slow(
@@ -85,37 +86,14 @@ def is_slow(
     return np.asarray(is_ripe(control, treatment, least_customers) & (evidence >= -np.log(alpha)))
 
 
-def _welch(control: Sums, treatment: Sums) -> Significance:
-    """Welch's t of the mean logarithms, with as many degrees of freedom as Satterthwaite gives customers."""
-    difference, error = clustered_difference(control, treatment)
+def _ratio(slower: Estimate, confidence: float) -> Interval:
+    lower, upper = slower.within(confidence)
+    return Interval.of(METHOD, np.exp(slower.value), Bounds(np.exp(lower), np.exp(upper)), confidence)
+
+
+def _always_valid_ratio(slower: Estimate, confidence: float) -> Interval:
     with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.divide(difference, error)
-        log_p = np.log(2.0) + np.log(stdtr(_degrees(control, treatment), -np.abs(t)))
-    return Significance(
-        method="welch_t_of_logarithms_clustered_by_customer",
-        statistic=number(t),
-        p_value=number(np.exp(log_p)),
-        log10_p=number(log_p / LOG_10),
-    )
-
-
-def _degrees(control: Sums, treatment: Sums) -> Floats:
-    a, b = variance(control), variance(treatment)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray((a + b) ** 2 / (a**2 / (control.customers - 1) + b**2 / (treatment.customers - 1)))
-
-
-def _ratio(method: str, control: Sums, treatment: Sums, confidence: float) -> Interval:
-    difference, error = clustered_difference(control, treatment)
-    reach = stdtrit(_degrees(control, treatment), (1 + confidence) / 2) * error
-    bounds = Bounds(np.exp(difference - reach), np.exp(difference + reach))
-    return Interval.of(method, np.exp(difference), bounds, confidence)
-
-
-def _always_valid_ratio(control: Sums, treatment: Sums, confidence: float) -> Interval:
-    difference, error = clustered_difference(control, treatment)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        reach = always_valid_z(np.square(error), DIFFERENCES, confidence) * error
-    bounds = Bounds(np.exp(difference - reach), np.exp(difference + reach))
+        reach = always_valid_z(np.square(slower.error), DIFFERENCES, confidence) * slower.error
+    bounds = Bounds(np.exp(slower.value - reach), np.exp(slower.value + reach))
     method = "confidence_sequence_normal_mixture_of_logarithms_clustered_by_customer"
-    return Interval.of(method, np.exp(difference), bounds, confidence)
+    return Interval.of(method, np.exp(slower.value), bounds, confidence)

@@ -8,7 +8,7 @@ from scipy.special import log_ndtr
 
 from projections.statistics.effective import Counts
 from projections.statistics.intervals import newcombe
-from projections.statistics.normal import LOG_10, critical
+from projections.statistics.normal import LOG_10, critical_at
 from projections.statistics.results import Interval, Significance, number
 from schemas.base import Value
 
@@ -40,7 +40,7 @@ def noninferiority(control: Counts, treatment: Counts, margin: float, alpha: flo
         difference=Interval.of(
             "newcombe_hybrid_score",
             treatment.rate - control.rate,
-            newcombe(control, treatment, critical(confidence)),
+            newcombe(control, treatment, critical_at(2 * alpha)),
             confidence,
         ),
         is_noninferior=test.p_value is not None and test.p_value <= alpha,

@@ -13,6 +13,11 @@ def critical(confidence: float) -> float:
     return float(-ndtri_exp(np.log1p(-confidence) - np.log(2.0)))
 
 
+def critical_at(alpha: float) -> float:
+    """How many standard errors are significant, two-sided: `critical` of 1 - α, which may be too near to 1."""
+    return float(-ndtri_exp(np.log(alpha) - np.log(2.0)))
+
+
 def two_sided(z: Numbers) -> Floats:
     """P(|Z| ≥ |z|), 0 beyond z = 38; its logarithm goes on."""
     return np.asarray(np.exp(np.log(2.0) + log_ndtr(-np.abs(z))))

@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
 from projections.statistics.horizon import Fraction, horizon_z
-from projections.statistics.normal import critical
+from projections.statistics.normal import critical_at
 from schemas.base import Value
 
 
@@ -35,7 +35,7 @@ def design(
 ) -> Design:
     """`ratio`: treatment's customers for one of control's. The rates lie within 0 and 1."""
     fixed = sample_size(control_rate, difference, alpha=alpha, power=power, ratio=ratio)
-    inflated = fixed * ((winning_z(alpha) + ndtri(power)) / (critical(1 - alpha) + ndtri(power))) ** 2
+    inflated = fixed * ((winning_z(alpha) + ndtri(power)) / (critical_at(alpha) + ndtri(power))) ** 2
     return Design(
         method="two_proportion_z_pooled_under_null",
         control_rate=control_rate,
@@ -58,7 +58,7 @@ def sample_size(
 ) -> float:
     """Of control, not rounded: ((z_(α/2)·σ₀ + z_β·σ₁) / δ)², σ₀ with one rate for both and σ₁ with their own."""
     null, own = _spreads(control_rate, difference, ratio)
-    return float(((critical(1 - alpha) * null + ndtri(power) * own) / difference) ** 2)
+    return float(((critical_at(alpha) * null + ndtri(power) * own) / difference) ** 2)
 
 
 def power_of(
@@ -66,7 +66,7 @@ def power_of(
 ) -> float:
     """That a two-sided test with so many customers in control is significant, in either direction."""
     null, own = _spreads(control_rate, difference, ratio)
-    reach, found = critical(1 - alpha) * null, abs(difference) * sqrt(customers)
+    reach, found = critical_at(alpha) * null, abs(difference) * sqrt(customers)
     return float(ndtr((found - reach) / own) + ndtr((-found - reach) / own))
 
 

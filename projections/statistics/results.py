@@ -2,6 +2,8 @@
 
 from math import isfinite
 
+import numpy as np
+
 from projections.statistics.intervals import Bounds
 from projections.statistics.normal import log10_two_sided, two_sided
 from projections.statistics.sums import Floats, Numbers
@@ -18,7 +20,10 @@ class Interval(Value, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, method: str, estimate: Floats, bounds: Bounds, confidence: float) -> "Interval":
+        """Holding its estimate, also where small arms are drawn towards each other, or by rounding."""
         lower, upper = bounds
+        if np.isfinite(estimate):
+            lower, upper = np.minimum(lower, estimate), np.maximum(upper, estimate)
         return cls(
             method=method,
             estimate=number(estimate),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Numbers = float | Floats
+_ROUNDING = 1e-14
 
 
 class Sums(NamedTuple):
@@ -40,7 +41,7 @@ class Sums(NamedTuple):
     def independent_customers(self) -> Floats:
         """As many customers who pay equally often would weigh the same: (Σx)² / Σx² (Kish, Survey Sampling, 1965)."""
         with np.errstate(invalid="ignore"):
-            return np.divide(np.square(self.payments), self.payments_squared)
+            return np.asarray(np.divide(self.payments, self.payments_squared) * self.payments)
 
 
 def paid_once(successes: Numbers, trials: Numbers) -> Sums:
@@ -69,15 +70,29 @@ def scaled(sums: Sums, unit: float) -> Sums:
 
 
 def squared_residuals(sums: Sums) -> Floats:
-    """Σ(y - rate·x)²: what the customers differ in from what their payments would have at the arm's rate."""
-    rate = sums.rate
-    found = sums.total_squared - 2 * rate * sums.product + rate * rate * sums.payments_squared
-    return np.maximum(found, 0.0)
+    """Σ(y - rate·x)²: what the customers differ in from what their payments would have at the arm's rate.
+
+    Of y - c·x, which has the same residuals: c is the whole number next to the rate, so that of customers who nearly
+    always succeed failures are summed. What rounding alone could have left is 0.
+    """
+    with np.errstate(invalid="ignore"):
+        near = np.rint(sums.rate)
+        squared = sums.total_squared - 2 * near * sums.product + near * near * sums.payments_squared
+        product = sums.product - near * sums.payments_squared
+        rate = np.divide(sums.total - near * sums.payments, sums.payments)
+        found = squared - 2 * rate * product + rate * rate * sums.payments_squared
+    return np.where(found <= _ROUNDING * sums.total_squared, 0.0, found)
 
 
 def variance(sums: Sums) -> Floats:
-    """Of the rate, by the delta method: n/(n-1) · Σ(y - rate·x)² / (Σx)²; not a number of fewer than two customers."""
+    """Of the rate, by the delta method: k/(k-1) · Σ(y - rate·x)² / (Σx)², k the independent customers.
+
+    Not a number of fewer than two. With k the expectation is exact where payments are independent, however unequally
+    customers pay; with their number n, as is usual, it falls short where a few of them weigh most. Where everybody pays
+    equally often the two are the same.
+    """
+    independent = sums.independent_customers
     with np.errstate(invalid="ignore", divide="ignore"):
-        spread = np.divide(sums.customers, np.subtract(sums.customers, 1.0))
-        found: Floats = spread * squared_residuals(sums) / np.square(sums.payments)
+        spread = independent / (independent - 1)
+        found = spread * squared_residuals(sums) / sums.payments / sums.payments
     return np.where(np.greater(sums.customers, 1), found, np.nan)

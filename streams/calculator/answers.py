@@ -75,14 +75,20 @@ class AssignAnswer(Value, frozen=True, kw_only=True):
 
 
 def answer(request: AnyRequest) -> Value:
-    """Raises ValueError where the numbers, each fine, cannot be computed with."""
+    """What is infinite or not a number is null in JSON. Raises ValueError where the numbers, each fine, cannot be
+    computed with."""
+    with np.errstate(all="ignore"):
+        return _answer(request)
+
+
+def _answer(request: AnyRequest) -> Value:
     match request:
         case Proportions():
             return proportions(*_counts(request), request.confidence)
         case Sequential():
             return _sequential(request)
         case Clustered():
-            control, treatment = Sums(*request.control), Sums(*request.treatment)
+            control, treatment = Sums(*map(float, request.control)), Sums(*map(float, request.treatment))
             return ClusteredAnswer(
                 clustered=clustered(control, treatment, request.confidence),
                 sequential=sequential(control, treatment, confidence=request.confidence),
@@ -122,8 +128,8 @@ def _counts(request: Proportions | Fisher | NonInferiority) -> tuple[Counts, Cou
 
 
 def _sequential(request: Sequential) -> SequentialAnswer:
-    control = paid_once(request.control_successes, request.control_trials)
-    treatment = paid_once(request.treatment_successes, request.treatment_trials)
+    control = paid_once(float(request.control_successes), float(request.control_trials))
+    treatment = paid_once(float(request.treatment_successes), float(request.treatment_trials))
     planned = request.planned_customers
     return SequentialAnswer(
         sequential=sequential(control, treatment, confidence=request.confidence, alpha=request.alpha),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import combinations
+from math import log
 from timeit import repeat
 
 import numpy as np
@@ -9,10 +10,11 @@ from numpy.typing import NDArray
 from scipy.stats import chisquare
 
 from commands.routing.assignment import Assigner, allocated
-from projections.statistics.clustered import clustered_difference
-from projections.statistics.effective import counts
+from projections.statistics.clustered import difference
+from projections.statistics.effective import counts, design_effect, divided, effective
 from projections.statistics.intervals import newcombe, wilson
 from projections.statistics.normal import critical
+from projections.statistics.ratios import log_ratio
 from projections.statistics.sample_ratio import ALPHA, mismatch_evidence
 from projections.statistics.sequential import confidence_sequence, is_ripe
 from projections.statistics.sums import Bools, Floats, Sums
@@ -36,14 +38,23 @@ def intervals(rng: np.random.Generator, runs: int, arms: Arms) -> Iterator[Figur
         z = critical(NOMINAL)
         yield _covered(f"Wilson, {trials} trials", *wilson(control, z), CONTROL)
         yield _covered(f"Newcombe, {trials} trials", *newcombe(control, treatment, z), TREATMENT - CONTROL)
-    difference, error = clustered_difference(
-        *(_customers(rng, runs, 500, rate, Crowd()) for rate in (CONTROL, TREATMENT))
-    )
-    reach = critical(NOMINAL) * error
-    yield _covered(
-        "clustered by customer, 500 who differ", difference - reach, difference + reach, TREATMENT - CONTROL
-    )
+    yield from _clustered(rng, runs)
     yield from _sequences(rng, runs, arms)
+
+
+def _clustered(rng: np.random.Generator, runs: int) -> Iterator[Figure]:
+    """Of customers a tenth of whom pay fifty times, each with a rate, and with a speed, of their own."""
+    control, treatment = (_customers(rng, 10 * runs, 300, rate, Crowd()) for rate in (CONTROL, TREATMENT))
+    true = TREATMENT - CONTROL
+    yield _covered("difference, clustered", *difference(control, treatment).within(NOMINAL), true)
+    lift = log_ratio(control, treatment).within(NOMINAL)
+    yield _covered("relative lift, clustered", *lift, log(TREATMENT / CONTROL))
+    z = critical(NOMINAL)
+    rate = wilson(divided(control, design_effect(control, (control, treatment))), z)
+    yield _covered("Wilson of effective counts", *rate, CONTROL)
+    yield _covered("Newcombe of effective counts", *newcombe(*effective(control, treatment), z), true)
+    slow = difference(*(_latencies(rng, 10 * runs, 300, Crowd()) for _ in range(2)))
+    yield _covered("ratio of latencies, clustered", *slow.within(NOMINAL), 0.0)
 
 
 def _sequences(rng: np.random.Generator, runs: int, arms: Arms) -> Iterator[Figure]:
@@ -67,6 +78,13 @@ def _customers(rng: np.random.Generator, runs: int, customers: int, rate: float,
     x = np.where(rng.random((runs, customers)) < who.many_share, float(who.many), 1.0)
     rates = rng.beta(rate * who.concentration, (1 - rate) * who.concentration, x.shape)
     y = rng.binomial(x.astype(np.int64), rates).astype(np.float64)
+    return Sums(float(customers), *(part.sum(axis=1) for part in (x, y, x * x, y * y, x * y)))
+
+
+def _latencies(rng: np.random.Generator, runs: int, customers: int, who: Crowd) -> Sums:
+    """Logarithms, of a mean of 6."""
+    x = np.where(rng.random((runs, customers)) < who.many_share, float(who.many), 1.0)
+    y = x * rng.normal(6, 0.4, x.shape) + np.sqrt(x) * rng.normal(0, 0.5, x.shape)
     return Sums(float(customers), *(part.sum(axis=1) for part in (x, y, x * x, y * y, x * y)))
 
 
