@@ -3,17 +3,20 @@
 import argparse
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from schemas.base import Value
 from streams.calculator.answers import answer
-from streams.calculator.glossary import explained
+from streams.calculator.glossary import EXAMPLES, explained
 from streams.calculator.requests import KINDS, AnyRequest, Request
 
 WRONG = 2
+LONGEST_LINE = 16 * 2**20
+"""Bytes: what a batch holds in memory at once."""
+COMMAND = "python -m streams.cli experiment calc"
 DOCUMENTATION = "docs/experiments.md has the formulas and their sources."
 
 _decoder = msgspec.json.Decoder(AnyRequest)
@@ -30,17 +33,18 @@ def add_calculations(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="read one JSON request a line from standard input, such as "
         '{"calculate": "wilson", "successes": 9, "trials": 10}, and answer one line each; '
-        "a bad one is answered by {error, field}, and the batch goes on",
+        "a bad or empty one is answered by {error, field}, and the batch goes on",
     )
     parser.set_defaults(run=run_calculation, parser=parser, calculate=None)
-    kinds = parser.add_subparsers(metavar="CALCULATION")
+    kinds = parser.add_subparsers(metavar="CALCULATION", parser_class=_Options)
     for name, kind in KINDS.items():
         purpose = (kind.__doc__ or "").strip()
         added = kinds.add_parser(
             name,
             help=purpose,
             description=purpose,
-            epilog=f"The answer: {explained(name)}\n\n{DOCUMENTATION}",
+            epilog=f"for example:\n  {COMMAND} {name} {EXAMPLES[name]}\n\n"
+            f"the answer, in JSON: {explained(name)}\n\n{DOCUMENTATION}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         for field in msgspec.structs.fields(kind):
@@ -49,13 +53,13 @@ def add_calculations(parser: argparse.ArgumentParser) -> None:
 
 
 def run_calculation(asked: argparse.Namespace) -> int:
-    """2 where something asked for cannot be understood; a batch says so in its lines."""
-    if asked.batch:
+    """2 where something asked for cannot be understood; a batch says so in its lines, and comes to 0."""
+    if asked.batch and asked.calculate is None:
         for line in answered(sys.stdin.buffer):
             sys.stdout.buffer.write(line + b"\n")
             sys.stdout.buffer.flush()
         return 0
-    if asked.calculate is None:
+    if asked.batch or asked.calculate is None:
         asked.parser.print_usage(sys.stderr)
         sys.stderr.write("name a calculation, or give --batch\n")
         return WRONG
@@ -67,29 +71,44 @@ def run_calculation(asked: argparse.Namespace) -> int:
         }
         request = msgspec.convert({"calculate": asked.calculate, **given}, AnyRequest, strict=False)
         found = answer(request)
-    except (ValueError, ArithmeticError) as error:
+    except ValueError as error:
         sys.stderr.write(_said(_refusal(error)) + "\n")
         return WRONG
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
     return 0
 
 
-def answered(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """One line of JSON for each that is not empty."""
-    for line in lines:
-        if line.strip():
-            yield msgspec.json.encode(_answered(line))
+def answered(requests: BinaryIO) -> Iterator[bytes]:
+    """One line of JSON for each, also for an empty one, so that answers can be told by their number."""
+    while line := requests.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
+            _pass_over_the_rest(requests)
+            found: Value = Refusal(error=f"Expected at most {LONGEST_LINE:,} bytes", field=None)
+        else:
+            found = _answered(line)
+        yield msgspec.json.encode(found)
+
+
+def _pass_over_the_rest(requests: BinaryIO) -> None:
+    while (part := requests.readline(LONGEST_LINE)) and not part.endswith(b"\n"):
+        pass
 
 
 def _answered(line: bytes) -> Value:
+    if not line.strip():
+        return Refusal(error="Expected `object`, got an empty line", field=None)
     try:
         return answer(_decoder.decode(line))
-    except (ValueError, ArithmeticError) as error:
+    except RecursionError:
+        return Refusal(error="Nested too deeply", field=None)
+    except ValueError as error:
         return _refusal(error)
 
 
-def _refusal(error: Exception) -> Refusal:
+def _refusal(error: ValueError) -> Refusal:
     """The field is where msgspec, and the requests' own checks, say that it is."""
+    if isinstance(error, UnicodeError):
+        return Refusal(error="Expected UTF-8 text", field=None)
     message, _, path = str(error).partition(" - at `")
     named = re.search(r" field `(\w+)`", message)
     field = path.rstrip("`").removeprefix("$").removeprefix(".") or (named and named[1])
@@ -120,6 +139,16 @@ def _add_option(
             parser.add_argument(_flag(field), type=_numeral, metavar=field.name.upper(), **option)
 
 
+class _Options(argparse.ArgumentParser):
+    """That takes -1e-2 for a number, and not for an option."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        spaced = [f" {one}" if re.match(r"-\.?\d", one) else one for one in args or ()]
+        return super().parse_known_args(spaced, namespace)
+
+
 class _Pairs(argparse.Action):
     def __call__(
         self,
@@ -138,7 +167,7 @@ def _flag(field: msgspec.structs.FieldInfo) -> str:
 
 def _numeral(text: str) -> str:
     """As JSON wants it: 0.5 for .5."""
-    return re.sub(r"^(-?)\.", r"\g<1>0.", text)
+    return re.sub(r"^(-?)\.", r"\g<1>0.", text.strip())
 
 
 def described(hint: Any) -> str:

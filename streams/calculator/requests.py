@@ -1,5 +1,6 @@
 """What the calculator may be asked: a struct per calculation, whose fields are options and keys of JSON alike."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -8,18 +9,22 @@ from projections.statistics.sequential import HARM_ALPHA
 from schemas.base import Body
 from schemas.experiment import BUCKETS
 
-Successes = Annotated[int, Meta(ge=0, le=10**12, description="how many of the trials succeeded")]
-Trials = Annotated[int, Meta(ge=1, le=10**12, description="how many there were")]
+MOST = 10**12
+"""Of anything that is counted."""
+Successes = Annotated[int, Meta(ge=0, le=MOST, description="how many of the trials succeeded")]
+Trials = Annotated[int, Meta(ge=1, le=MOST, description="how many there were")]
 Share = Annotated[float, Meta(gt=0, lt=1)]
+Alpha = Annotated[float, Meta(ge=1e-300, le=0.5)]
+Sum = Annotated[int, Meta(ge=0, le=10**15)]
 Confidence = Annotated[float, Meta(gt=0, lt=1, description="of the intervals")]
 SixSums = Annotated[
-    tuple[float, float, float, float, float, float],
+    tuple[Sum, Sum, Sum, Sum, Sum, Sum],
     Meta(
         description="of customers, each with x payments of which y succeed: how many they are, Σx, Σy, Σx², Σy², Σxy"
     ),
 ]
 Milliseconds = Annotated[
-    list[Annotated[float, Meta(gt=0)]],
+    list[Annotated[float, Meta(ge=0.001, le=1e9)]],
     Meta(min_length=2, description="latencies, of one payment per customer"),
 ]
 
@@ -76,24 +81,19 @@ class Fisher(TwoArms, frozen=True, kw_only=True):
 class NonInferiority(TwoArms, frozen=True, kw_only=True):
     """Is the treatment certainly not worse than control by the margin?"""
 
-    margin: Annotated[float, Meta(gt=0, lt=1, description="in parts of 1: 0.05 is five points")]
-    alpha: Annotated[float, Meta(gt=0, lt=0.5, description="one-sided")] = 0.025
+    margin: Annotated[float, Meta(ge=1e-6, le=1 - 1e-6, description="in parts of 1: 0.05 is five points")]
+    alpha: Annotated[float, Meta(ge=1e-300, lt=0.5, description="one-sided")] = 0.025
 
 
 class Sequential(TwoArms, frozen=True, kw_only=True):
     """Two success rates, looked at as often as you like: harm, confidence sequence, winner."""
 
     confidence: Confidence = 0.95
-    alpha: Annotated[float, Meta(gt=0, lt=0.5, description="of the harm test, one-sided")] = HARM_ALPHA
+    alpha: Annotated[Alpha, Meta(description="of the harm test, one-sided")] = HARM_ALPHA
     planned_customers: Annotated[
-        int | None,
+        Annotated[int, Meta(ge=1, le=MOST)] | None,
         Meta(description="in the smaller arm; given, the winner's test answers too"),
     ] = None
-
-    def __post_init__(self) -> None:
-        TwoArms.__post_init__(self)
-        if self.planned_customers is not None and self.planned_customers < 1:
-            raise ValueError(f"Expected 1 or more, got {self.planned_customers} - at `$.planned_customers`")
 
 
 class Clustered(Request, frozen=True, kw_only=True):
@@ -104,22 +104,40 @@ class Clustered(Request, frozen=True, kw_only=True):
     confidence: Confidence = 0.95
 
     def __post_init__(self) -> None:
-        for name, (customers, payments, *_) in (("control", self.control), ("treatment", self.treatment)):
-            if not 1 <= customers <= payments:
-                raise ValueError(f"Expected a customer or more, each with a payment or more - at `$.{name}`")
+        for name in ("control", "treatment"):
+            for is_possible, condition in possible(*getattr(self, name)):
+                if not is_possible:
+                    raise ValueError(
+                        f"Expected sums of whole numbers, 1 ≤ x and 0 ≤ y ≤ x: {condition} - at `$.{name}`"
+                    )
+
+
+def possible(n: int, x: int, y: int, xx: int, yy: int, xy: int) -> Iterator[tuple[bool, str]]:
+    """What holds of the six sums of any customers: squares are not below what is squared, nor products of what is not
+    negative below 0, and no sum exceeds what Cauchy and Schwarz allow."""
+    yield 1 <= n <= x, "1 ≤ customers ≤ Σx"
+    yield y <= x, "Σy ≤ Σx"
+    yield x * x <= n * xx, "(Σx)² ≤ customers·Σx²"
+    yield xx <= (x - n + 1) ** 2 + n - 1, "Σx² ≤ (Σx - customers + 1)² + customers - 1"
+    yield y <= yy <= xy <= xx, "Σy ≤ Σy² ≤ Σxy ≤ Σx²"
+    yield y * y <= n * yy, "(Σy)² ≤ customers·Σy²"
+    yield xy * xy <= xx * yy, "(Σxy)² ≤ Σx²·Σy²"
+    yield x - y <= xx - 2 * xy + yy, "Σ(x-y) ≤ Σ(x-y)²"
+    yield (xx - x) % 2 == 0 == (yy - y) % 2, "Σx² and Σy² are odd where Σx and Σy are"
 
 
 class Srm(Request, frozen=True, kw_only=True):
     """Are customers split as configured?"""
 
     observed: Annotated[
-        list[Annotated[int, Meta(ge=0, le=10**12)]], Meta(min_length=2, description="customers of every arm")
+        list[Annotated[int, Meta(ge=0, le=MOST)]],
+        Meta(min_length=2, max_length=1_000, description="customers of every arm"),
     ]
     weights: Annotated[
-        list[Annotated[float, Meta(gt=0)]],
-        Meta(min_length=2, description="in the same order, on any scale"),
+        list[Annotated[float, Meta(ge=1e-6, le=1e15)]],
+        Meta(min_length=2, max_length=1_000, description="in the same order, on any scale"),
     ]
-    alpha: Annotated[Share, Meta(description="of the always-valid test")] = 0.001
+    alpha: Annotated[Alpha, Meta(description="of the always-valid test")] = 0.001
 
     def __post_init__(self) -> None:
         if len(self.observed) != len(self.weights):
@@ -131,21 +149,23 @@ class Srm(Request, frozen=True, kw_only=True):
 class Power(Request, frozen=True, kw_only=True):
     """How many customers an experiment needs, what it would find, and how long it goes on."""
 
-    control_rate: Annotated[Share, Meta(description="the success rate as it is")]
+    control_rate: Annotated[float, Meta(ge=1e-6, le=1 - 1e-6, description="the success rate as it is")]
     difference: Annotated[
         float,
         Meta(gt=-1, lt=1, description="that is to be found, in parts of 1; a millionth or more, up or down"),
     ]
-    alpha: Annotated[Share, Meta(description="two-sided")] = 0.05
-    power: Annotated[Share, Meta(description="the probability that it is found")] = 0.8
+    alpha: Annotated[Alpha, Meta(description="two-sided")] = 0.05
+    power: Annotated[Share, Meta(description="the probability that it is found; more than alpha")] = 0.8
     ratio: Annotated[
         float, Meta(ge=0.001, le=1_000, description="treatment's customers for one of control's")
     ] = 1.0
     customers: Annotated[
-        int | None, Meta(description="in control; given, what they would find is told too")
+        Annotated[int, Meta(ge=1, le=MOST)] | None,
+        Meta(description="in control; given, what they would find is told too"),
     ] = None
     customers_per_day: Annotated[
-        float | None, Meta(description="in control; given, the days that remain are told too")
+        Annotated[float, Meta(ge=0, le=MOST)] | None,
+        Meta(description="in control; given, the days that remain are told too"),
     ] = None
 
     def __post_init__(self) -> None:
@@ -154,9 +174,8 @@ class Power(Request, frozen=True, kw_only=True):
                 f"Expected {LEAST_DIFFERENCE:g} or more, up or down, "
                 "that leads to a rate between 0 and 1 - at `$.difference`"
             )
-        for name, value in (("customers", self.customers), ("customers_per_day", self.customers_per_day)):
-            if value is not None and value < 0:
-                raise ValueError(f"Expected 0 or more, got {value:g} - at `$.{name}`")
+        if self.power <= self.alpha:
+            raise ValueError(f"Expected more than `alpha`, {self.alpha:g}, got {self.power:g} - at `$.power`")
 
 
 class Holm(Request, frozen=True, kw_only=True):
@@ -165,7 +184,7 @@ class Holm(Request, frozen=True, kw_only=True):
     p_values: Annotated[
         list[Annotated[float, Meta(ge=0, le=1)]], Meta(min_length=1, description="of every hypothesis")
     ]
-    alpha: Annotated[Share, Meta(description="for all of them together")] = 0.05
+    alpha: Annotated[Alpha, Meta(description="for all of them together")] = 0.05
 
 
 class Latency(Request, frozen=True, kw_only=True):
@@ -173,8 +192,10 @@ class Latency(Request, frozen=True, kw_only=True):
 
     control_ms: Milliseconds
     treatment_ms: Milliseconds
-    limit: Annotated[float, Meta(gt=1, description="the slowdown that is always paused once credible")] = 1.5
-    least_customers: Annotated[int, Meta(ge=2, description="in each arm, before it is paused")] = 100
+    limit: Annotated[
+        float, Meta(ge=1.001, le=1_000, description="the slowdown that is always paused once credible")
+    ] = 1.5
+    least_customers: Annotated[int, Meta(ge=2, le=MOST, description="in each arm, before it is paused")] = 100
     confidence: Confidence = 0.95
 
 

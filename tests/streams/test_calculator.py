@@ -3,36 +3,25 @@
 import io
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import msgspec
 import pytest
+from hypothesis import given, settings
 
 from projections.statistics.effective import counts
 from projections.statistics.proportions import proportions
-from streams.calculator.command import answered, described
-from streams.calculator.glossary import ANSWERS, MEANINGS, fields_of
-from streams.calculator.requests import KINDS
+from streams.calculator.command import COMMAND, LONGEST_LINE, answered, described
+from streams.calculator.glossary import ANSWERS, EXAMPLES, MEANINGS, fields_of
+from streams.calculator.requests import KINDS, possible
 from streams.cli import main
+from tests.projections.statistics import crowds
+from tests.streams.calculator_requests import requests
 
-TWO = (
-    "--control-successes 80000 --control-trials 100000 --treatment-successes 85000 --treatment-trials 100000"
-)
-CALCULATIONS = {
-    "proportions": TWO,
-    "sequential": f"{TWO} --planned-customers 100000",
-    "clustered": "--control 10 20 18 60 50 52 --treatment 10 20 15 60 40 45",
-    "srm": "--observed 821588 815482 --weights 1 1",
-    "power": "--control-rate .9 --difference -.01 --customers 10000 --customers-per-day 500",
-    "holm": "--p-values .01 .04 .03",
-    "latency": "--control-ms 100 200 300 --treatment-ms 200 300 500.5",
-    "noninferiority": f"{TWO} --margin 0.05",
-    "fisher": f"{TWO} --alternative greater",
-    "wilson": "--successes 0 --trials 10 --confidence .9",
-    "assign": "--salt exp_1 --customer-id cus_1 --weights control=5000 treatment=5000",
-}
+TWO = EXAMPLES["proportions"]
 
 
 def calc(arguments: str) -> int:
@@ -49,7 +38,7 @@ def keys(value: object) -> set[str]:
 def test_every_calculation_answers_json_of_which_every_field_is_explained(
     name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert calc(f"{name} {CALCULATIONS[name]}") == 0
+    assert calc(f"{name} {EXAMPLES[name]}") == 0
     found = json.loads(capfd.readouterr().out)
     assert keys(found) <= set(fields_of(ANSWERS[name]))
     with pytest.raises(SystemExit):
@@ -57,6 +46,7 @@ def test_every_calculation_answers_json_of_which_every_field_is_explained(
     out, _ = capfd.readouterr()
     for field in keys(found):
         assert f"  {field}: {MEANINGS[field]}" in out
+    assert f"{COMMAND} {name} {EXAMPLES[name]}\n" in out
 
 
 def test_it_answers_what_the_results_functions_do(capfd: pytest.CaptureFixture[str]) -> None:
@@ -90,6 +80,8 @@ def test_every_field_is_in_the_documentation() -> None:
             assert f"| `{field.name}` | {meaning} |" in text, field.name
     for name, meaning in MEANINGS.items():
         assert f"| `{name}` | {meaning} |" in text, name
+    for name, example in EXAMPLES.items():
+        assert f"{COMMAND} {name} {example}\n" in text
 
 
 @pytest.mark.parametrize(
@@ -109,6 +101,12 @@ def test_every_field_is_in_the_documentation() -> None:
             "assign --salt a --customer-id b --weights a=11 --buckets 10",
             "weights: Expected at most `buckets`",
         ),
+        ("wilson --successes 1 --trials 10 --confidence nan", "confidence: Expected"),
+        ("wilson --successes -1 --trials 10", "successes: Expected `int` >= 0"),
+        ("power --control-rate .9 --difference -1e-2 --power .05", "power: Expected more than `alpha`"),
+        ("power --control-rate .9 --difference .01 --customers-per-day inf", "customers_per_day: Expected"),
+        ("noninferiority " + TWO + " --margin 1e-300", "margin: Expected `float` >= 1e-06"),
+        ("assign --salt \udcff --customer-id b --weights a=1", "Expected UTF-8 text"),
         ("fisher " + TWO.replace("100000", "100000000"), "Expected at most 10,000,000 trials"),
     ],
 )
@@ -131,19 +129,110 @@ def test_a_batch_goes_on_after_a_line_that_it_cannot_read() -> None:
         b'{"calculate": "wilson", "successes": 12, "trials": 10}\n',
         b'{"calculate": "guess"}\n',
         b'{"calculate": "holm", "p_values": [0.01, 2]}\n',
+        b'{"calculate": "wilson", "successes": 9, "trials": 10, "confidence": NaN}\n',
+        b'{"calculate": "wilson", "successes": 9, "trials": 1e400}\n',
+        b'{"calculate": "assign", "salt": "\xff", "customer_id": "a", "weights": {"a": 1}}\n',
+        b'{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b', "calculate": "wilson"}\n',
+        b'{"calculate": "sequential", "planned_customers": [[]]}\n',
         b'{"calculate": "holm", "p_values": [0.01]}',
     ]
-    found = [json.loads(line) for line in answered(lines)]
+    found = [json.loads(line) for line in answered(io.BytesIO(b"".join(lines)))]
     assert found[0]["method"] == "wilson_score"
     assert [(one["field"], one["error"]) for one in found[1:-1]] == [
+        (None, "Expected `object`, got an empty line"),
         (None, "JSON is malformed: invalid character (byte 4)"),
         ("trials", "Object missing required field `trials`"),
         ("colour", "Object contains unknown field `colour`"),
         ("successes", "Expected at most `trials`, 10, got 12"),
         ("calculate", "Invalid value 'guess'"),
         ("p_values[1]", "Expected `float` <= 1.0"),
+        (None, "JSON is malformed: invalid character (byte 68)"),
+        ("trials", "Number out of range"),
+        (None, "Expected UTF-8 text"),
+        (None, "Nested too deeply"),
+        ("planned_customers", "Expected `int | null`, got `array`"),
     ]
     assert found[-1]["adjusted"] == [0.01]
+
+
+def test_a_line_that_is_too_long_is_passed_over() -> None:
+    short = b'{"calculate": "holm", "p_values": [0.01]}\n'
+    for ending in (b"\n", b"x\n", b"x" * (LONGEST_LINE + 5) + b"\n"):
+        lines = b" " * LONGEST_LINE + ending + short
+        refused, found = [json.loads(line) for line in answered(io.BytesIO(lines))]
+        assert refused == {"error": "Expected at most 16,777,216 bytes", "field": None}
+        assert found["adjusted"] == [0.01]
+
+
+IMPOSSIBLE = {
+    "1 ≤ customers ≤ Σx": (10, 9, 9, 9, 9, 9),
+    "Σy ≤ Σx": (2, 2, 3, 2, 3, 3),
+    "(Σx)² ≤ customers·Σx²": (2, 10, 0, 40, 0, 0),
+    "Σx² ≤ (Σx - customers + 1)² + customers - 1": (5, 10, 0, 42, 0, 0),
+    "Σy ≤ Σy² ≤ Σxy ≤ Σx²": (2, 4, 2, 8, 2, 1),
+    "(Σy)² ≤ customers·Σy²": (2, 6, 4, 20, 6, 8),
+    "(Σxy)² ≤ Σx²·Σy²": (2, 4, 2, 8, 2, 6),
+    "Σ(x-y) ≤ Σ(x-y)²": (1, 2, 0, 4, 4, 4),
+    "Σx² and Σy² are odd where Σx and Σy are": (3, 6, 0, 13, 0, 0),
+}
+
+
+@pytest.mark.parametrize("condition", IMPOSSIBLE)
+def test_sums_that_no_customers_have_are_refused(condition: str) -> None:
+    request = {"calculate": "clustered", "control": IMPOSSIBLE[condition], "treatment": (2, 2, 1, 2, 1, 1)}
+    (found,) = answered(io.BytesIO(json.dumps(request).encode()))
+    refused = json.loads(found)
+    assert refused["field"] == "control"
+    assert refused["error"].endswith(f": {condition}")
+
+
+@given(crowds.customers)
+def test_sums_of_any_customers_are_possible(people: crowds.Customers) -> None:
+    sums = [int(one) for one in crowds.summed(people)]
+    assert all(is_possible for is_possible, _ in possible(*sums))
+
+
+@given(requests)
+@settings(max_examples=400, deadline=None)
+def test_at_every_corner_there_is_an_answer_or_a_reason_in_strict_json(request: dict[str, Any]) -> None:
+    (line,) = answered(io.BytesIO(json.dumps(request).encode()))
+    found = json.loads(line, parse_constant=pytest.fail)
+    if "error" in found:
+        assert found["error"].startswith("Expected")
+        return
+    for name, value in leaves(found):
+        if name == "p_value" and value is not None:
+            assert 0 <= value <= 1
+        if name == "log10_p" and value is not None:
+            assert value <= 0
+    for interval in intervals(found):
+        if None not in (interval["estimate"], interval["lower"], interval["upper"]):
+            assert interval["lower"] <= interval["estimate"] <= interval["upper"]
+
+
+def leaves(value: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, one in value.items():
+        if isinstance(one, dict):
+            yield from leaves(one)
+        else:
+            yield name, one
+
+
+def intervals(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if "lower" in value:
+        yield value
+    for one in value.values():
+        if isinstance(one, dict):
+            yield from intervals(one)
+
+
+def test_where_there_is_no_error_to_measure_by_nothing_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    """All customers of an arm are alike, and those of the other otherwise."""
+    assert calc("clustered --control 5 5 5 5 5 5 --treatment 5 5 0 5 0 0") == 0
+    found = json.loads(capfd.readouterr().out)["clustered"]
+    test = found["test"]
+    assert (test["statistic"], test["p_value"], test["log10_p"]) == (None, None, None)
+    assert (found["standard_error"], found["degrees_of_freedom"]) == (0, None)
 
 
 def test_a_batch_comes_from_standard_input(
@@ -156,5 +245,6 @@ def test_a_batch_comes_from_standard_input(
 
 
 def test_without_a_calculation_it_says_how_it_is_used(capfd: pytest.CaptureFixture[str]) -> None:
-    assert calc("") == 2
-    assert "name a calculation" in capfd.readouterr().err
+    for arguments in ("", "--batch wilson --successes 1 --trials 2"):
+        assert calc(arguments) == 2
+        assert "name a calculation" in capfd.readouterr().err
