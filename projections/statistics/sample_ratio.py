@@ -8,12 +8,12 @@ customers are split as configured (Lindon and Malek, NeurIPS 2022, arXiv 2011.03
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import gammaln, logsumexp, xlogy
+from scipy.special import gammaln, logsumexp
 
 from projections.statistics.mixture import always_valid_p
 from projections.statistics.normal import LOG_10, log_chi_square_tail
 from projections.statistics.results import Significance
-from projections.statistics.sums import Floats
+from projections.statistics.sums import Floats, Numbers
 from schemas.base import Value
 
 ALPHA = 0.001
@@ -63,13 +63,37 @@ def sample_ratio(observed: Sequence[int], weights: Sequence[float], alpha: float
 
 def mismatch_evidence(counts: Floats, shares: Floats) -> Floats:
     """ln of the evidence for another split; the last axis of `counts` is that of the arms."""
-    total = counts.sum(axis=-1)
-    configured = xlogy(counts, shares).sum(axis=-1)
-    others = [_log_averaged(counts, total, precision * shares) for precision in PRECISIONS]
-    return np.asarray(logsumexp(others, axis=0) - np.log(len(PRECISIONS)) - configured)
+    others = [_log_evidence(counts, precision, shares) for precision in PRECISIONS]
+    return np.asarray(logsumexp(others, axis=0) - np.log(len(PRECISIONS)))
 
 
-def _log_averaged(counts: Floats, total: Floats, alphas: Floats) -> Floats:
-    """ln of the probability of a sequence with these counts, over a Dirichlet distribution of splits."""
-    of_arms: Floats = (gammaln(alphas + counts) - gammaln(alphas)).sum(axis=-1)
-    return np.asarray(of_arms - (gammaln(alphas.sum() + total) - gammaln(alphas.sum())))
+def _log_evidence(counts: Floats, precision: float, shares: Floats) -> Floats:
+    """ln of B(a + n) / B(a) / Π pⁿ, with a = precision · p.
+
+    By Stirling's formula the large terms come together to (A + N)·KL(q, p), q the shares of a + n, A and N the
+    sums: gamma functions of a million customers would leave the difference of numbers that are almost the same.
+    """
+    alphas, total = precision * shares, counts.sum(axis=-1)
+    size = precision + total
+    away = (counts - total[..., None] * shares) / (size[..., None] * shares)  # q/p - 1
+    divergence = (shares * _excess(away)).sum(axis=-1)
+    arms = shares.shape[-1]
+    halves = np.log1p(away).sum(axis=-1) + (arms - 1) * np.log(size / precision)
+    rest = (_remainder(alphas + counts) - _remainder(alphas)).sum(axis=-1)
+    return np.asarray(size * divergence - 0.5 * halves + rest - _remainder(size) + _remainder(precision))
+
+
+def _excess(away: Floats) -> Floats:
+    """(1+d)·ln(1+d) - d, by its series where that would cancel."""
+    near = np.square(away) * (0.5 + away * (-1 / 6 + away * (1 / 12 - away / 20)))
+    return np.where(np.abs(away) < 1e-3, near, (1 + away) * np.log1p(away) - away)
+
+
+def _remainder(z: Numbers) -> Floats:
+    """ln Γ(z) less Stirling's (z - ½)·ln z - z + ½·ln 2π (DLMF 5.11.1)."""
+    far = np.maximum(z, 100.0)
+    series = (1 / 12 - (1 / 360 - 1 / (1260 * far**2)) / far**2) / far
+    near = np.minimum(z, 100.0)
+    exact = gammaln(near) - (near - 0.5) * np.log(near) + near - 0.5 * np.log(2 * np.pi)
+    found: Floats = np.where(np.asarray(z) > 100.0, series, exact)
+    return found

@@ -1,6 +1,7 @@
 """`python -m streams.cli experiment calc NAME`: options from a request's fields, JSON out, or a batch line by line."""
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -55,10 +56,7 @@ def add_calculations(parser: argparse.ArgumentParser) -> None:
 def run_calculation(asked: argparse.Namespace) -> int:
     """2 where something asked for cannot be understood; a batch says so in its lines, and comes to 0."""
     if asked.batch and asked.calculate is None:
-        for line in answered(sys.stdin.buffer):
-            sys.stdout.buffer.write(line + b"\n")
-            sys.stdout.buffer.flush()
-        return 0
+        return _answer_all()
     if asked.batch or asked.calculate is None:
         asked.parser.print_usage(sys.stderr)
         sys.stderr.write("name a calculation, or give --batch\n")
@@ -75,6 +73,16 @@ def run_calculation(asked: argparse.Namespace) -> int:
         sys.stderr.write(_said(_refusal(error)) + "\n")
         return WRONG
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
+    return 0
+
+
+def _answer_all() -> int:
+    try:
+        for line in answered(sys.stdin.buffer):
+            sys.stdout.buffer.write(line + b"\n")
+            sys.stdout.buffer.flush()
+    except BrokenPipeError:  # whoever reads has enough; what is still buffered goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

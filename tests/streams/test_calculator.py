@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE, Popen
 from types import SimpleNamespace
 from typing import Any, get_type_hints
 
@@ -242,6 +243,19 @@ def test_a_batch_comes_from_standard_input(
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(request)))
     assert calc("--batch") == 0
     assert json.loads(capfd.readouterr().out)["bucket"] == 231
+
+
+def test_a_batch_ends_quietly_when_nobody_reads_on() -> None:
+    command = [sys.executable, "-m", "streams.cli", "experiment", "calc", "--batch"]
+    with Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=Path(__file__).parents[2]) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        process.stdin.write(b'{"calculate": "holm", "p_values": [0.01]}\n')
+        process.stdin.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 def test_without_a_calculation_it_says_how_it_is_used(capfd: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import power_proportions_2indep, samplesize_proportions_2indep_onetail
+from statsmodels.stats.power import NormalIndPower
+from statsmodels.stats.proportion import (
+    power_proportions_2indep,
+    proportion_effectsize,
+    samplesize_proportions_2indep_onetail,
+)
 
 from projections.statistics.holm import holm
 from projections.statistics.power import design, least_difference, power_of, remaining_days, sample_size
@@ -24,6 +29,12 @@ def test_power_agrees_with_statsmodels(rate: float, difference: float, ratio: fl
 def test_the_sample_size_agrees_with_statsmodels(rate: float, difference: float, power: float) -> None:
     theirs = samplesize_proportions_2indep_onetail(difference, rate, power)
     assert sample_size(rate, difference, power=power) == pytest.approx(theirs, rel=1e-6)
+
+
+def test_cohens_arcsine_effect_is_another_approximation_and_comes_near() -> None:
+    theirs = NormalIndPower().solve_power(proportion_effectsize(0.91, 0.9), alpha=0.05, power=0.8)
+    assert theirs == pytest.approx(13_487.3, abs=0.1)
+    assert sample_size(0.9, 0.01) == pytest.approx(theirs, rel=1e-3)
 
 
 @given(st.floats(0.02, 0.97), st.floats(0.3, 0.99), st.integers(2_000, 10**7), st.floats(0.1, 10))

@@ -1,5 +1,6 @@
 """A broken split is found, a sound one is left alone however often it is looked at."""
 
+import mpmath
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -40,6 +41,38 @@ def test_the_evidence_is_the_likelihood_ratio_averaged_over_other_splits() -> No
     ]
     exact = np.log(np.mean(averaged)) - binom.logpmf(60, 85, share)
     assert float(mismatch_evidence(counts, np.array([share, 1 - share]))) == pytest.approx(exact, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("counts", "weights"),
+    [
+        ((500_100, 499_900), (1, 1)),
+        ((500_003_000_000, 499_997_000_000), (1, 1)),
+        ((900_001_000_000, 100_000_000_000), (9, 1)),
+        ((7, 90, 3), (1, 8, 1)),
+        ((1, 0), (1, 1e9)),
+        ((0, 5), (1, 1)),
+    ],
+)
+def test_the_evidence_keeps_its_digits_however_many_customers_there_are(
+    counts: tuple[int, ...], weights: tuple[float, ...]
+) -> None:
+    with mpmath.workdps(60):
+        shares = [mpmath.mpf(one) / sum(weights) for one in weights]
+        ratios = [
+            mpmath.exp(
+                sum(
+                    mpmath.loggamma(precision * p + n) - mpmath.loggamma(precision * p) - n * mpmath.log(p)
+                    for p, n in zip(shares, counts, strict=True)
+                )
+                + mpmath.loggamma(precision)
+                - mpmath.loggamma(precision + sum(counts))
+            )
+            for precision in PRECISIONS
+        ]
+        exact = float(mpmath.log(sum(ratios) / len(ratios)))
+    found = mismatch_evidence(np.array(counts, float), np.array(weights) / sum(weights))
+    assert float(found) == pytest.approx(exact, rel=1e-7, abs=1e-9)
 
 
 @pytest.mark.parametrize("shares", [(0.5, 0.5), (0.9, 0.1), (0.6, 0.2, 0.2)])
