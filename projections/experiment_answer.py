@@ -136,6 +136,9 @@ class TreatmentAnswer(Value, frozen=True, kw_only=True):
     """Null while an arm has no payment that counts."""
     first_attempt_success: ComparisonAnswer | None
     harm: HarmAnswer
+    """By the metric that decides."""
+    any_attempt_harm: HarmAnswer | None
+    """Where another metric decides: each of the two has half of α. Null where this one does."""
     winning: WinningAnswer
     latency: SlownessAnswer
     power: PowerAnswer
@@ -174,6 +177,9 @@ class TreatmentVerdict(Value, frozen=True, kw_only=True):
     """Of the winner's test, by Holm."""
     always_valid_difference: Interval
     harm_p: float
+    always_valid_any_attempt_difference: Interval | None
+    """These two where another metric decides."""
+    any_attempt_harm_p: float | None
     slow_p: float | None
     reached: float
 

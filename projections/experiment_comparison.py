@@ -31,7 +31,7 @@ from projections.statistics.power import least_difference, remaining_days
 from projections.statistics.proportions import proportions
 from projections.statistics.ranks import Ranks, ranks
 from projections.statistics.results import number
-from projections.statistics.sequential import sequential
+from projections.statistics.sequential import Sequential, sequential
 from projections.statistics.sums import Sums, variance
 from projections.statistics.verdict import Judged
 from schemas.experiment import Design, Evidence, Status
@@ -65,18 +65,23 @@ def treatment_figures(
         reasons=one.reasons,
         any_attempt_success=_comparison(success_sums(control, ANY), success_sums(treated, ANY)),
         first_attempt_success=_comparison(success_sums(control, FIRST), success_sums(treated, FIRST)),
-        harm=HarmAnswer(
-            method=one.sequential.method,
-            p_value=one.sequential.harm_p,
-            log10_evidence=one.sequential.harm_log10_evidence,
-            is_harmful=one.sequential.is_harmful,
-            alpha=one.sequential.alpha,
-        ),
+        harm=_harm(one.sequential),
+        any_attempt_harm=_harm(one.any_attempt) if one.any_attempt else None,
         winning=WinningAnswer(
             test=one.winning.test, adjusted_p=one.adjusted_p, difference=one.winning.difference
         ),
         latency=SlownessAnswer(geometric_means=one.latency, ranks=_ranks(control, treated), adjusted_p=None),
         power=_power(known, one, control, treated, at),
+    )
+
+
+def _harm(compared: Sequential) -> HarmAnswer:
+    return HarmAnswer(
+        method=compared.method,
+        p_value=compared.harm_p,
+        log10_evidence=compared.harm_log10_evidence,
+        is_harmful=compared.is_harmful,
+        alpha=compared.alpha,
     )
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from projections.experiment_answer import ResultsAnswer, TreatmentVerdict, WinnerAnswer
 from projections.experiment_comparison import Known, adjusted, treatment_figures
 from projections.experiment_figures import (
+    ANY,
     latency_figures,
     log_latency_sums,
     rate_figures,
@@ -13,6 +14,7 @@ from projections.experiment_figures import (
     variant_figures,
 )
 from projections.statistics.judge import judge
+from projections.statistics.sequential import Sequential
 from projections.statistics.verdict import Arm, Judgement, Rules, Verdict
 from schemas.experiment import Design, Evidence, Guardrails, Variant
 from schemas.exposure import Tally
@@ -43,6 +45,7 @@ def _arm(design: Design, variant: Variant, tally: Tally) -> Arm:
         weight=variant.weight,
         assigned=tally["assigned"],
         success=success_sums(tally, design.metric),
+        any_attempt_success=None if design.metric == ANY else success_sums(tally, ANY),
         log_latency=log_latency_sums(tally),
     )
 
@@ -58,10 +61,8 @@ def evidence(
     }
     for one in judgement.treatments:
         figures[one.variant] |= {
-            "difference": one.sequential.difference.estimate,
-            "difference_lower": one.sequential.difference.lower,
-            "difference_upper": one.sequential.difference.upper,
-            "harm_p": one.sequential.harm_p,
+            **_compared(one.sequential),
+            **(_compared(one.any_attempt, f"{ANY}_") if one.any_attempt else {}),
             "winner_adjusted_p": one.adjusted_p,
             "latency_ratio": one.latency.always_valid_ratio.estimate,
             "latency_ratio_lower": one.latency.always_valid_ratio.lower,
@@ -78,15 +79,27 @@ def _of_all(design: Design, tallies: Mapping[str, Tally]) -> list[Tally]:
     return [tallies.get(variant.name, Tally()) for variant in design.variants]
 
 
+def _compared(compared: Sequential, of: str = "") -> dict[str, float | None]:
+    return {
+        f"{of}difference": compared.difference.estimate,
+        f"{of}difference_lower": compared.difference.lower,
+        f"{of}difference_upper": compared.difference.upper,
+        f"{of}harm_p": compared.harm_p,
+    }
+
+
+def _rates(tally: Tally, tallies: Sequence[Tally], metric: str, name: str) -> dict[str, float | None]:
+    rate = rate_figures(tally, tallies, metric).clustered
+    return {name: rate.estimate, f"{name}_lower": rate.lower, f"{name}_upper": rate.upper}
+
+
 def _numbers(design: Design, tally: Tally, tallies: Sequence[Tally]) -> dict[str, float | None]:
-    rate = rate_figures(tally, tallies, design.metric).clustered
     return {
         "customers_assigned": float(tally["assigned"]),
         "customers": float(tally["customers"]),
         "payments": float(tally["payments"]),
-        "success_rate": rate.estimate,
-        "success_rate_lower": rate.lower,
-        "success_rate_upper": rate.upper,
+        **_rates(tally, tallies, design.metric, "success_rate"),
+        **(_rates(tally, tallies, ANY, f"{ANY}_rate") if design.metric != ANY else {}),
         "latency_ms_p50": latency_figures(tally).p50_ms,
         "unknown": float(tally["unknown"]),
         "in_review": float(tally["in_review"]),
@@ -156,6 +169,8 @@ def winner(known: Known, tallies: Mapping[str, Tally], rules: Rules) -> WinnerAn
                 adjusted_p=one.adjusted_p,
                 always_valid_difference=one.sequential.difference,
                 harm_p=one.sequential.harm_p,
+                always_valid_any_attempt_difference=one.any_attempt.difference if one.any_attempt else None,
+                any_attempt_harm_p=one.any_attempt.harm_p if one.any_attempt else None,
                 slow_p=one.latency.slow_p,
                 reached=one.winning.reached,
             )

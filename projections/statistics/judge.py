@@ -3,7 +3,7 @@
 A broken split is reported before anything else, since nothing that is compared across it is fair.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from projections.statistics.holm import holm
 from projections.statistics.latency import SLOW_ALPHA, Latency, latency
@@ -63,8 +63,12 @@ def _planned(control: Arm, arm: Arm, arms: Sequence[Arm], rules: Rules) -> float
 def _judged(
     control: Arm, arm: Arm, test: Winning, adjusted_p: float, rules: Rules, treatments: int
 ) -> Judged:
-    """Whatever one treatment may be paused for pauses them all: so each has its part of the error (Bonferroni)."""
-    success = sequential(control.success, arm.success, alpha=HARM_ALPHA / treatments)
+    """Whatever one treatment may be paused for pauses them all: so each has its part of the error (Bonferroni), and of
+    that each metric by which it is judged."""
+    metrics = 1 if arm.any_attempt_success is None else 2
+    alpha = HARM_ALPHA / treatments / metrics
+    success = sequential(control.success, arm.success, alpha=alpha)
+    any_attempt = _any_attempt(control, arm, alpha)
     slowness = latency(
         control.log_latency,
         arm.log_latency,
@@ -73,20 +77,28 @@ def _judged(
         alpha=SLOW_ALPHA / treatments,
     )
     is_enough = bool(is_ripe(control.success, arm.success, rules.min_samples))
-    verdict, reasons = _verdict(success, slowness, test, adjusted_p, rules, is_enough=is_enough)
+    verdict, reasons = _verdict(success, any_attempt, slowness, test, adjusted_p, rules, is_enough=is_enough)
     return Judged(
         variant=arm.variant,
         verdict=verdict,
         reasons=reasons,
         sequential=success,
+        any_attempt=any_attempt,
         winning=test,
         adjusted_p=adjusted_p,
         latency=slowness,
     )
 
 
+def _any_attempt(control: Arm, arm: Arm, alpha: float) -> Sequential | None:
+    if control.any_attempt_success is None or arm.any_attempt_success is None:
+        return None
+    return sequential(control.any_attempt_success, arm.any_attempt_success, alpha=alpha)
+
+
 def _verdict(
     success: Sequential,
+    any_attempt: Sequential | None,
     slowness: Latency,
     test: Winning,
     adjusted_p: float,
@@ -94,21 +106,39 @@ def _verdict(
     *,
     is_enough: bool,
 ) -> tuple[Verdict, tuple[Reason, ...]]:
-    if success.is_harmful or slowness.is_slow:
-        worse = [Reason.CREDIBLY_WORSE] if success.is_harmful else []
-        return Verdict.HARMFUL, (*worse, *([Reason.CREDIBLY_SLOWER] if slowness.is_slow else []))
+    if harms := tuple(_harms(success, any_attempt, slowness)):
+        return Verdict.HARMFUL, harms
     if not is_enough:
         return Verdict.COLLECTING, (Reason.TOO_FEW_CUSTOMERS,)
-    lower, upper = success.difference.lower, success.difference.upper
-    assert lower is not None
-    assert upper is not None
-    is_certified = lower > -rules.max_success_drop
+    doubts = tuple(_doubts(success, any_attempt, rules.max_success_drop))
     if adjusted_p <= rules.alpha:
-        if is_certified:
-            return Verdict.WINNER, (Reason.BETTER,)
-        return Verdict.COLLECTING, (Reason.BETTER, Reason.NOT_CERTIFIED)
+        return Verdict.COLLECTING if doubts else Verdict.WINNER, (Reason.BETTER, *doubts)
     if test.reached < 1:
         return Verdict.COLLECTING, (Reason.NOT_BETTER_YET, Reason.PLAN_NOT_REACHED)
-    if is_certified and upper < rules.max_success_drop:
+    upper = success.difference.upper
+    if not doubts and upper is not None and upper < rules.max_success_drop:
         return Verdict.NO_DIFFERENCE, (Reason.WITHIN_MARGIN,)
     return Verdict.COLLECTING, (Reason.NOT_BETTER_YET, Reason.PLAN_WAS_TOO_SMALL)
+
+
+def _harms(success: Sequential, any_attempt: Sequential | None, slowness: Latency) -> Iterator[Reason]:
+    if success.is_harmful:
+        yield Reason.CREDIBLY_WORSE
+    if any_attempt is not None and any_attempt.is_harmful:
+        yield Reason.ANY_ATTEMPT_CREDIBLY_WORSE
+    if slowness.is_slow:
+        yield Reason.CREDIBLY_SLOWER
+
+
+def _doubts(success: Sequential, any_attempt: Sequential | None, margin: float) -> Iterator[Reason]:
+    """What keeps a treatment from being certainly not worse by the margin. Where all must hold, none has to pay for the
+    other's chance."""
+    if not _is_certified(success, margin):
+        yield Reason.NOT_CERTIFIED
+    if any_attempt is not None and not _is_certified(any_attempt, margin):
+        yield Reason.ANY_ATTEMPT_NOT_CERTIFIED
+
+
+def _is_certified(compared: Sequential, margin: float) -> bool:
+    lower = compared.difference.lower
+    return lower is not None and lower > -margin

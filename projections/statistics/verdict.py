@@ -21,11 +21,13 @@ class Verdict(StrEnum):
 class Reason(StrEnum):
     SPLIT_IS_BROKEN = "customers_are_not_split_as_configured"
     CREDIBLY_WORSE = "succeeds_credibly_less_often_than_control"
+    ANY_ATTEMPT_CREDIBLY_WORSE = "succeeds_credibly_less_often_by_any_attempt_than_control"
     CREDIBLY_SLOWER = "is_credibly_slower_than_tolerated"
     TOO_FEW_CUSTOMERS = "fewer_independent_customers_than_the_minimum"
     BETTER = "succeeds_significantly_more_often_than_control"
     NOT_BETTER_YET = "does_not_succeed_significantly_more_often_yet"
     NOT_CERTIFIED = "may_still_be_worse_by_more_than_the_margin"
+    ANY_ATTEMPT_NOT_CERTIFIED = "may_still_be_worse_by_any_attempt_by_more_than_the_margin"
     PLAN_NOT_REACHED = "the_planned_sample_is_not_reached"
     WITHIN_MARGIN = "differs_from_control_by_less_than_the_margin"
     PLAN_WAS_TOO_SMALL = "the_planned_sample_could_not_tell"
@@ -49,6 +51,9 @@ class Arm(Value, frozen=True, kw_only=True):
     assigned: int
     """Customers."""
     success: Sums
+    """By the metric that decides."""
+    any_attempt_success: Sums | None = None
+    """Where another metric decides: nobody may lose what is paid in the end. None where this decides."""
     log_latency: Sums
     """Of ln(milliseconds)."""
 
@@ -60,6 +65,9 @@ class Judged(Value, frozen=True, kw_only=True):
     verdict: Verdict
     reasons: tuple[Reason, ...]
     sequential: Sequential
+    """By the metric that decides."""
+    any_attempt: Sequential | None
+    """Where another metric decides."""
     winning: Winning
     adjusted_p: float
     """Of the winner's test, two-sided, by Holm over the treatments."""

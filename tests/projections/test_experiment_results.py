@@ -54,6 +54,14 @@ def customers(seed: int, number: int, rate: float, latency_ms: float = 300) -> C
     return Customers(payments, successes, latencies)
 
 
+def paying_once(number: int, first: int, succeeded: int) -> Tally:
+    """So many customers, of whom so many succeed at the first attempt, and by any."""
+    tally = Tally()
+    for one in range(number):
+        tally.update(of_customers(Figures(), Figures(1, 1, int(one < succeeded), int(one < first), 1, 5_000)))
+    return tally
+
+
 CONTROL, TREATED = customers(1, 900, 0.85), customers(2, 900, 0.87, 320)
 TALLIES = {"control": CONTROL.tally, "treatment": TREATED.tally}
 
@@ -215,6 +223,25 @@ def test_the_metric_of_the_design_decides() -> None:
     tallies = {"control": tally, "treatment": worse}
     assert told(tallies)["verdict"] == "collecting"
     assert told(tallies, a_design(metric="first_attempt_success"))["verdict"] == "harmful"
+
+
+def test_success_by_any_attempt_is_told_and_judged_beside_another_metric() -> None:
+    tallies = {"control": paying_once(900, 700, 855), "treatment": paying_once(900, 700, 720)}
+    design = a_design(metric="first_attempt_success")
+    answer = told(tallies, design)
+    assert answer["verdict"] == "harmful"
+    assert answer["reasons"] == ["succeeds_credibly_less_often_by_any_attempt_than_control"]
+    assert answer["treatments"][0]["any_attempt_harm"]["is_harmful"]
+    assert told(tallies)["treatments"][0]["any_attempt_harm"] is None
+    rules = rules_of(design, Guardrails())
+    found = evidence(design, tallies, judged(design, tallies, rules), Verdict.HARMFUL).figures["treatment"]
+    assert (
+        found["any_attempt_success_rate"]
+        == answer["variants"][1]["any_attempt_success"]["clustered"]["estimate"]
+    )
+    assert found["any_attempt_success_harm_p"] == answer["treatments"][0]["any_attempt_harm"]["p_value"]
+    (verdict,) = winner(known(design), tallies, rules).treatments
+    assert verdict.any_attempt_harm_p == found["any_attempt_success_harm_p"]
 
 
 def test_the_designs_own_guardrails_come_before_the_services() -> None:

@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 
 from projections.statistics.judge import judge
+from projections.statistics.sequential import HARM_ALPHA
 from projections.statistics.sums import Sums, paid_once
 from projections.statistics.verdict import Arm, Judgement, Reason, Rules, Verdict
 
@@ -106,3 +107,45 @@ def test_each_of_several_treatments_has_its_part_of_the_error_of_harm() -> None:
     alone, among = verdict(arm("a", 9_000)), verdict(arm("a", 9_000), arm("b", 9_000))
     assert among.treatments[0].sequential.alpha == alone.treatments[0].sequential.alpha / 2
     assert among.treatments[0].latency.alpha == alone.treatments[0].latency.alpha / 2
+
+
+# Where another metric than success by any attempt decides
+
+
+def by_first_attempt(variant: str, first: int, any_attempt: int, trials: int = 10_000) -> Arm:
+    return replace(arm(variant, first, trials), any_attempt_success=paid_once(any_attempt, trials))
+
+
+def test_a_treatment_that_loses_what_a_fall_back_saves_is_harmful_whatever_metric_decides() -> None:
+    control = by_first_attempt("control", 160, 190, 200)
+    found = verdict(by_first_attempt("a", 160, 162, 200), control=control)
+    assert said(found) == (Verdict.HARMFUL, (Reason.ANY_ATTEMPT_CREDIBLY_WORSE,))
+    both = verdict(by_first_attempt("a", 100, 110, 200), control=control)
+    assert both.reasons == (Reason.CREDIBLY_WORSE, Reason.ANY_ATTEMPT_CREDIBLY_WORSE)
+
+
+def test_two_metrics_share_the_error_of_harm_and_one_has_all_of_it() -> None:
+    alone = verdict(arm("a", 9_000)).treatments[0]
+    both = verdict(by_first_attempt("a", 8_000, 9_000), control=by_first_attempt("control", 8_000, 9_000))
+    judged = both.treatments[0]
+    assert judged.any_attempt is not None
+    assert judged.sequential.alpha == judged.any_attempt.alpha == alone.sequential.alpha / 2
+    assert (alone.sequential.alpha, alone.any_attempt) == (HARM_ALPHA, None)
+
+
+def test_a_winner_at_the_first_attempt_is_certainly_not_worse_in_the_end() -> None:
+    control = by_first_attempt("control", 8_000, 9_000)
+    rules = replace(RULES, max_success_drop=0.02)
+    found = verdict(by_first_attempt("a", 8_300, 8_900), control=control, rules=rules)
+    assert said(found) == (Verdict.COLLECTING, (Reason.BETTER, Reason.ANY_ATTEMPT_NOT_CERTIFIED))
+    found = verdict(by_first_attempt("a", 8_300, 9_000), control=control, rules=rules)
+    assert said(found) == (Verdict.WINNER, (Reason.BETTER,))
+
+
+def test_there_is_no_difference_only_where_there_is_none_in_the_end_either() -> None:
+    control = by_first_attempt("control", 8_000, 9_000)
+    rules = replace(RULES, max_success_drop=0.025)
+    found = verdict(by_first_attempt("a", 8_000, 8_880), control=control, rules=rules)
+    assert said(found) == (Verdict.COLLECTING, (Reason.NOT_BETTER_YET, Reason.PLAN_WAS_TOO_SMALL))
+    found = verdict(by_first_attempt("a", 8_000, 9_000), control=control, rules=rules)
+    assert said(found) == (Verdict.NO_DIFFERENCE, (Reason.WITHIN_MARGIN,))
