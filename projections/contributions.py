@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from projections.sketch import bin_of
 from projections.statistics.latency import log_units
-from projections.statistics.sums import Sums, moved
+from projections.statistics.sums import Numbers, Sums, moved
 from schemas.exposure import TERMINAL, CustomerKey, Exposure, Figures, Tally, Tried
 
 COST_UNIT = 1 / 10_000
@@ -32,6 +32,9 @@ class Contribution(NamedTuple):
     charged_minor: int = 0
     cost: int = 0
     """What the gateway that charged takes, in ten-thousandths of a minor unit."""
+    is_given_back: bool = False
+    """A charge that does not stand was made, and goes back to the customer."""
+    given_back_minor: int = 0
 
 
 def contribution(exposure: Exposure) -> Contribution | None:
@@ -44,10 +47,14 @@ def contribution(exposure: Exposure) -> Contribution | None:
     if not (is_settled or in_review or _has_come_to_something(attempts)):
         return None
     latencies_ms = [one.call_ms for one in attempts if one.call_ms is not None]
+    given_back = [one for one in attempts if one.is_given_back]
     told = Contribution(
         latency_ms=sum(latencies_ms) if latencies_ms and len(latencies_ms) == len(attempts) else None,
         is_unknown=not is_settled and not in_review and any(one.status == "IN_DOUBT" for one in attempts),
         in_review=in_review,
+        currency=next((one.currency for one in given_back), ""),
+        is_given_back=bool(given_back),
+        given_back_minor=sum(one.amount_minor for one in given_back),
     )
     if payer is None:
         return told
@@ -114,12 +121,18 @@ def _of_arm(exposure: Exposure) -> Tally:
     tally = Tally(exposed=1)
     if (counted := contribution(exposure)) is None:
         return tally
-    tally.update(unknown=int(counted.is_unknown), in_review=int(counted.in_review))
+    tally.update(
+        unknown=int(counted.is_unknown),
+        in_review=int(counted.in_review),
+        given_back=int(counted.is_given_back),
+    )
     if counted.latency_ms is not None:
         tally[f"latency:{bin_of(counted.latency_ms)}"] += 1
     if counted.succeeded:
         tally[f"charged:{counted.currency}"] += counted.charged_minor
         tally[f"cost:{counted.currency}"] += counted.cost
+    if counted.is_given_back:
+        tally[f"given_back:{counted.currency}"] += counted.given_back_minor
     return tally
 
 
@@ -132,7 +145,7 @@ def of_customers(before: Figures, after: Figures) -> Tally:
     paid = moved(Sums(), (before.payments, before.succeeded), (after.payments, after.succeeded))
     first = moved(Sums(), (before.payments, before.first_succeeded), (after.payments, after.first_succeeded))
     timed = moved(Sums(), (before.timed, before.log_units), (after.timed, after.log_units))
-    found: Mapping[str, object] = {
+    found: Mapping[str, Numbers] = {
         "assigned": (after.exposed > 0) - (before.exposed > 0),
         "customers": paid.customers,
         "payments": paid.payments,
@@ -150,4 +163,4 @@ def of_customers(before: Figures, after: Figures) -> Tally:
         "log_squared": timed.total_squared,
         "log_product": timed.product,
     }
-    return Tally({name: int(count) for name, count in found.items()})  # type: ignore[call-overload]
+    return Tally({name: int(count) for name, count in found.items()})

@@ -41,8 +41,10 @@ class CostAnswer(Value, frozen=True, kw_only=True):
     charged_minor: int
     cost_minor: float
     """What the gateways that charged take, by the fees that their routes were chosen with."""
-    cost_share: float
-    """Of what was charged."""
+    cost_share: float | None
+    """Of what was charged; null where nothing was."""
+    given_back_minor: int
+    """Charged beside that, and given back to the customers, or about to be."""
 
 
 class VariantAnswer(Value, frozen=True, kw_only=True):
@@ -66,6 +68,8 @@ class VariantAnswer(Value, frozen=True, kw_only=True):
     unknown_share: Interval
     """In doubt as of now, and counted as not succeeded."""
     in_review_share: Interval
+    given_back_share: Interval
+    """Payments that charged once too often, or after they had failed, and gave it back."""
 
 
 class ComparisonAnswer(Value, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from projections.statistics.effective import counts
 from projections.statistics.latency import LOG_UNIT
 from projections.statistics.proportions import rate_interval
 from projections.statistics.results import Interval, number
-from projections.statistics.sums import Sums, scaled
+from projections.statistics.sums import Numbers, Sums, scaled
 from schemas.experiment import Variant
 from schemas.exposure import Tally
 
@@ -55,6 +55,7 @@ def variant_figures(
         costs=tuple(_costs(tally)),
         unknown_share=_share(tally["unknown"], tally["payments"]),
         in_review_share=_share(tally["in_review"], tally["payments"]),
+        given_back_share=_share(tally["given_back"], tally["payments"]),
     )
 
 
@@ -69,8 +70,8 @@ def rate_figures(tally: Tally, tallies: Sequence[Tally], metric: str) -> RateAns
     )
 
 
-def _share(some: object, of: object) -> Interval:
-    of_all = counts(some, of)  # type: ignore[arg-type]  # numbers
+def _share(some: Numbers, of: Numbers) -> Interval:
+    of_all = counts(some, of)
     if not of_all.trials:
         return Interval(method="wilson_score", estimate=None, lower=0.0, upper=1.0, confidence=CONFIDENCE)
     return rate_interval(of_all, CONFIDENCE)
@@ -98,15 +99,18 @@ def latency_bins(tally: Tally) -> dict[int, int]:
 
 
 def _costs(tally: Tally) -> list[CostAnswer]:
-    currencies = sorted(name.partition(":")[2] for name in tally if name.startswith("charged:"))
-    return [
-        CostAnswer(
-            method="sum_of_fees_of_charging_gateways",
-            currency=currency,
-            charged_minor=tally[f"charged:{currency}"],
-            cost_minor=tally[f"cost:{currency}"] * COST_UNIT,
-            cost_share=tally[f"cost:{currency}"] * COST_UNIT / tally[f"charged:{currency}"],
-        )
-        for currency in currencies
-        if tally[f"charged:{currency}"]
-    ]
+    kinds = ("charged:", "given_back:")
+    currencies = {name.partition(":")[2] for name, sum_ in tally.items() if sum_ and name.startswith(kinds)}
+    return [_cost(tally, currency) for currency in sorted(currencies)]
+
+
+def _cost(tally: Tally, currency: str) -> CostAnswer:
+    charged_minor, cost_minor = tally[f"charged:{currency}"], tally[f"cost:{currency}"] * COST_UNIT
+    return CostAnswer(
+        method="sum_of_fees_of_charging_gateways",
+        currency=currency,
+        charged_minor=charged_minor,
+        cost_minor=cost_minor,
+        cost_share=cost_minor / charged_minor if charged_minor else None,
+        given_back_minor=tally[f"given_back:{currency}"],
+    )

@@ -103,6 +103,7 @@ def _numbers(design: Design, tally: Tally, tallies: Sequence[Tally]) -> dict[str
         "latency_ms_p50": latency_figures(tally).p50_ms,
         "unknown": float(tally["unknown"]),
         "in_review": float(tally["in_review"]),
+        "given_back": float(tally["given_back"]),
     }
 
 

@@ -80,8 +80,8 @@ class Figures(NamedTuple):
 
 
 Tally = Counter[str]
-"""Of one arm, integers by name: those of `ARM_SUMS`, and `latency:BIN`, `charged:CURRENCY`, `cost:CURRENCY`. Tallies of
-parts of an arm are added; a part may be negative."""
+"""Of one arm, integers by name: those of `ARM_SUMS`, and `latency:BIN`, `charged:CURRENCY`, `cost:CURRENCY`,
+`given_back` and `given_back:CURRENCY`. Tallies of parts of an arm are added; a part may be negative."""
 
 ARM_SUMS = (
     "assigned",

@@ -14,7 +14,13 @@ from schemas.base import Event
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.exposure import Tally
 from schemas.ids import ExperimentId, PaymentId
-from schemas.payment import ExperimentAssigned, LateSuccessDetected, ReviewRequested, ReviewSettled
+from schemas.payment import (
+    ChargeCompensated,
+    ExperimentAssigned,
+    LateSuccessDetected,
+    ReviewRequested,
+    ReviewSettled,
+)
 from tests.projections.story import (
     BETA,
     FIRST,
@@ -56,6 +62,10 @@ def late(*, kept: bool, second: bool = False) -> LateSuccessDetected:
     )
 
 
+def compensated() -> ChargeCompensated:
+    return ChargeCompensated(attempt_id=FIRST, gateway=BETA, gateway_reference="ref", by="refund")
+
+
 REVIEWED = ReviewRequested(unsettled=(FIRST,))
 SETTLED = ReviewSettled(attempt_id=FIRST, verdict="declined", settled_by="asha", note="")
 
@@ -70,6 +80,7 @@ FATES: tuple[tuple[Event, ...], ...] = (
     (in_doubt(), REVIEWED, SETTLED, failed()),
     (awaiting(), succeeded(verified=True), paid()),
     (declined(), failed(), late(kept=False)),
+    (declined(), failed(), late(kept=False), compensated()),
     (declined(), failed(), late(kept=True), paid()),
     (declined(), started(SECOND, BETA)),
     (),

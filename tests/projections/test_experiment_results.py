@@ -167,6 +167,22 @@ def test_costs_are_told_by_currency() -> None:
     assert cost["cost_share"] == pytest.approx(0.02)
 
 
+def test_charges_that_were_given_back_are_told_with_an_interval_by_currency_and_in_evidence() -> None:
+    treated = TREATED.tally
+    treated.update({"given_back": 30, "given_back:INR": 30_000, "given_back:USD": 500})
+    tallies = {"control": CONTROL.tally, "treatment": treated}
+    control, treatment = told(tallies)["variants"]
+    share = treatment["given_back_share"]
+    low, high = proportion_confint(30, sum(TREATED.payments), method="wilson")
+    assert (share["lower"], share["upper"]) == pytest.approx((low, high), rel=1e-9)
+    assert control["given_back_share"]["estimate"] == 0
+    amounts = [(one["currency"], one["given_back_minor"], one["cost_share"]) for one in treatment["costs"]]
+    assert amounts == [("INR", 30_000, pytest.approx(0.02)), ("USD", 500, None)]
+    design, rules = a_design(), rules_of(a_design(), Guardrails())
+    found = evidence(design, tallies, judged(design, tallies, rules), Verdict.COLLECTING)
+    assert found.figures["treatment"]["given_back"] == 30
+
+
 def test_p_values_are_adjusted_over_treatments_and_metrics() -> None:
     tallies = {**TALLIES, "other": customers(3, 900, 0.80, 330).tally}
     answer = told(tallies, a_design("treatment", "other"))

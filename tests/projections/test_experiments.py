@@ -22,6 +22,7 @@ from tests.projections.exposed import (
     a_history,
     an_intake,
     assigned,
+    compensated,
     folded,
     late,
     on_the_log,
@@ -71,6 +72,10 @@ def a_success(*, first: bool = True, latency_ms: int | None = 120, cost: int = C
     )
 
 
+def given_back(one: Contribution) -> Contribution:
+    return one._replace(is_given_back=True, given_back_minor=49_900, currency="INR")
+
+
 def test_a_payment_outside_experiments_is_nothing_to_them() -> None:
     assert exposure_after(requested(), routed(), started(), succeeded(), paid()) is None
 
@@ -108,7 +113,7 @@ def test_a_payment_in_review_is_no_success_and_is_told_apart() -> None:
 
 
 def test_a_late_success_counts_only_where_it_is_kept() -> None:
-    assert after(declined(), failed(), late(kept=False)) == Contribution(latency_ms=90)
+    assert after(declined(), failed(), late(kept=False)) == given_back(Contribution(latency_ms=90))
     kept = after(declined(), failed(), late(kept=True), paid())
     assert kept is not None
     assert (kept.succeeded, kept.first_succeeded) == (True, True)
@@ -118,7 +123,16 @@ def test_a_second_success_that_goes_back_leaves_the_first_one_what_it_is() -> No
     told = after(
         in_doubt(), started(SECOND, BETA), succeeded(SECOND, BETA), paid(SECOND, BETA), late(kept=False)
     )
-    assert told == a_success(first=False, latency_ms=2620, cost=COST_BETA)
+    assert told == given_back(a_success(first=False, latency_ms=2620, cost=COST_BETA))
+
+
+def test_a_charge_that_is_given_back_is_counted_with_its_amount_from_the_decision_on() -> None:
+    decided = after(declined(), failed(), late(kept=False))
+    assert decided == after(declined(), failed(), late(kept=False), compensated())
+    assert decided == after(declined(), failed(), compensated()) == given_back(Contribution(latency_ms=90))
+    kept = after(declined(), failed(), late(kept=True), paid())
+    assert kept is not None
+    assert not kept.is_given_back
 
 
 def test_a_call_that_nobody_saw_end_has_no_latency() -> None:
@@ -231,6 +245,8 @@ async def test_the_sums_are_those_of_the_payments_as_they_came_out(seed: int) ->
         assert tally["succeeded_product"] == sum(n * s for n, s in zip(paid_often, successes, strict=True))
         assert (tally["log"], tally["log_squared"]) == (sum(logs), sum(n * n for n in logs))
         assert tally["unknown"] == sum(one.is_unknown for one in counted.values())
+        assert tally["given_back"] == sum(one.is_given_back for one in counted.values())
+        assert tally["given_back:INR"] == sum(one.given_back_minor for one in counted.values())
         assert tally["cost:INR"] == sum(one.cost for one in counted.values())
         bins = {name: count for name, count in tally.items() if name.startswith("latency:")}
         assert sum(bins.values()) == tally["timed"]
