@@ -188,13 +188,22 @@ class TreatmentVerdict(Value, frozen=True, kw_only=True):
     reached: float
 
 
+class Standing(Value, frozen=True, kw_only=True):
+    verdict: str
+    """A `Verdict`; or what a newer version of the service has concluded with, and likewise its reasons."""
+    winner: str | None
+    reasons: tuple[str, ...]
+
+
 class WinnerAnswer(Value, frozen=True, kw_only=True):
     experiment_id: str
     status: Status
-    verdict: Verdict
+    verdict: str
     """Of an experiment that was concluded, what it came to then; of any other, as things stand."""
     winner: str | None
-    reasons: tuple[Reason, ...]
+    reasons: tuple[str, ...]
+    now: Standing
+    """As things stand, also of a concluded one, whose last payments were settled since. So do all figures below."""
     margin: float
     """What differs by less is no difference, and a winner is certainly not worse by it."""
     metric: str

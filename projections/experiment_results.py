@@ -1,21 +1,13 @@
 """An experiment's results, from the tallies of its arms alone: whoever has those can check every figure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 
-from projections.experiment_answer import ResultsAnswer, TreatmentVerdict, WinnerAnswer
+from projections.experiment_answer import ResultsAnswer, Standing, TreatmentVerdict, WinnerAnswer
 from projections.experiment_comparison import Known, adjusted, treatment_figures
-from projections.experiment_figures import (
-    ANY,
-    latency_figures,
-    log_latency_sums,
-    rate_figures,
-    success_sums,
-    variant_figures,
-)
+from projections.experiment_figures import ANY, log_latency_sums, success_sums, variant_figures
 from projections.statistics.judge import judge
-from projections.statistics.sequential import Sequential
-from projections.statistics.verdict import Arm, Judgement, Rules, Verdict
+from projections.statistics.verdict import Arm, Judged, Judgement, Rules, Verdict
 from schemas.experiment import Design, Evidence, Guardrails, Variant
 from schemas.exposure import Tally
 
@@ -50,68 +42,12 @@ def _arm(design: Design, variant: Variant, tally: Tally) -> Arm:
     )
 
 
-def evidence(
-    design: Design, tallies: Mapping[str, Tally], judgement: Judgement, verdict: Verdict
-) -> Evidence:
-    """The numbers of every variant, as they stand; of a treatment those too that it was judged by. `verdict` is what is
-    acted on: of several treatments one that is harmful is enough, whatever the experiment comes to."""
-    figures = {
-        variant.name: _numbers(design, tallies.get(variant.name, Tally()), _of_all(design, tallies))
-        for variant in design.variants
-    }
-    for one in judgement.treatments:
-        figures[one.variant] |= {
-            **_compared(one.sequential),
-            **(_compared(one.any_attempt, f"{ANY}_") if one.any_attempt else {}),
-            "winner_adjusted_p": one.adjusted_p,
-            "latency_ratio": one.latency.always_valid_ratio.estimate,
-            "latency_ratio_lower": one.latency.always_valid_ratio.lower,
-            "slow_p": one.latency.slow_p,
-            "reached": one.winning.reached,
-            "is_winner": float(one.variant == judgement.winner),
-        }
-    harmful = [one for one in judgement.treatments if one.verdict == Verdict.HARMFUL]
-    reasons = [*judgement.reasons, *(reason for one in harmful for reason in one.reasons)]
-    return Evidence(verdict=verdict, reasons=tuple(dict.fromkeys(reasons)), figures=figures)
-
-
-def _of_all(design: Design, tallies: Mapping[str, Tally]) -> list[Tally]:
-    return [tallies.get(variant.name, Tally()) for variant in design.variants]
-
-
-def _compared(compared: Sequential, of: str = "") -> dict[str, float | None]:
-    return {
-        f"{of}difference": compared.difference.estimate,
-        f"{of}difference_lower": compared.difference.lower,
-        f"{of}difference_upper": compared.difference.upper,
-        f"{of}harm_p": compared.harm_p,
-    }
-
-
-def _rates(tally: Tally, tallies: Sequence[Tally], metric: str, name: str) -> dict[str, float | None]:
-    rate = rate_figures(tally, tallies, metric).clustered
-    return {name: rate.estimate, f"{name}_lower": rate.lower, f"{name}_upper": rate.upper}
-
-
-def _numbers(design: Design, tally: Tally, tallies: Sequence[Tally]) -> dict[str, float | None]:
-    return {
-        "customers_assigned": float(tally["assigned"]),
-        "customers": float(tally["customers"]),
-        "payments": float(tally["payments"]),
-        **_rates(tally, tallies, design.metric, "success_rate"),
-        **(_rates(tally, tallies, ANY, f"{ANY}_rate") if design.metric != ANY else {}),
-        "latency_ms_p50": latency_figures(tally).p50_ms,
-        "unknown": float(tally["unknown"]),
-        "in_review": float(tally["in_review"]),
-        "given_back": float(tally["given_back"]),
-    }
-
-
 def results(
     known: Known, tallies: Mapping[str, Tally], next_offsets: Mapping[int, int], rules: Rules, at: datetime
 ) -> ResultsAnswer:
     design = known.design
     judgement = judged(design, tallies, rules)
+    of_all = [tallies.get(variant.name, Tally()) for variant in design.variants]
     treatments = [
         treatment_figures(
             known, one, tallies.get(design.control.name, Tally()), tallies.get(one.variant, Tally()), at
@@ -131,13 +67,8 @@ def results(
         reasons=judgement.reasons,
         sample_ratio=judgement.sample_ratio,
         variants=tuple(
-            variant_figures(
-                variant,
-                tallies.get(variant.name, Tally()),
-                _of_all(design, tallies),
-                is_control=variant is design.control,
-            )
-            for variant in design.variants
+            variant_figures(variant, tally, of_all, is_control=variant is design.control)
+            for variant, tally in zip(design.variants, of_all, strict=True)
         ),
         treatments=adjusted(treatments),
         acted_on=known.acted_on,
@@ -149,33 +80,40 @@ def winner(known: Known, tallies: Mapping[str, Tally], rules: Rules) -> WinnerAn
     """The sums of a concluded experiment still change a little; its verdict does not."""
     design = known.design
     judgement = judged(design, tallies, rules)
-    verdict, reasons, name = judgement.verdict, judgement.reasons, judgement.winner
-    if known.status == "CONCLUDED" and (then := known.acted_on) is not None:
-        verdict, reasons = Verdict(then.verdict), then.reasons  # type: ignore[assignment]  # the names of ours
-        name = next((one for one, figures in then.figures.items() if figures.get("is_winner")), None)
+    now = Standing(verdict=judgement.verdict, winner=judgement.winner, reasons=judgement.reasons)
+    is_concluded = known.status == "CONCLUDED"
+    then = _standing(known.acted_on) if is_concluded and known.acted_on is not None else now
     return WinnerAnswer(
         experiment_id=known.experiment_id,
         status=known.status,
-        verdict=verdict,
-        winner=name,
-        reasons=reasons,
+        verdict=then.verdict,
+        winner=then.winner,
+        reasons=then.reasons,
+        now=now,
         margin=rules.max_success_drop,
         metric=design.metric,
         sample_ratio=judgement.sample_ratio,
-        treatments=tuple(
-            TreatmentVerdict(
-                variant=one.variant,
-                verdict=one.verdict,
-                reasons=one.reasons,
-                adjusted_p=one.adjusted_p,
-                always_valid_difference=one.sequential.difference,
-                harm_p=one.sequential.harm_p,
-                always_valid_any_attempt_difference=one.any_attempt.difference if one.any_attempt else None,
-                any_attempt_harm_p=one.any_attempt.harm_p if one.any_attempt else None,
-                slow_p=one.latency.slow_p,
-                reached=one.winning.reached,
-            )
-            for one in judgement.treatments
-        ),
+        treatments=tuple(_verdict(one) for one in judgement.treatments),
         acted_on=known.acted_on,
+    )
+
+
+def _standing(then: Evidence) -> Standing:
+    named = (variant for variant, figures in then.figures.items() if figures.get("is_winner"))
+    winner = next(named, None) if then.verdict == Verdict.WINNER else None
+    return Standing(verdict=then.verdict, winner=winner, reasons=then.reasons)
+
+
+def _verdict(one: Judged) -> TreatmentVerdict:
+    return TreatmentVerdict(
+        variant=one.variant,
+        verdict=one.verdict,
+        reasons=one.reasons,
+        adjusted_p=one.adjusted_p,
+        always_valid_difference=one.sequential.difference,
+        harm_p=one.sequential.harm_p,
+        always_valid_any_attempt_difference=one.any_attempt.difference if one.any_attempt else None,
+        any_attempt_harm_p=one.any_attempt.harm_p if one.any_attempt else None,
+        slow_p=one.latency.slow_p,
+        reached=one.winning.reached,
     )

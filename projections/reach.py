@@ -10,6 +10,11 @@ MOST_MS = WINDOWS_MIN[-1] * 60_000
 """Who is further behind than the windows reach has nothing of what they show."""
 
 
+def reaches(marks: Mapping[int, Watermark], ends: Mapping[int, int]) -> bool:
+    """Whether everything below these offsets was folded."""
+    return all(marks.get(partition, NOTHING_YET).next_offset >= end for partition, end in ends.items() if end)
+
+
 def behind_ms(looked_ms: int, ends: Mapping[int, int], marks: Mapping[int, Watermark]) -> int:
     """Up to the moment of the look everything was folded, but for so much. A partition is as far as its last record
     that was, one that reached the end that was seen is as far as the look."""

@@ -1,11 +1,11 @@
-"""Judges running experiments: pauses what is credibly harmful, concludes what has come to its planned end.
+"""Judges experiments: pauses what is credibly harmful, concludes what has come to its end.
 
 Whatever it does is an event that carries the numbers. Of several analyzers one acts at a time, and of two events about
 one state the second is void. A broken split is told and nothing else: a person finds out what is broken.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from datetime import datetime
 from typing import Protocol
@@ -14,17 +14,15 @@ import structlog
 from msgspec import Struct
 
 from commands.experiment import decide
-from commands.experiment_state import Experiments, Running
-from projections.experiment_results import evidence, judged, rules_of
-from projections.statistics.verdict import Judgement, Verdict
+from commands.experiment_judging import End, has_come_to_its_end, looked_at_again, what_follows
+from commands.experiment_state import Experiments, Paused, Running
+from projections.experiment_finding import found_in
+from projections.experiment_results import judged, rules_of
+from projections.reach import reaches
+from projections.statistics.verdict import Judgement
 from schemas.errors import Unavailable
-from schemas.experiment import (
-    ConcludeExperiment,
-    ExperimentCommand,
-    ExperimentEvent,
-    Guardrails,
-    PauseExperiment,
-)
+from schemas.experiment import ExperimentCommand, ExperimentEvent, Guardrails
+from schemas.experiment_finding import Finding
 from schemas.exposure import Tally
 from schemas.ids import ExperimentId
 from schemas.views import Watermark
@@ -34,7 +32,7 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY_S = 1.0
 HEARD_WITHIN_S = 2.0
 """After it has acted, a look ends when its own tail has heard of it, so that the next one knows."""
-BY = "experiment_analyzer"
+Live = Running | Paused
 
 
 class Clock(Protocol):
@@ -60,11 +58,19 @@ class ExperimentLog(Protocol):
         """Raises LogUnavailable, AppendAmbiguous."""
 
 
-class Judged(Struct, frozen=True, kw_only=True):
-    """A running experiment as it was judged last."""
+class Look(Struct, frozen=True, kw_only=True):
+    """An experiment as it was looked at last."""
 
+    version: int
     changes: int
     judgement: Judgement
+    again_at: datetime
+
+
+class SeenEnd(Struct, frozen=True, kw_only=True):
+    at: datetime
+    offsets: Mapping[int, int]
+    """Where the log ended then."""
 
 
 class Analysis:
@@ -73,18 +79,22 @@ class Analysis:
         store: Store,
         experiments: Callable[[], Experiments | None],
         experiment_log: ExperimentLog,
+        log_ends: Callable[[], Awaitable[Mapping[int, int]]],
         clock: Clock,
         limits: Guardrails,
         heard_within_s: float = HEARD_WITHIN_S,
     ) -> None:
-        """`experiments` are None while they are not loaded."""
+        """`experiments` are None while they are not loaded. `log_ends` are the next offsets of payments' partitions."""
         self._store = store
         self._experiments = experiments
         self._log = experiment_log
+        self._log_ends = log_ends
         self._clock = clock
         self._limits = limits
         self._heard_within_s = heard_within_s
-        self.judged: dict[ExperimentId, Judged] = {}
+        self._ends: dict[ExperimentId, SeenEnd] = {}
+        self.looks: dict[ExperimentId, Look] = {}
+        self.paused_since: dict[ExperimentId, datetime] = {}
         self.acted: dict[str, int] = {}
         """How often, by the event's name."""
         self.trouble: str | None = None
@@ -100,30 +110,29 @@ class Analysis:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def look(self) -> None:
-        """At every running experiment that has new outcomes or has come to its end. Raises Unavailable."""
+        """At every experiment that has new outcomes, or whose end or patience comes. Raises Unavailable."""
         if (experiments := self._experiments()) is None:
             self.trouble = "experiments are not loaded"
             return
-        running = {key: one for key, one in experiments.known.items() if isinstance(one, Running)}
-        self.judged = {key: one for key, one in self.judged.items() if key in running}
+        live = {key: one for key, one in experiments.known.items() if isinstance(one, Live)}
+        self.paused_since = {key: one.changed_at for key, one in live.items() if isinstance(one, Paused)}
+        self.looks = {key: one for key, one in self.looks.items() if key in live}
+        self._ends = {key: one for key, one in self._ends.items() if key in live}
         failed = None
-        if running:
+        if live:
             async with self._store.turn() as is_ours:
                 if is_ours:
-                    failed = await self._judge_all(running)
+                    failed = await self._judge_all(live)
         self.trouble = failed
 
-    async def _judge_all(self, running: Mapping[ExperimentId, Running]) -> str | None:
+    async def _judge_all(self, live: Mapping[ExperimentId, Live]) -> str | None:
         """What went wrong with one of them, which must not keep the others from being judged."""
         failed = None
-        changes = await self._store.changes(running)
-        for experiment_id, experiment in running.items():
-            known = self.judged.get(experiment_id)
-            is_news = known is None or known.changes != changes.get(experiment_id, 0)
-            if not (is_news or self._is_over(experiment)):
-                continue
+        changes = await self._store.changes(live)
+        for experiment_id, experiment in live.items():
             try:
-                await self._judge(experiment, changes.get(experiment_id, 0))
+                if self._is_news(experiment, changes.get(experiment_id, 0)):
+                    await self._judge(experiment, changes.get(experiment_id, 0))
             except Unavailable:
                 raise
             except Exception as error:
@@ -131,15 +140,40 @@ class Analysis:
                 failed = f"{experiment_id} cannot be judged: {error}"
         return failed
 
-    async def _judge(self, experiment: Running, changes: int) -> None:
-        tallies, _ = await self._store.tallies(experiment.experiment_id)
-        judgement = judged(experiment.design, tallies, rules_of(experiment.design, self._limits))
-        before = self.judged.get(experiment.experiment_id)
-        _tell_of_the_split(experiment.experiment_id, before.judgement if before else None, judgement)
-        command = command_for(experiment, tallies, judgement, is_over=self._is_over(experiment))
-        if command is not None:
+    def _is_news(self, experiment: Live, changes: int) -> bool:
+        look, version = self.looks.get(experiment.experiment_id), experiment.version
+        return (
+            look is None
+            or (look.version, look.changes) != (version, changes)
+            or look.again_at <= self._clock.now()
+        )
+
+    async def _judge(self, experiment: Live, changes: int) -> None:
+        experiment_id, design, now = experiment.experiment_id, experiment.design, self._clock.now()
+        tallies, marks = await self._store.tallies(experiment_id)
+        judgement = judged(design, tallies, rules_of(design, self._limits))
+        before = self.looks.get(experiment_id)
+        _tell_of_the_split(experiment_id, before.judgement if before else None, judgement)
+        finding = found_in(design, tallies, judgement)
+        end = await self._end(experiment, finding, marks, now)
+        if (command := what_follows(experiment, finding, end, now)) is not None:
             await self._act(command)
-        self.judged[experiment.experiment_id] = Judged(changes=changes, judgement=judgement)
+        self.looks[experiment_id] = Look(
+            version=experiment.version,
+            changes=changes,
+            judgement=judgement,
+            again_at=looked_at_again(experiment, end, now),
+        )
+
+    async def _end(
+        self, experiment: Live, finding: Finding, marks: Mapping[int, Watermark], now: datetime
+    ) -> End | None:
+        seen = self._ends.pop(experiment.experiment_id, None)
+        if not has_come_to_its_end(experiment, finding, now):
+            return None
+        seen = seen or SeenEnd(at=now, offsets=await self._log_ends())
+        self._ends[experiment.experiment_id] = seen
+        return End(seen_at=seen.at, has_all=reaches(marks, seen.offsets))
 
     async def _act(self, command: ExperimentCommand) -> None:
         if (experiments := self._experiments()) is None:
@@ -150,47 +184,16 @@ class Analysis:
             name = type(event).__name__
             self.acted[name] = self.acted.get(name, 0) + 1
             log.warning("an experiment was acted on", experiment=command.experiment_id, what=name)
-            await self._heard(command.experiment_id)
+            await self._heard(command.experiment_id, experiments.known[command.experiment_id].version)
 
-    async def _heard(self, experiment_id: ExperimentId) -> None:
+    async def _heard(self, experiment_id: ExperimentId, version: int) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._heard_within_s):
                 while True:
                     now = self._experiments()
-                    if now is None or not isinstance(now.known.get(experiment_id), Running):
+                    if now is None or now.known[experiment_id].version != version:
                         return
                     await asyncio.sleep(0.02)
-
-    def _is_over(self, experiment: Running) -> bool:
-        return self._clock.now() >= experiment.planned_end
-
-
-def command_for(
-    experiment: Running, tallies: Mapping[str, Tally], judgement: Judgement, *, is_over: bool
-) -> PauseExperiment | ConcludeExperiment | None:
-    """What is to be done about it; harm comes first, and a broken split stops nobody from seeing it.
-
-    The end is the planned time, or the planned sample in every arm that is compared: after it the winner's test only
-    grows weaker.
-    """
-    design = experiment.design
-    harmful = [one for one in judgement.treatments if one.verdict == Verdict.HARMFUL]
-    if harmful:
-        names = ", ".join(one.variant for one in harmful)
-        return PauseExperiment(
-            experiment_id=experiment.experiment_id,
-            by=BY,
-            note=f"Credibly harmful: {names}.",
-            evidence=evidence(design, tallies, judgement, Verdict.HARMFUL),
-        )
-    has_sample = all(one.winning.reached >= 1 for one in judgement.treatments)
-    if is_over or (has_sample and judgement.treatments):
-        return ConcludeExperiment(
-            experiment_id=experiment.experiment_id,
-            by=BY,
-            evidence=evidence(design, tallies, judgement, judgement.verdict),
-        )
-    return None
 
 
 def _tell_of_the_split(experiment_id: ExperimentId, before: Judgement | None, now: Judgement) -> None:

@@ -81,13 +81,14 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             store,
             lambda: heard.current if tail.is_caught_up else None,
             experiment_log(publisher, clock),
+            lambda: reader.end_offsets(PAYMENTS_TOPIC),
             clock,
             settings.guardrails,
         )
 
         registry = CollectorRegistry()
         registry.register(ProjectionMetrics("experiments", intake.counts, consumption.watchdog, clock.now_ms))
-        registry.register(ExperimentMetrics(analysis))
+        registry.register(ExperimentMetrics(analysis, clock.now))
         web = await serve(
             host_and_port(settings.experiment_analyzer_web),
             lambda: consumption.complaint or analysis.trouble,

@@ -57,8 +57,8 @@ class PostgresExperiments:
     async def tallies(self, experiment_id: ExperimentId) -> tuple[dict[str, Tally], dict[int, Watermark]]:
         """Of its variants, those of which something was counted, and the watermarks of every partition."""
         rows = await self._database.fetch(_sql.tallies, experiment_id, *PROJECTION, PAYMENTS_TOPIC)
-        reached = _marks.decode(rows[0]["marks"] or "{}") if rows else {}
-        return {row["variant"]: _tally(row) for row in rows}, {
+        reached = _marks.decode(rows[0]["marks"] or "{}")
+        return {row["variant"]: _tally(row) for row in rows if row["variant"] is not None}, {
             partition: Watermark(next_offset=next_offset, last_stamp_ms=stamp_ms)
             for partition, (next_offset, stamp_ms) in reached.items()
         }

@@ -75,27 +75,31 @@ GROUP BY experiment_id
 
 -- name: tallies
 -- One snapshot: the arms of an experiment, whatever the number of its payments and customers, and how far each partition
--- is in them.
-SELECT a.variant, sum(a.assigned) AS assigned, sum(a.exposed) AS exposed, sum(a.customers) AS customers,
-    sum(a.payments) AS payments, sum(a.payments_squared) AS payments_squared, sum(a.succeeded) AS succeeded,
-    sum(a.succeeded_squared) AS succeeded_squared, sum(a.succeeded_product) AS succeeded_product,
-    sum(a.first_succeeded) AS first_succeeded, sum(a.first_succeeded_squared) AS first_succeeded_squared,
-    sum(a.first_succeeded_product) AS first_succeeded_product, sum(a.timed_customers) AS timed_customers,
-    sum(a.timed) AS timed, sum(a.timed_squared) AS timed_squared, sum(a.log) AS log,
-    sum(a.log_squared) AS log_squared, sum(a.log_product) AS log_product, sum(a.unknown) AS unknown,
-    sum(a.in_review) AS in_review,
-    (
-        SELECT json_object_agg(c.name, c.count::text)
-        FROM (
-            SELECT name, sum(count) AS count FROM experiment_counters
-            WHERE experiment_id = $1 AND variant = a.variant
-            GROUP BY name
-        ) AS c
-    ) AS counters,
-    (
-        SELECT json_object_agg(w.partition, json_build_array(w.next_offset, w.last_stamp_ms))
-        FROM watermarks AS w WHERE w.projection = $2 AND w.version = $3 AND w.topic = $4
-    ) AS marks
-FROM experiment_arms AS a
-WHERE a.experiment_id = $1
-GROUP BY a.variant
+-- is in them; one row without a variant where nothing was counted.
+SELECT w.marks, a.*
+FROM (
+    SELECT json_object_agg(partition, json_build_array(next_offset, last_stamp_ms)) AS marks
+    FROM watermarks
+    WHERE projection = $2 AND version = $3 AND topic = $4 AND next_offset > 0
+) AS w
+LEFT JOIN (
+    SELECT a.variant, sum(a.assigned) AS assigned, sum(a.exposed) AS exposed, sum(a.customers) AS customers,
+        sum(a.payments) AS payments, sum(a.payments_squared) AS payments_squared, sum(a.succeeded) AS succeeded,
+        sum(a.succeeded_squared) AS succeeded_squared, sum(a.succeeded_product) AS succeeded_product,
+        sum(a.first_succeeded) AS first_succeeded, sum(a.first_succeeded_squared) AS first_succeeded_squared,
+        sum(a.first_succeeded_product) AS first_succeeded_product, sum(a.timed_customers) AS timed_customers,
+        sum(a.timed) AS timed, sum(a.timed_squared) AS timed_squared, sum(a.log) AS log,
+        sum(a.log_squared) AS log_squared, sum(a.log_product) AS log_product, sum(a.unknown) AS unknown,
+        sum(a.in_review) AS in_review,
+        (
+            SELECT json_object_agg(c.name, c.count::text)
+            FROM (
+                SELECT name, sum(count) AS count FROM experiment_counters
+                WHERE experiment_id = $1 AND variant = a.variant
+                GROUP BY name
+            ) AS c
+        ) AS counters
+    FROM experiment_arms AS a
+    WHERE a.experiment_id = $1
+    GROUP BY a.variant
+) AS a ON true

@@ -98,6 +98,13 @@ async def test_what_is_stored_is_read_back_with_how_far_it_reaches(store: Store)
     assert (await store.watermarks())[PAYMENTS_TOPIC, 3].next_offset == 5
 
 
+async def test_how_far_the_log_was_read_is_told_of_an_experiment_of_which_nothing_was_counted(
+    store: Store,
+) -> None:
+    await put(store, 3, Tally(payments=1), 5)
+    assert await store.tallies(ExperimentId("exp_other")) == ({}, {3: mark(5)})
+
+
 async def test_an_arm_is_the_sum_of_its_parts_and_of_what_was_added_to_each(store: Store) -> None:
     await put(store, 3, Tally({"payments": 2, "log_squared": 10**20, "cost:INR": 7}), 1)
     await put(store, 4, Tally({"payments": -1, "log_squared": 10**20, "cost:INR": -7}), 1)

@@ -14,7 +14,8 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 
 from projections.contributions import of_customers
 from projections.experiment_comparison import Known
-from projections.experiment_results import evidence, judged, results, rules_of, winner
+from projections.experiment_finding import evidence
+from projections.experiment_results import judged, results, rules_of, winner
 from projections.sketch import bin_of
 from projections.statistics.latency import log_units
 from projections.statistics.verdict import Verdict
@@ -285,9 +286,20 @@ def test_what_an_experiment_was_concluded_with_stays_its_verdict() -> None:
     ended = known(design, status="CONCLUDED", ended_at=AT, acted_on=then)
     answer = winner(ended, TALLIES, rules)
     assert (answer.verdict, answer.winner, answer.acted_on) == ("winner", "treatment", then)
+    assert (answer.now.verdict, answer.now.winner) == ("collecting", None)
     assert winner(known(design), TALLIES, rules).verdict == "collecting"
     stopped = known(design, status="STOPPED", ended_at=AT, acted_on=then)
     assert winner(stopped, TALLIES, rules).verdict == "collecting", "it was never concluded"
+
+
+def test_a_conclusion_in_words_of_a_newer_version_is_told_as_it_was() -> None:
+    design, rules = a_design(), rules_of(a_design(), Guardrails())
+    then = Evidence(
+        verdict="equivalent", reasons=("as_good_for_less",), figures={"treatment": {"is_winner": 1.0}}
+    )
+    answer = winner(known(design, status="CONCLUDED", ended_at=AT, acted_on=then), TALLIES, rules)
+    assert (answer.verdict, answer.winner, answer.reasons) == ("equivalent", None, ("as_good_for_less",))
+    assert answer.now.verdict == "collecting"
 
 
 def test_evidence_has_the_numbers_of_every_variant() -> None:

@@ -17,11 +17,14 @@ from schemas.experiment import (
     ExperimentConcluded,
     ExperimentPaused,
     Guardrails,
+    PauseExperiment,
+    ResumeExperiment,
     Variant,
 )
 from schemas.exposure import Figures, Tally
 from schemas.ids import ExperimentId
 from streams.experiment_analysis import Analysis
+from streams.experiment_metrics import ExperimentMetrics
 from tests.streams.experiment_world import ONE, World
 
 
@@ -101,7 +104,7 @@ async def test_a_broken_split_is_told_and_pauses_nothing(world: World) -> None:
     await world.count(control=an_arm(900, 0.9), treatment=an_arm(500, 0.9))
     await world.look()
     assert world.events == []
-    judgement = world.analyzers[0].judged[ONE].judgement
+    judgement = world.analyzers[0].looks[ONE].judgement
     assert judgement.verdict == Verdict.SRM
     assert judgement.sample_ratio.is_mismatch
 
@@ -130,16 +133,161 @@ async def test_an_experiment_is_concluded_at_its_planned_end_whatever_was_counte
     assert event.evidence.verdict == "collecting"
 
 
+async def test_at_its_end_the_figures_have_all_that_was_on_the_log_when_it_came(world: World) -> None:
+    await world.start(a_design())
+    await world.count(7, control=an_arm(50, 0.9), treatment=an_arm(50, 0.9))
+    world.clock.at += timedelta(days=7)
+    world.log_ends = {0: 9, 1: 0}
+    await world.look()
+    world.log_ends = {0: 30}
+    await world.count(8, control=an_arm(1, 0))
+    await world.look()
+    assert world.events == []
+    await world.count(9, treatment=an_arm(1, 0))
+    await world.look()
+    (event,) = world.events
+    assert isinstance(event, ExperimentConcluded)
+    assert event.evidence.figures["treatment"]["customers"] == 51
+
+
+async def test_the_log_may_go_on_with_other_payments_while_an_end_waits_for_what_was_on_it(
+    world: World,
+) -> None:
+    await world.start(a_design())
+    world.clock.at += timedelta(days=7)
+    world.log_ends = {0: 9}
+    await world.look()
+    assert world.events == []
+    await world.count(9)
+    await world.look()
+    assert isinstance(world.known, Ended)
+
+
+async def test_an_end_waits_for_what_is_unsettled_and_tells_what_was_still_open(world: World) -> None:
+    await world.start(a_design())
+    await world.count(control=an_arm(200, 0.9), treatment=an_arm(200, 0.9))
+    await world.count(treatment=Tally(unknown=1, in_review=1))
+    world.clock.at += timedelta(days=7)
+    await world.look()
+    world.clock.at += timedelta(days=0.69)
+    await world.look()
+    assert world.events == []
+    world.clock.at += timedelta(days=0.01)
+    await world.look()
+    (event,) = world.events
+    assert isinstance(event, ExperimentConcluded)
+    assert event.evidence.figures["treatment"]["unsettled_share"] == 0.01
+
+
+async def test_an_end_waits_no_longer_than_until_enough_is_settled(world: World) -> None:
+    await world.start(a_design())
+    await world.count(control=an_arm(200, 0.9), treatment=an_arm(200, 0.9))
+    await world.count(treatment=Tally(unknown=2))
+    world.clock.at += timedelta(days=7)
+    await world.look()
+    assert world.events == []
+    await world.count(treatment=Tally(unknown=-1))
+    await world.look()
+    assert isinstance(world.known, Ended)
+
+
+async def test_a_winner_is_concluded_with_when_it_is_one_and_not_when_it_may_have_been(world: World) -> None:
+    """Half way to the plan."""
+    await world.start(a_design(planned=2_000))
+    await world.count(control=an_arm(1_000, 0.80), treatment=an_arm(1_000, 0.95))
+    await world.look()
+    (event,) = world.events
+    assert isinstance(event, ExperimentConcluded)
+    assert (event.evidence.verdict, event.evidence.figures["treatment"]["is_winner"]) == ("winner", 1)
+
+
+async def test_of_several_treatments_the_end_waits_for_those_that_are_not_decided(world: World) -> None:
+    await world.start(a_design("good", "other", planned=2_000))
+    await world.count(control=an_arm(1_000, 0.80), good=an_arm(1_000, 0.95), other=an_arm(1_000, 0.80))
+    await world.look()
+    assert world.events == []
+    assert world.analyzers[0].looks[ONE].judgement.winner == "good"
+
+
+async def test_nobody_wins_early_across_a_broken_split(world: World) -> None:
+    await world.start(a_design(planned=2_000))
+    await world.count(control=an_arm(1_300, 0.80), treatment=an_arm(1_000, 0.95))
+    await world.look()
+    assert world.events == []
+
+
+async def test_a_paused_experiment_is_concluded_when_it_has_kept_its_buckets_as_long_as_planned(
+    world: World,
+) -> None:
+    await world.start(a_design())
+    await world.obey(PauseExperiment(experiment_id=ONE, by="asha", note=""))
+    await world.count(control=an_arm(20, 0.9), treatment=an_arm(20, 0.9))
+    world.clock.at += timedelta(days=6)
+    await world.look()
+    assert world.events == []
+    world.clock.at += timedelta(days=1)
+    await world.look()
+    (event,) = world.events
+    assert isinstance(event, ExperimentConcluded)
+    assert event.evidence.verdict == "collecting"
+
+
+async def test_what_was_paused_as_harmful_is_concluded_as_harmful_with_the_figures_of_then(
+    world: World,
+) -> None:
+    await world.start(a_design())
+    await world.count(control=an_arm(50, 0.9), treatment=an_arm(50, 0.1))
+    await world.look()
+    await world.count(control=an_arm(500, 0.9), treatment=an_arm(2_000, 0.97))
+    world.clock.at += timedelta(days=7)
+    await world.look()
+    _, event = world.events
+    assert isinstance(event, ExperimentConcluded)
+    assert event.evidence.verdict == "harmful"
+    assert "succeeds_credibly_less_often_than_control" in event.evidence.reasons
+    assert event.evidence.figures["treatment"]["customers"] == 2_050
+
+
+async def test_a_harmful_experiment_that_somebody_resumes_is_paused_again_at_the_next_look(
+    world: World,
+) -> None:
+    await world.start(a_design())
+    await world.count(control=an_arm(50, 0.9), treatment=an_arm(50, 0.1))
+    await world.look()
+    await world.look()
+    await world.obey(ResumeExperiment(experiment_id=ONE, by="asha", note=""))
+    await world.look()
+    assert isinstance(world.known, Paused)
+
+
+async def test_metrics_tell_a_broken_split_and_for_how_long_an_experiment_is_paused(world: World) -> None:
+    await world.start(a_design())
+    await world.obey(PauseExperiment(experiment_id=ONE, by="asha", note=""))
+    await world.count(control=an_arm(900, 0.9), treatment=an_arm(500, 0.9))
+    world.clock.at += timedelta(minutes=5)
+    await world.look()
+    world.clock.at += timedelta(minutes=5)
+    metrics = ExperimentMetrics(world.analyzers[0], world.clock.now)
+    told = {
+        (one.name.removeprefix("payments_gateway_experiment_"), *one.labels.values()): one.value
+        for family in metrics.collect()
+        for one in family.samples
+    }
+    assert told["paused_seconds", ONE] == 600
+    assert told["split_is_broken", ONE] == 1
+    assert told["verdict", ONE, "srm"] == 1
+
+
 async def test_what_has_no_new_outcome_is_not_judged_again(world: World) -> None:
     await world.start(a_design())
     await world.count(control=an_arm(20, 0.9), treatment=an_arm(20, 0.9))
     await world.look()
-    first = world.analyzers[0].judged[ONE]
+    first = world.analyzers[0].looks[ONE]
     await world.look()
-    assert world.analyzers[0].judged[ONE] is first
+    assert world.analyzers[0].looks[ONE] is first
     await world.count(control=an_arm(1, 1))
     await world.look()
-    assert world.analyzers[0].judged[ONE] is not first
+    assert world.analyzers[0].looks[ONE] is not first
 
 
 async def test_of_several_analyzers_one_acts(world: World) -> None:
@@ -180,6 +328,6 @@ async def test_one_experiment_that_cannot_be_judged_does_not_keep_the_others_fro
 
 
 async def test_nothing_is_judged_before_experiments_are_loaded(world: World) -> None:
-    analysis = Analysis(world.store, lambda: None, world, world.clock, Guardrails())
+    analysis = Analysis(world.store, lambda: None, world, world.ends_of_the_log, world.clock, Guardrails())
     await analysis.look()
     assert analysis.trouble == "experiments are not loaded"

@@ -1,0 +1,73 @@
+"""What is done about an experiment's figures: harm pauses it, its end concludes it, once little is open any more."""
+
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from commands.experiment_state import Paused, Running
+from schemas.base import Value
+from schemas.experiment import ConcludeExperiment, Evidence, PauseExperiment
+from schemas.experiment_finding import Finding
+
+BY = "experiment_analyzer"
+SETTLED_ENOUGH = 0.005
+"""A share of an arm's payments in doubt or in review: by no more can those still move its rate."""
+GRACE_OF_PLAN, MOST_GRACE = 0.1, timedelta(days=1)
+"""For more than that to be settled the end waits a tenth of the planned days, and a day at most."""
+
+
+class End(Value, frozen=True, kw_only=True):
+    """An experiment's end, as it was seen first."""
+
+    seen_at: datetime
+    has_all: bool
+    """Whether all that was on the log by then is in the figures."""
+
+
+def has_come_to_its_end(experiment: Running | Paused, finding: Finding, at: datetime) -> bool:
+    """At its planned time, or as soon as every treatment of a running one is decided.
+
+    The winner's test is valid at every look, so that a winner is one whatever comes after; and past the plan its line
+    rises. Long before the plan only differences cross it that are far larger than planned.
+    """
+    return at >= experiment.planned_end or (isinstance(experiment, Running) and finding.is_decided)
+
+
+def what_follows(
+    experiment: Running | Paused, finding: Finding, end: End | None, at: datetime
+) -> PauseExperiment | ConcludeExperiment | None:
+    """Harm comes first, and a broken split keeps nobody from seeing it."""
+    if isinstance(experiment, Running) and (harm := finding.harm) is not None:
+        return PauseExperiment(
+            experiment_id=experiment.experiment_id,
+            by=BY,
+            note=f"Credibly harmful: {', '.join(harm.variants)}.",
+            evidence=harm.evidence,
+        )
+    if end is None or not end.has_all:
+        return None
+    if finding.unsettled_share > SETTLED_ENOUGH and at < grace_ends(experiment, end):
+        return None
+    return ConcludeExperiment(
+        experiment_id=experiment.experiment_id, by=BY, evidence=_concluded_with(experiment, finding)
+    )
+
+
+def grace_ends(experiment: Running | Paused, end: End) -> datetime:
+    """Whoever sees an end late does not wait the longer."""
+    came_at = min(end.seen_at, experiment.planned_end)
+    return came_at + min(experiment.planned * GRACE_OF_PLAN, MOST_GRACE)
+
+
+def looked_at_again(experiment: Running | Paused, end: End | None, at: datetime) -> datetime:
+    """When it has to be, though nothing more was counted."""
+    if end is None:
+        return experiment.planned_end
+    return grace_ends(experiment, end) if end.has_all else at
+
+
+def _concluded_with(experiment: Running | Paused, finding: Finding) -> Evidence:
+    """What a guardrail has paused stays what it was called then, with the figures of now."""
+    if isinstance(experiment, Paused) and (then := experiment.evidence) is not None:
+        return replace(finding.evidence, verdict=then.verdict, reasons=then.reasons)
+    return finding.evidence

@@ -1,0 +1,99 @@
+"""What is found in an experiment's figures, and the numbers that an event carries of it."""
+
+from collections.abc import Mapping, Sequence
+
+from projections.experiment_figures import ANY, latency_figures, rate_figures
+from projections.statistics.sequential import Sequential
+from projections.statistics.verdict import Judged, Judgement, Verdict
+from schemas.experiment import Design, Evidence
+from schemas.experiment_finding import Finding, Harm
+from schemas.exposure import Tally
+
+Numbers = dict[str, float | None]
+
+
+def found_in(design: Design, tallies: Mapping[str, Tally], judgement: Judgement) -> Finding:
+    harmful = [one for one in judgement.treatments if one.verdict == Verdict.HARMFUL]
+    compared = {design.control.name, *(one.variant for one in judgement.treatments)}
+    harm = Harm(
+        variants=tuple(one.variant for one in harmful),
+        evidence=evidence(design, tallies, judgement, Verdict.HARMFUL),
+    )
+    return Finding(
+        harm=harm if harmful else None,
+        is_decided=bool(judgement.treatments)
+        and all(_is_decided(one, judgement) for one in judgement.treatments),
+        unsettled_share=max(_unsettled_share(tallies.get(name, Tally())) for name in compared),
+        evidence=evidence(design, tallies, judgement, judgement.verdict),
+    )
+
+
+def _is_decided(one: Judged, judgement: Judgement) -> bool:
+    """Nobody wins across a broken split."""
+    is_winner = one.verdict == Verdict.WINNER and judgement.verdict != Verdict.SRM
+    return is_winner or one.winning.reached >= 1
+
+
+def evidence(
+    design: Design, tallies: Mapping[str, Tally], judgement: Judgement, verdict: Verdict
+) -> Evidence:
+    """The numbers of every variant, as they stand; of a treatment those too that it was judged by. `verdict` is what is
+    acted on: of several treatments one that is harmful is enough, whatever the experiment comes to."""
+    of_all = [tallies.get(variant.name, Tally()) for variant in design.variants]
+    figures = {
+        variant.name: _of_variant(design, tally, of_all)
+        for variant, tally in zip(design.variants, of_all, strict=True)
+    }
+    for one in judgement.treatments:
+        figures[one.variant] |= _of_treatment(one, is_winner=one.variant == judgement.winner)
+    harmful = [one for one in judgement.treatments if one.verdict == Verdict.HARMFUL]
+    reasons = [*judgement.reasons, *(reason for one in harmful for reason in one.reasons)]
+    return Evidence(verdict=verdict, reasons=tuple(dict.fromkeys(reasons)), figures=figures)
+
+
+def _of_variant(design: Design, tally: Tally, tallies: Sequence[Tally]) -> Numbers:
+    """`payments_exposed` beyond `payments` are on their way, or wait for their customers."""
+    return {
+        "customers_assigned": float(tally["assigned"]),
+        "customers": float(tally["customers"]),
+        "payments_exposed": float(tally["exposed"]),
+        "payments": float(tally["payments"]),
+        **_rate(tally, tallies, design.metric, "success_rate"),
+        **(_rate(tally, tallies, ANY, f"{ANY}_rate") if design.metric != ANY else {}),
+        "latency_ms_p50": latency_figures(tally).p50_ms,
+        "unknown": float(tally["unknown"]),
+        "in_review": float(tally["in_review"]),
+        "unsettled_share": _unsettled_share(tally),
+        "given_back": float(tally["given_back"]),
+    }
+
+
+def _of_treatment(one: Judged, *, is_winner: bool) -> Numbers:
+    return {
+        **_compared(one.sequential),
+        **(_compared(one.any_attempt, f"{ANY}_") if one.any_attempt else {}),
+        "winner_adjusted_p": one.adjusted_p,
+        "latency_ratio": one.latency.always_valid_ratio.estimate,
+        "latency_ratio_lower": one.latency.always_valid_ratio.lower,
+        "slow_p": one.latency.slow_p,
+        "reached": one.winning.reached,
+        "is_winner": float(is_winner),
+    }
+
+
+def _compared(compared: Sequential, of: str = "") -> Numbers:
+    return {
+        f"{of}difference": compared.difference.estimate,
+        f"{of}difference_lower": compared.difference.lower,
+        f"{of}difference_upper": compared.difference.upper,
+        f"{of}harm_p": compared.harm_p,
+    }
+
+
+def _rate(tally: Tally, tallies: Sequence[Tally], metric: str, name: str) -> Numbers:
+    rate = rate_figures(tally, tallies, metric).clustered
+    return {name: rate.estimate, f"{name}_lower": rate.lower, f"{name}_upper": rate.upper}
+
+
+def _unsettled_share(tally: Tally) -> float:
+    return (tally["unknown"] + tally["in_review"]) / tally["payments"] if tally["payments"] else 0.0
