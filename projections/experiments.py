@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from projections.experiment_retention import is_too_late
 from schemas.base import Event
 from schemas.envelope import Recorded
 from schemas.exposure import TERMINAL, Exposure, Tried
@@ -62,7 +63,7 @@ _VERDICTS: dict[str, AttemptStatus] = {
 def evolve(exposure: Exposure | None, recorded: Recorded[Event]) -> Exposure | None:
     """None: the payment is in no experiment."""
     event, epoch = recorded.event, recorded.envelope.epoch
-    if recorded.is_void:
+    if recorded.is_void or is_too_late(recorded):
         return exposure
     if isinstance(event, ExperimentAssigned):
         return _assigned(exposure, event, epoch)

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from schemas.exposure import ArmKey, CustomerKey, Exposure, Figures, Tally
-from schemas.ids import PaymentId
+from schemas.ids import ExperimentId, PaymentId
 from schemas.metrics import Changes, Found, StoredShard
 from schemas.verification import VerificationWork
 from schemas.views import (
@@ -115,6 +115,10 @@ class ExposureTransaction(Protocol):
         Raises Unreadable, as `add_to_customers` does, when a value is none the store can hold; the transaction is then
         of no more use.
         """
+
+    async def forget(self, before: PaymentId, ended: Collection[ExperimentId], most: int) -> int:
+        """Exposures of payments whose ids sort before that, and customers of these experiments, so many of each at
+        most; arms stay as they are. How many it were, of the kind of which it were more."""
 
 
 class ExposureSink(Protocol):

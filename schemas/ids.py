@@ -69,9 +69,18 @@ def is_attempt_id(text: str) -> bool:
     )
 
 
-def minted_at(payment: PaymentId) -> datetime:
-    """The millisecond in which the id was minted: the first 48 bits of its UUIDv7."""
+def minted_ms(payment: PaymentId) -> int:
+    """The millisecond in which the id was minted: the first 48 bits of its UUIDv7, and so its first ten characters."""
     number = 0
-    for character in payment[4:]:
+    for character in payment[4:14]:
         number = number * 32 + _VALUES[character]
-    return datetime.fromtimestamp((number >> 80) / 1000, UTC)
+    return number
+
+
+def minted_at(payment: PaymentId) -> datetime:
+    return datetime.fromtimestamp(minted_ms(payment) / 1000, UTC)
+
+
+def first_minted(at_ms: int) -> PaymentId:
+    """No id that was minted then or later sorts before it, and every one that was minted earlier does."""
+    return PaymentId("pay_" + base32(at_ms << 80))

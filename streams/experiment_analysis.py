@@ -7,7 +7,7 @@ one state the second is void. A broken split is told and nothing else: a person 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
@@ -15,11 +15,15 @@ from msgspec import Struct
 
 from commands.experiment import decide
 from commands.experiment_judging import End, has_come_to_its_end, looked_at_again, what_follows
-from commands.experiment_state import Experiments, Paused, Running
+from commands.experiment_state import Ended, Experiments, Paused, Running
+from infra.kafka.partition import PAYMENT_PARTITIONS
 from projections.experiment_finding import found_in
 from projections.experiment_results import judged, rules_of
+from projections.experiment_retention import forget
+from projections.ports import ExposureSink
 from projections.reach import reaches
 from projections.statistics.verdict import Judgement
+from schemas.codec import PAYMENTS_TOPIC
 from schemas.errors import Unavailable
 from schemas.experiment import ExperimentCommand, ExperimentEvent, Guardrails
 from schemas.experiment_finding import Finding
@@ -32,6 +36,8 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY_S = 1.0
 HEARD_WITHIN_S = 2.0
 """After it has acted, a look ends when its own tail has heard of it, so that the next one knows."""
+FORGET_EVERY = timedelta(minutes=1)
+"""While there is more to be forgotten than at once, at every look."""
 Live = Running | Paused
 
 
@@ -41,7 +47,7 @@ class Clock(Protocol):
     def event_id(self) -> str: ...
 
 
-class Store(Protocol):
+class Store(ExposureSink, Protocol):
     """Raises StoreUnavailable."""
 
     def turn(self) -> AbstractAsyncContextManager[bool]: ...
@@ -93,6 +99,7 @@ class Analysis:
         self._limits = limits
         self._heard_within_s = heard_within_s
         self._ends: dict[ExperimentId, SeenEnd] = {}
+        self._forget_at = clock.now()
         self.looks: dict[ExperimentId, Look] = {}
         self.paused_since: dict[ExperimentId, datetime] = {}
         self.acted: dict[str, int] = {}
@@ -119,11 +126,18 @@ class Analysis:
         self.looks = {key: one for key, one in self.looks.items() if key in live}
         self._ends = {key: one for key, one in self._ends.items() if key in live}
         failed = None
-        if live:
-            async with self._store.turn() as is_ours:
-                if is_ours:
-                    failed = await self._judge_all(live)
+        async with self._store.turn() as is_ours:
+            if is_ours:
+                failed = await self._judge_all(live)
+                await self._forget(experiments)
         self.trouble = failed
+
+    async def _forget(self, experiments: Experiments) -> None:
+        if (now := self._clock.now()) < self._forget_at:
+            return
+        ended = {key: one.changed_at for key, one in experiments.known.items() if isinstance(one, Ended)}
+        if not await forget(self._store, PAYMENTS_TOPIC, PAYMENT_PARTITIONS, ended):
+            self._forget_at = now + FORGET_EVERY
 
     async def _judge_all(self, live: Mapping[ExperimentId, Live]) -> str | None:
         """What went wrong with one of them, which must not keep the others from being judged."""

@@ -37,6 +37,10 @@ class MemoryExperiments:
             transaction = MemoryExposureTransaction(self, marks)
             yield transaction
             self._answer()
+            for payment_id in transaction.forgotten_exposures:
+                del self.exposures[payment_id]
+            for customer in transaction.forgotten_customers:
+                del self.customers[customer]
             self.exposures |= transaction.exposures
             self.customers |= transaction.customers
             for part, tally in transaction.arms.items():
@@ -99,6 +103,8 @@ class MemoryExposureTransaction:
         self.customers: dict[CustomerKey, Figures] = {}
         self.arms: Mapping[tuple[ArmKey, int], Tally] = {}
         self.moved: Mapping[int, Watermark] = {}
+        self.forgotten_exposures: list[PaymentId] = []
+        self.forgotten_customers: list[CustomerKey] = []
 
     async def load(self, payment_ids: Collection[PaymentId]) -> dict[PaymentId, Exposure]:
         known = self._store.exposures
@@ -119,6 +125,12 @@ class MemoryExposureTransaction:
     ) -> None:
         _refuse_what_postgres_would(list(exposures.values()))
         self.exposures, self.arms, self.moved = exposures, arms, watermarks
+
+    async def forget(self, before: PaymentId, ended: Collection[ExperimentId], most: int) -> int:
+        known = self._store
+        self.forgotten_exposures = sorted(one for one in known.exposures if one < before)[:most]
+        self.forgotten_customers = [one for one in known.customers if one.experiment_id in ended][:most]
+        return max(len(self.forgotten_exposures), len(self.forgotten_customers))
 
 
 def _refuse_what_postgres_would(values: object) -> None:

@@ -112,6 +112,11 @@ class PostgresExposureTransaction:
             )
         await marks.move(connection, PROJECTION, self._topic, watermarks)
 
+    async def forget(self, before: PaymentId, ended: Collection[ExperimentId], most: int) -> int:
+        payments = await self._connection.fetchval(_sql.forget_exposures, before, most)
+        customers = await self._connection.fetchval(_sql.forget_customers, list(ended), most)
+        return max(int(payments), int(customers))
+
 
 def _arm_row(arm: ArmKey, partition: int, tally: Tally) -> tuple[object, ...]:
     return (*arm, partition, *(tally[name] for name in ARM_SUMS))

@@ -64,6 +64,26 @@ FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::numeric[])
     AS new (experiment_id, variant, partition, name, count)
 ON CONFLICT (experiment_id, variant, partition, name) DO UPDATE SET count = c.count + excluded.count
 
+-- name: forget_exposures
+-- Ids sort by the time they were minted.
+WITH gone AS (
+    DELETE FROM experiment_exposures WHERE payment_id IN (
+        SELECT payment_id FROM experiment_exposures WHERE payment_id < $1 ORDER BY payment_id LIMIT $2
+    )
+    RETURNING 1
+)
+SELECT count(*) FROM gone
+
+-- name: forget_customers
+WITH gone AS (
+    DELETE FROM experiment_customers WHERE (experiment_id, variant, customer_id) IN (
+        SELECT experiment_id, variant, customer_id FROM experiment_customers
+        WHERE experiment_id = ANY ($1::text[]) LIMIT $2
+    )
+    RETURNING 1
+)
+SELECT count(*) FROM gone
+
 -- name: take_turn
 -- Of several analyzers one judges and acts at a time; the end of the transaction ends its turn.
 SELECT pg_try_advisory_xact_lock(hashtext('experiment_analyzer'))

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from infra.kafka.partition import partition_for
+from infra.kafka.partition import PAYMENT_PARTITIONS, partition_for
 from infra.local.stack import Stack
 from infra.memory.experiments import MemoryExperiments
 from infra.memory.projections import MemoryDeadLetters
@@ -18,13 +18,15 @@ from infra.postgres.database import Database
 from infra.postgres.experiments import PostgresExperiments
 from infra.postgres.migrate import migrate
 from projections.experiment_intake import ExperimentIntake
+from projections.experiment_retention import forget
 from projections.ports import ExposureSink
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.errors import Unreadable
 from schemas.exposure import ArmKey, CustomerKey, Exposure, Figures, Tally
-from schemas.ids import ExperimentId, PaymentId
+from schemas.ids import ExperimentId, PaymentId, first_minted
 from schemas.views import Watermark
-from tests.projections.exposed import EXPERIMENT, a_history, folded, on_the_log
+from tests.projections.exposed import EXPERIMENT, LAST_MINTED, a_history, a_long_history, folded, on_the_log
+from tests.projections.story import new_payment_id
 
 ARM = ArmKey(EXPERIMENT, "treatment")
 ONE, TWO = CustomerKey(*ARM, "cus_1"), CustomerKey(*ARM, "cus_2")
@@ -157,6 +159,51 @@ async def test_each_of_two_who_change_a_customer_at_once_is_told_what_its_own_ch
 
     seen = await asyncio.gather(add(3), add(4), add(5))
     assert sorted(number for one in seen for number in one) == list(range(1, 61))
+
+
+async def test_what_is_forgotten_is_gone_in_batches_the_oldest_first_and_arms_stay_as_they_are(
+    store: Store,
+) -> None:
+    ids = [new_payment_id(number, 1_000 * number) for number in range(1, 6)]
+    await put(store, 3, Tally({"payments": 5}), 5, **{payment_id: an_exposure() for payment_id in ids})
+    other = CustomerKey(ExperimentId("exp_2"), "treatment", "cus_1")
+    async with store.transaction(PAYMENTS_TOPIC, [3]) as transaction:
+        await transaction.add_to_customers({key: Figures(exposed=1) for key in (ONE, TWO, other)})
+
+    async def forgotten(most: int) -> int:
+        async with store.transaction(PAYMENTS_TOPIC, [3]) as transaction:
+            return await transaction.forget(first_minted(4_000), [EXPERIMENT], most)
+
+    assert await forgotten(2) == 2
+    async with store.transaction(PAYMENTS_TOPIC, [3]) as transaction:
+        assert set(await transaction.load(ids)) == set(ids[2:])
+    assert [await forgotten(2), await forgotten(2)] == [1, 0]
+    async with store.transaction(PAYMENTS_TOPIC, [3]) as transaction:
+        assert set(await transaction.load(ids)) == set(ids[3:])
+        assert await transaction.add_to_customers({ONE: Figures(payments=1), other: Figures(payments=1)}) == {
+            ONE: Figures(payments=1),
+            other: Figures(exposed=1, payments=1),
+        }
+    assert (await store.tallies(EXPERIMENT))[0] == {"treatment": Tally({"payments": 5})}
+
+
+async def test_a_replay_from_the_beginning_comes_to_what_was_counted_and_forgotten_meanwhile(
+    store: Store,
+) -> None:
+    records = a_long_history(seed=13)
+    intake = ExperimentIntake(PAYMENTS_TOPIC, store, on_the_log(records), MemoryDeadLetters(), partition_for)
+    for begin in range(0, len(records), 50):
+        await intake.absorb(records[begin : begin + 50])
+        await forget(store, PAYMENTS_TOPIC, PAYMENT_PARTITIONS, {EXPERIMENT: LAST_MINTED})
+    whole, tallies = await folded(records)
+    assert (await store.tallies(EXPERIMENT))[0] == tallies
+    async with store.transaction(PAYMENTS_TOPIC, [3]) as transaction:
+        kept = await transaction.load(list(whole.exposures))
+        assert len(kept) < len(whole.exposures)
+        nobody = Figures()
+        assert set((await transaction.add_to_customers(dict.fromkeys(whole.customers, nobody))).values()) == {
+            nobody
+        }
 
 
 async def test_of_two_who_would_judge_one_does_until_its_turn_ends(store: Store) -> None:

@@ -3,6 +3,7 @@
 import random
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import timedelta
 
 from msgspec.structs import replace
 
@@ -12,6 +13,7 @@ from infra.memory.projections import MemoryDeadLetters, MemoryRecords, RawRecord
 from projections.experiment_intake import ExperimentIntake
 from schemas.base import Event
 from schemas.codec import PAYMENTS_TOPIC
+from schemas.envelope import ALWAYS, Recorded
 from schemas.exposure import Tally
 from schemas.ids import ExperimentId, PaymentId
 from schemas.payment import (
@@ -22,6 +24,8 @@ from schemas.payment import (
     ReviewSettled,
 )
 from tests.projections.story import (
+    BEGIN,
+    BEGIN_MS,
     BETA,
     FIRST,
     SECOND,
@@ -43,6 +47,9 @@ from tests.projections.story import (
 )
 
 EXPERIMENT = ExperimentId("exp_1")
+DAY_MS = 86_400_000
+LAST_MINTED = BEGIN + timedelta(days=120)
+"""In a long history."""
 
 
 def assigned(
@@ -110,6 +117,28 @@ def a_history(seed: int, payments: int = 60) -> list[RawRecord]:
         partition = partition_for(payment)
         window = WINDOW if chance.random() < 0.95 else replace(WINDOW, valid_until_ms=1)
         records.append(raw(recorded(event, offsets[partition], payment=payment, window=window)))
+        offsets[partition] += 1
+    return records
+
+
+def a_long_history(seed: int, payments: int = 150) -> list[RawRecord]:
+    """Half a year of exposed payments, of which some are told of for longer than that counts."""
+    chance, stamped = random.Random(seed), list[tuple[int, int, Recorded[Event]]]()
+    for number in range(1, payments + 1):
+        at_ms = BEGIN_MS + chance.randrange(round(LAST_MINTED.timestamp() * 1000) - BEGIN_MS)
+        payment = new_payment_id(number, at_ms)
+        variant = chance.choice(("control", "treatment"))
+        events = [assigned(variant, f"cus_{variant}_{chance.randint(1, 9)}"), routed(), started()]
+        for place, event in enumerate([*events, *chance.choice(FATES)]):
+            told = recorded(renamed(event, payment), payment=payment, window=ALWAYS)
+            stamped.append((at_ms, number * 100 + place, told))
+            at_ms += chance.choice((100, 100, DAY_MS, 59 * DAY_MS, 61 * DAY_MS))
+    offsets: dict[int, int] = defaultdict(int)
+    records = []
+    for stamp_ms, _, told in sorted(stamped, key=lambda one: one[:2]):
+        partition = told.position.partition
+        position = replace(told.position, offset=offsets[partition])
+        records.append(raw(replace(told, position=position, stamp_ms=stamp_ms)))
         offsets[partition] += 1
     return records
 

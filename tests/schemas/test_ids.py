@@ -12,9 +12,11 @@ from schemas.ids import (
     PaymentId,
     attempt_id,
     base32,
+    first_minted,
     is_attempt_id,
     is_payment_id,
     minted_at,
+    minted_ms,
     payment_id,
     payment_of,
 )
@@ -44,6 +46,14 @@ def test_an_id_tells_when_it_was_minted(at_ms: int, chance: bytes) -> None:
 def test_an_id_tells_the_millisecond_it_was_minted_in() -> None:
     at = datetime(2026, 11, 23, 9, 30, 0, 123_000, tzinfo=UTC)
     assert minted_at(minted(int(at.timestamp() * 1000), b"\xff" * 10)) == at
+
+
+@given(milliseconds, chances)
+def test_what_was_minted_earlier_sorts_before_the_first_id_of_a_millisecond(
+    at_ms: int, chance: bytes
+) -> None:
+    assert minted_ms(minted(at_ms, chance)) == at_ms
+    assert first_minted(at_ms) <= minted(at_ms, chance) < first_minted(at_ms + 1)
 
 
 @given(st.integers(0, 2**128 - 1))

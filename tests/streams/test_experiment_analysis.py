@@ -25,6 +25,7 @@ from schemas.exposure import Figures, Tally
 from schemas.ids import ExperimentId
 from streams.experiment_analysis import Analysis
 from streams.experiment_metrics import ExperimentMetrics
+from tests.projections.exposed import a_long_history, an_intake, on_the_log
 from tests.streams.experiment_world import ONE, World
 
 
@@ -276,6 +277,18 @@ async def test_metrics_tell_a_broken_split_and_for_how_long_an_experiment_is_pau
     assert told["paused_seconds", ONE] == 600
     assert told["split_is_broken", ONE] == 1
     assert told["verdict", ONE, "srm"] == 1
+
+
+async def test_whoever_has_the_turn_forgets_payments_of_which_nothing_counts_any_more(world: World) -> None:
+    records = a_long_history(seed=1)
+    await an_intake(world.store, on_the_log(records)).absorb(records)
+    before, tallies = len(world.store.exposures), (await world.store.tallies(ONE))[0]
+    async with world.store.turn():
+        await world.look()
+    assert len(world.store.exposures) == before
+    await world.look()
+    assert len(world.store.exposures) < before
+    assert (await world.store.tallies(ONE))[0] == tallies
 
 
 async def test_what_has_no_new_outcome_is_not_judged_again(world: World) -> None:
