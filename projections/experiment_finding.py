@@ -15,12 +15,12 @@ Numbers = dict[str, float | None]
 def found_in(design: Design, tallies: Mapping[str, Tally], judgement: Judgement) -> Finding:
     harmful = [one for one in judgement.treatments if one.verdict == Verdict.HARMFUL]
     compared = {design.control.name, *(one.variant for one in judgement.treatments)}
-    harm = Harm(
-        variants=tuple(one.variant for one in harmful),
-        evidence=evidence(design, tallies, judgement, Verdict.HARMFUL),
-    )
+    harm = None
+    if harmful:
+        told = evidence(design, tallies, judgement, Verdict.HARMFUL)
+        harm = Harm(variants=tuple(one.variant for one in harmful), evidence=told)
     return Finding(
-        harm=harm if harmful else None,
+        harm=harm,
         is_decided=bool(judgement.treatments)
         and all(_is_decided(one, judgement) for one in judgement.treatments),
         unsettled_share=max(_unsettled_share(tallies.get(name, Tally())) for name in compared),

@@ -6,6 +6,7 @@ import random
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import datetime, timedelta
 from itertools import count
 from urllib.parse import urlsplit
 
@@ -50,6 +51,11 @@ _numbers = count(1)
 _clock = SystemClock()
 GOOD: tuple[Event, ...] = (succeeded(), paid())
 BAD: tuple[Event, ...] = (a_decline(), failed())
+
+
+class LastWeek(SystemClock):
+    def now(self) -> datetime:
+        return super().now() - timedelta(days=7)
 
 
 class World:
@@ -97,7 +103,7 @@ class World:
         await self.reader.stop()
         await self.database.close()
 
-    async def start(self, planned: int = 100_000) -> ExperimentId:
+    async def start(self, planned: int = 100_000, clock: SystemClock = _clock) -> ExperimentId:
         design = Design(
             name=self.name,
             variants=(Variant(name="control", weight=5_000), Variant(name="treatment", weight=5_000)),
@@ -109,7 +115,7 @@ class World:
             StartExperiment(experiment_id=started_id, design=design, gateways=(), by="asha", note=""),
             INITIAL,
         )
-        await experiment_log(self.publisher, _clock).append(event, _clock.event_id(), "req_1")
+        await experiment_log(self.publisher, clock).append(event, _clock.event_id(), "req_1")
         await self.becomes(started_id, Running)
         return started_id
 
@@ -266,6 +272,22 @@ async def test_an_experiment_is_concluded_at_its_planned_sample(world: World) ->
     known = await world.becomes(experiment, Ended)
     assert isinstance(known, Ended)
     assert known.evidence is not None
+
+
+async def test_an_experiment_whose_days_are_over_is_concluded_with_all_that_was_on_the_log(
+    world: World,
+) -> None:
+    experiment = await world.start(clock=LastWeek())
+    await world.pay_many(experiment, 300, seed=8)
+    world.worker.start()
+    world.other.start()
+    known = await world.becomes(experiment, Ended)
+    assert isinstance(known, Ended)
+    assert known.evidence is not None
+    tallies = await world.folded(experiment)
+    assert {name: figures["payments"] for name, figures in known.evidence.figures.items()} == {
+        name: tally["payments"] for name, tally in tallies.items()
+    }
 
 
 async def test_a_store_that_does_not_answer_makes_the_worker_wait_and_lose_nothing(world: World) -> None:
