@@ -40,11 +40,13 @@ _decoders: dict[str, msgspec.json.Decoder[Event]] = {
     NOTIFICATIONS_TOPIC: msgspec.json.Decoder(NotificationMessage),
     RELIABILITY_TOPIC: msgspec.json.Decoder(ReliabilityEvent),
 }
-_outlines: dict[str, Callable[[bytes], Event]] = {
+_unread_started = msgspec.json.Decoder(UnreadStarted)
+_outlines: dict[str, Callable[[bytes, str], Event]] = {
     CONFIGURATION_TOPIC: unread,
-    EXPERIMENTS_TOPIC: msgspec.json.Decoder(UnreadStarted).decode,
+    EXPERIMENTS_TOPIC: lambda value, _: _unread_started.decode(value),
 }
-"""What a newer version of this service has set is told also where it cannot be read, without what it is."""
+"""What a newer version of this service has set is told also where it cannot be read, without what it is; by its value
+and its aggregate."""
 
 
 def encode(outgoing: Outgoing[Event]) -> tuple[bytes, Headers]:
@@ -91,7 +93,7 @@ def decode(
             correlation_id=fields["ce_correlationid"],
             causation_id=fields["ce_causationid"],
         )
-        event = _event(position.topic, value or b"")
+        event = _event(position.topic, value or b"", envelope.aggregate_id)
     except KeyError as error:
         raise Unreadable(f"missing header or unknown topic: {error}") from error
     except (ValueError, RecursionError, msgspec.DecodeError) as error:
@@ -99,13 +101,13 @@ def decode(
     return Recorded(envelope=envelope, event=event, position=position, stamp_ms=stamp_ms)
 
 
-def _event(topic: str, value: bytes) -> Event:
+def _event(topic: str, value: bytes, aggregate_id: str) -> Event:
     try:
         return _decoders[topic].decode(value)
     except msgspec.ValidationError:
         if (outline := _outlines.get(topic)) is None:
             raise
-        return outline(value)
+        return outline(value, aggregate_id)
 
 
 def rfc3339(moment: datetime) -> str:

@@ -4,7 +4,7 @@ A version is the offset after the event that set it. Each event names the versio
 instead of; the log is the judge: if that is no longer the version there, the event is void for every reader.
 """
 
-from typing import Annotated, Literal, assert_never
+from typing import Annotated, assert_never
 
 import msgspec
 from msgspec import Meta
@@ -115,7 +115,8 @@ class BanditPolicySet(Event, frozen=True, kw_only=True):
 
 
 class UnreadSet(Event, frozen=True, kw_only=True):
-    """One of the above, as far as a process can read it that is too old for what was set. It is never written."""
+    """What a process cannot read that is too old for it: that it was set is known, and what is not. It is never
+    written."""
 
     aggregate: str
     by: str
@@ -145,24 +146,19 @@ def aggregate_of(asked: SetRouting | RoutingSet | UnreadSet) -> str:
 
 
 class _Outline(Value, frozen=True, kw_only=True):
-    type: Literal["ScoringWeightsSet", "RoutingRulesSet", "SegmentationSet", "BanditPolicySet"]
     by: str
     note: str
     instead_of_version: Version
-    segment: str = ""
 
 
-def unread(value: bytes) -> UnreadSet:
+_outline = msgspec.json.Decoder(_Outline)
+
+
+def unread(value: bytes, aggregate: str) -> UnreadSet:
     """Without what it sets; the versions can then still be followed. Raises DecodeError for anything else."""
-    outline = msgspec.json.decode(value, type=_Outline)
-    aggregates = {
-        "ScoringWeightsSet": SCORING,
-        "RoutingRulesSet": ROUTING_RULES,
-        "SegmentationSet": SEGMENTATION,
-        "BanditPolicySet": bandit(outline.segment),
-    }
+    outline = _outline.decode(value)
     return UnreadSet(
-        aggregate=aggregates[outline.type],
+        aggregate=aggregate,
         by=outline.by,
         note=outline.note,
         instead_of_version=outline.instead_of_version,
