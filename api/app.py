@@ -1,7 +1,7 @@
 """The application: every route, what surrounds them, and what they are given to work with."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -18,6 +18,7 @@ from api.dry_run import DryRunRoutes
 from api.experiment_results import ExperimentResultRoutes, ExperimentResults
 from api.experiments import ExperimentRoutes
 from api.gateway_metrics import GatewayMetricsRoutes, PublishedMetrics
+from api.gateways import GatewayRoutes
 from api.lag import LagMonitor
 from api.middleware import Guarded, Measured, RequestId
 from api.notifications import NotificationRoutes
@@ -29,6 +30,7 @@ from api.reviews import ReviewRoutes
 from api.scoring import ScoringRoutes
 from commands.ports import Clock, RoutingFacts
 from infra.gateways.notifications import NotificationReader
+from schemas.gateway import GatewayConfiguration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +43,8 @@ class Services:
     reviews: Reviews
     messages: Messages
     notification_readers: Mapping[str, NotificationReader]
-    gateways: Collection[str]
-    """The names of all that there are."""
+    gateways: Sequence[GatewayConfiguration]
+    """All that there are, as they are where nobody has set anything of them."""
     published_metrics: PublishedMetrics
     configuration: Configuration
     experiments: Experiments
@@ -83,10 +85,13 @@ def create_app(services: Services) -> Starlette:
         services.clock,
         services.body_limits,
     )
-    gateway_metrics = GatewayMetricsRoutes(services.published_metrics, services.gateways)
+    gateway_metrics = GatewayMetricsRoutes(
+        services.published_metrics, {gateway.id for gateway in services.gateways}
+    )
     configuration = ConfigurationRoutes(
         services.admin, services.configuration, services.facts, services.body_limits
     )
+    gateways = GatewayRoutes(services.admin, services.configuration, services.gateways, services.body_limits)
     dry_run = DryRunRoutes(
         services.admin,
         services.configuration,
@@ -106,6 +111,7 @@ def create_app(services: Services) -> Starlette:
             *reviews.routes(),
             *gateway_metrics.routes(),
             *configuration.routes(),
+            *gateways.routes(),
             *dry_run.routes(),
             *experiments.routes(),
             *ScoringRoutes(services.facts).routes(),

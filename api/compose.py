@@ -129,7 +129,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                 for configuration in gateways.gateways()
                 if (reads := notification_reader(configuration, settings)) is not None
             },
-            gateways=[configuration.id for configuration in gateways.gateways()],
+            gateways=gateways.gateways(),
             published_metrics=PublishedMetrics(redis, clock.elapsed_ms),
             configuration=configuration,
             experiments=experiments,
@@ -139,7 +139,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                 circuit_facts,
                 circuit_tail,
                 KafkaCircuitMessages(publisher, clock),
-                gateways.gateways,
+                facts.gateways,
                 clock,
             ),
             experiment_results=ExperimentResults(

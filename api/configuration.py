@@ -17,11 +17,13 @@ from api.configuration_answers import (
     policy_answer,
     rules_answer,
     segmentation_answer,
+    shown,
+    told,
     weights_answer,
 )
 from api.ports import Configuration
 from commands.ports import RoutingFacts
-from commands.routing.configuration import Configured, Setting
+from commands.routing.configuration import Configured
 from commands.routing.configuration_faults import faults_in, is_segment
 from schemas.configuration import (
     SetBanditPolicy,
@@ -80,13 +82,13 @@ class ConfigurationRoutes:
         return Route(path, self._admin.only(show_or_put), methods=["GET", "PUT"])
 
     async def show_rules(self, request: Request) -> Response:
-        return _shown(request, rules_answer(self._configuration.loaded()))
+        return shown(request, rules_answer(self._configuration.loaded()))
 
     async def show_weights(self, request: Request) -> Response:
-        return _shown(request, weights_answer(self._configuration.loaded()))
+        return shown(request, weights_answer(self._configuration.loaded()))
 
     async def show_segmentation(self, request: Request) -> Response:
-        return _shown(request, segmentation_answer(self._configuration.loaded()))
+        return shown(request, segmentation_answer(self._configuration.loaded()))
 
     async def show_policies(self, _: Request) -> Response:
         return json_response(policies_answer(self._configuration.loaded()))
@@ -101,7 +103,7 @@ class ConfigurationRoutes:
             note=body.note,
             instead_of_version=version,
         )
-        return _told(rules_answer(await self._set(command, request)))
+        return told(rules_answer(await self._set(command, request)))
 
     async def set_weights(self, request: Request) -> Response:
         version = headers.if_match(request)
@@ -114,7 +116,7 @@ class ConfigurationRoutes:
             note=body.note,
             instead_of_version=version,
         )
-        return _told(weights_answer(await self._set(command, request)))
+        return told(weights_answer(await self._set(command, request)))
 
     async def set_segmentation(self, request: Request) -> Response:
         version = headers.if_match(request)
@@ -125,7 +127,7 @@ class ConfigurationRoutes:
             note=body.note,
             instead_of_version=version,
         )
-        return _told(segmentation_answer(await self._set(command, request)))
+        return told(segmentation_answer(await self._set(command, request)))
 
     async def enable(self, request: Request) -> Response:
         return await self._set_policy(request, enabled=True)
@@ -150,7 +152,7 @@ class ConfigurationRoutes:
             note=body.note,
             instead_of_version=headers.if_match(request, otherwise=known),
         )
-        return _told(policy_answer(segment, await self._set(command, request)))
+        return told(policy_answer(segment, await self._set(command, request)))
 
     async def _set(self, command: SetRouting, request: Request) -> Configured:
         if faults := faults_in(command):
@@ -169,18 +171,3 @@ def _policy(before: BanditPolicy, body: BanditPolicyBody, *, enabled: bool) -> B
         sharpness=given(body.sharpness, before.sharpness),
         expected_loss=given(body.expected_loss, before.expected_loss),
     )
-
-
-def _shown(request: Request, answer: Setting) -> Response:
-    answered = {"ETag": _etag(answer)}
-    if headers.is_known(request, answered["ETag"]):
-        return Response(None, 304, answered)
-    return json_response(answer, 200, answered)
-
-
-def _told(answer: Setting) -> Response:
-    return json_response(answer, 200, {"ETag": _etag(answer)})
-
-
-def _etag(answer: Setting) -> str:
-    return f'"{answer.version}"'

@@ -1,13 +1,21 @@
 """How what is configured looks from outside, with who set it, when and why. Version 0 is the defaults."""
 
 from msgspec.structs import asdict
+from starlette.requests import Request
+from starlette.responses import Response
 
+from api import headers
+from api.answers import json_response
 from commands.routing.configuration import Configured, Setting
 from commands.routing.configuration_faults import ANY_SEGMENT
+from commands.routing.gateways import with_terms
 from commands.routing.unreached_rules import warnings_in
 from schemas.base import Value
-from schemas.configuration import ROUTING_RULES, SCORING, SEGMENTATION, bandit
+from schemas.configuration import ROUTING_RULES, SCORING, SEGMENTATION, bandit, gateway
+from schemas.gateway import NO_TERMS, GatewayConfiguration, GatewayTerms
 from schemas.http import FieldError
+from schemas.ids import GatewayId
+from schemas.instrument import PaymentMethod
 from schemas.routing_configuration import Affinity, Rule, ScoringWeights, SegmentDimension
 
 
@@ -40,6 +48,27 @@ class BanditPoliciesAnswer(Value, frozen=True, kw_only=True):
     """`*` first: it stands for every segment that is not listed."""
 
     policies: tuple[BanditPolicyAnswer, ...]
+
+
+class GatewayAnswer(Setting, frozen=True, kw_only=True):
+    """As it is in force; `set` is what operators have set of it, and the rest is as it is configured."""
+
+    id: GatewayId
+    name: str
+    adapter: str
+    enabled: bool
+    priority: int
+    fee_bps: int
+    payment_methods: tuple[PaymentMethod, ...]
+    currencies: tuple[str, ...]
+    minimum_amount_minor: int
+    maximum_amount_minor: int | None
+    timeout_ms: int
+    set: GatewayTerms
+
+
+class GatewaysAnswer(Value, frozen=True, kw_only=True):
+    gateways: tuple[GatewayAnswer, ...]
 
 
 def rules_answer(configured: Configured) -> RoutingRulesAnswer:
@@ -77,3 +106,40 @@ def policy_answer(segment: str, configured: Configured) -> BanditPolicyAnswer:
 def policies_answer(configured: Configured) -> BanditPoliciesAnswer:
     segments = sorted(configured.routing.bandits.keys() | {ANY_SEGMENT})
     return BanditPoliciesAnswer(policies=tuple(policy_answer(segment, configured) for segment in segments))
+
+
+def gateway_answer(configured_as: GatewayConfiguration, configured: Configured) -> GatewayAnswer:
+    terms = configured.routing.gateways.get(configured_as.id, NO_TERMS)
+    in_force = with_terms(configured_as, terms)
+    return GatewayAnswer(
+        **asdict(configured.setting(gateway(in_force.id))),
+        id=in_force.id,
+        name=in_force.name,
+        adapter=in_force.adapter,
+        enabled=in_force.enabled,
+        priority=in_force.priority,
+        fee_bps=in_force.fee_bps,
+        payment_methods=in_force.payment_methods,
+        currencies=in_force.currencies,
+        minimum_amount_minor=in_force.minimum_amount_minor,
+        maximum_amount_minor=in_force.maximum_amount_minor,
+        timeout_ms=in_force.timeout_ms,
+        set=terms,
+    )
+
+
+def shown(request: Request, answer: Setting) -> Response:
+    """To whoever reads it: its version is its entity tag."""
+    answered = {"ETag": _etag(answer)}
+    if headers.is_known(request, answered["ETag"]):
+        return Response(None, 304, answered)
+    return json_response(answer, 200, answered)
+
+
+def told(answer: Setting) -> Response:
+    """To whoever has set it."""
+    return json_response(answer, 200, {"ETag": _etag(answer)})
+
+
+def _etag(answer: Setting) -> str:
+    return f'"{answer.version}"'

@@ -62,6 +62,7 @@ KINDS: dict[Refusal | Fault, tuple[int, str]] = {
     Refusal.REFERENCE_MISSING: (422, "A success names the gateway's reference"),
     Refusal.STALE_VERSION: (412, "It was set again since you looked"),
     Refusal.UNCONFIRMED: (503, "It is not known yet whether this is in force"),
+    Refusal.NO_GATEWAY_LEFT: (409, "It would leave payments without any gateway"),
     Refusal.SEGMENT_NOT_FOUND: (404, "There is no such segment"),
     Refusal.EXPERIMENT_NOT_FOUND: (404, "There is no such experiment"),
     Refusal.EXPERIMENT_CONFLICT: (409, "The experiment's state does not allow it"),

@@ -11,11 +11,12 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from api.ports import Proof
+from commands.routing.gateways import in_force
 from projections.beliefs import Beliefs
 from projections.posteriors import Forgetting
 from schemas.circuit import CircuitView
 from schemas.experiment import RunningExperiment
-from schemas.gateway import GatewayConfiguration
+from schemas.gateway import GatewayConfiguration, GatewayTerms
 from schemas.ids import GatewayId
 from schemas.instrument import PaymentMethod
 from schemas.metrics import RoutingSnapshot
@@ -62,9 +63,15 @@ class LiveFacts:
         self._beliefs = Beliefs(Forgetting())
         self._snapshot: RoutingSnapshot | None = None
         self._facts = Facts()
+        self._terms: Mapping[GatewayId, GatewayTerms] = {}
+        self._gateways = registry.gateways()
 
     def gateways(self) -> tuple[GatewayConfiguration, ...]:
-        return self._registry.gateways()
+        """In force; the same object until something of one is set."""
+        terms = self._configuration().gateways
+        if self._terms is not terms:
+            self._terms, self._gateways = terms, in_force(self._registry.gateways(), terms)
+        return self._gateways
 
     def retry_policy(self, merchant_id: str) -> RetryPolicy:
         return self._registry.retry_policy(merchant_id)

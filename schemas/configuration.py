@@ -10,7 +10,8 @@ import msgspec
 from msgspec import Meta
 
 from schemas.base import Command, Event, Value
-from schemas.gateway import GatewayConfiguration
+from schemas.gateway import GatewayConfiguration, GatewayTerms
+from schemas.ids import GatewayId
 from schemas.routing_configuration import (
     Affinity,
     BanditPolicy,
@@ -29,6 +30,11 @@ SEGMENTATION = "segmentation"
 def bandit(segment: str) -> str:
     """The aggregate of a segment's bandit policy."""
     return f"bandit:{segment}"
+
+
+def gateway(id: GatewayId) -> str:
+    """The aggregate of a gateway's terms."""
+    return f"gateway:{id}"
 
 
 # Commands: `instead_of_version` is what the asker has seen
@@ -68,7 +74,17 @@ class SetBanditPolicy(Command, frozen=True, kw_only=True):
     instead_of_version: int
 
 
-SetRouting = SetScoringWeights | SetRoutingRules | SetSegmentation | SetBanditPolicy
+class SetGateway(Command, frozen=True, kw_only=True):
+    gateway: GatewayId
+    terms: GatewayTerms
+    configured: tuple[GatewayConfiguration, ...]
+    """As they are where nobody has set anything of them."""
+    by: str
+    note: str
+    instead_of_version: int
+
+
+SetRouting = SetScoringWeights | SetRoutingRules | SetSegmentation | SetBanditPolicy | SetGateway
 
 # Events
 
@@ -114,6 +130,16 @@ class BanditPolicySet(Event, frozen=True, kw_only=True):
     instead_of_version: Version
 
 
+class GatewaySet(Event, frozen=True, kw_only=True):
+    """All that is set of it; what `terms` do not say is as the gateway is configured."""
+
+    gateway: GatewayId
+    terms: GatewayTerms
+    by: str
+    note: str
+    instead_of_version: Version
+
+
 class UnreadSet(Event, frozen=True, kw_only=True):
     """What a process cannot read that is too old for it: that it was set is known, and what is not. It is never
     written."""
@@ -124,7 +150,7 @@ class UnreadSet(Event, frozen=True, kw_only=True):
     instead_of_version: Version
 
 
-RoutingSet = ScoringWeightsSet | RoutingRulesSet | SegmentationSet | BanditPolicySet
+RoutingSet = ScoringWeightsSet | RoutingRulesSet | SegmentationSet | BanditPolicySet | GatewaySet
 ConfigurationEvent = ReservationStoreAdopted | RoutingSet
 Heard = ConfigurationEvent | UnreadSet
 
@@ -139,6 +165,8 @@ def aggregate_of(asked: SetRouting | RoutingSet | UnreadSet) -> str:
             return SEGMENTATION
         case SetBanditPolicy(segment=segment) | BanditPolicySet(segment=segment):
             return bandit(segment)
+        case SetGateway(gateway=id) | GatewaySet(gateway=id):
+            return gateway(id)
         case UnreadSet(aggregate=aggregate):
             return aggregate
         case _:

@@ -33,6 +33,7 @@ class Refusal(StrEnum):
     REFERENCE_MISSING = "gateway-reference-missing"
     STALE_VERSION = "stale-version"
     UNCONFIRMED = "unconfirmed"
+    NO_GATEWAY_LEFT = "no-gateway-left"
     SEGMENT_NOT_FOUND = "segment-not-found"
     EXPERIMENT_NOT_FOUND = "experiment-not-found"
     EXPERIMENT_CONFLICT = "experiment-conflict"

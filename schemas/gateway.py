@@ -9,7 +9,11 @@ from schemas.ids import GatewayId
 from schemas.instrument import PaymentMethod
 
 Milliseconds = Annotated[int, Meta(ge=50, le=60_000)]
-
+Priority = Annotated[int, Meta(ge=0, le=1000)]
+BasisPoints = Annotated[int, Meta(ge=0, le=10_000)]
+AmountMinor = Annotated[int, Meta(ge=1, le=2**53)]
+Methods = Annotated[tuple[PaymentMethod, ...], Meta(min_length=1, max_length=8)]
+Currencies = Annotated[tuple[str, ...], Meta(min_length=1, max_length=200)]
 
 Adapter = Literal["simulator", "razorpay", "stripe"]
 
@@ -19,14 +23,14 @@ class GatewayConfiguration(Body, frozen=True, kw_only=True):
     name: Annotated[str, Meta(min_length=1, max_length=64)]
     adapter: Adapter
     base_url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$(?!\n)", max_length=256)]
-    payment_methods: Annotated[tuple[PaymentMethod, ...], Meta(min_length=1)]
-    currencies: Annotated[tuple[str, ...], Meta(min_length=1)]
+    payment_methods: Methods
+    currencies: Currencies
     enabled: bool = True
-    priority: Annotated[int, Meta(ge=0, le=1000)] = 100
+    priority: Priority = 100
     """Lower is tried first."""
-    fee_bps: Annotated[int, Meta(ge=0, le=10_000)] = 0
-    minimum_amount_minor: Annotated[int, Meta(ge=1)] = 1
-    maximum_amount_minor: Annotated[int, Meta(ge=1)] | None = None
+    fee_bps: BasisPoints = 0
+    minimum_amount_minor: AmountMinor = 1
+    maximum_amount_minor: AmountMinor | None = None
     timeout_ms: Milliseconds = 2500
     """`GATEWAY_TIMEOUT_MS` where a configuration does not say."""
     max_concurrent_calls: Annotated[int, Meta(ge=1, le=10_000)] = 512
@@ -40,3 +44,19 @@ class GatewayConfiguration(Body, frozen=True, kw_only=True):
     """Payments of this gateway that one verifier process begins to work on in a second. It is no rate of HTTP calls: a
     look takes two or three of them, and burning, capturing or giving back up to as many as six more. What a provider
     allows in a second must hold this, times the calls, times the verifier processes."""
+
+
+class GatewayTerms(Body, frozen=True, kw_only=True, omit_defaults=True):
+    """What operators have set of a gateway. What is not given is as its configuration says; how it is spoken to
+    (adapter, address, secrets, timeouts) is never set here."""
+
+    enabled: bool | None = None
+    priority: Priority | None = None
+    fee_bps: BasisPoints | None = None
+    payment_methods: Methods | None = None
+    currencies: Currencies | None = None
+    minimum_amount_minor: AmountMinor | None = None
+    maximum_amount_minor: AmountMinor | None = None
+
+
+NO_TERMS = GatewayTerms()

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from schemas.base import Body
+from schemas.gateway import AmountMinor, BasisPoints, Currencies, Methods, Priority
 from schemas.http import PaymentBody
 from schemas.routing_configuration import (
     MOST_RULES,
@@ -56,6 +57,20 @@ class BanditPolicyBody(Body, frozen=True, kw_only=True):
     expected_loss: Share | None = None
     by: By = "operator"
     note: Note = ""
+
+
+class GatewayBody(Body, frozen=True, kw_only=True):
+    """`PATCH /gateways/{id}`, a merge patch (RFC 7396): what is left out stays, what is null is again as configured."""
+
+    by: By
+    note: Note = ""
+    enabled: bool | UnsetType | None = UNSET
+    priority: Priority | UnsetType | None = UNSET
+    fee_bps: BasisPoints | UnsetType | None = UNSET
+    payment_methods: Methods | UnsetType | None = UNSET
+    currencies: Currencies | UnsetType | None = UNSET
+    minimum_amount_minor: AmountMinor | UnsetType | None = UNSET
+    maximum_amount_minor: AmountMinor | UnsetType | None = UNSET
 
 
 class DryRunBody(PaymentBody, frozen=True, kw_only=True):

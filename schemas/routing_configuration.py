@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from schemas.base import Body, Value
+from schemas.gateway import GatewayTerms
 from schemas.ids import GatewayId
 from schemas.instrument import PaymentMethod
 
@@ -152,6 +153,8 @@ class RoutingConfiguration(Value, frozen=True, kw_only=True):
     segmentation: Segmentation = Segmentation()
     bandits: dict[str, BanditPolicy] = msgspec.field(default_factory=dict)
     """By segment; `*` stands for every segment that has none of its own."""
+    gateways: dict[GatewayId, GatewayTerms] = msgspec.field(default_factory=dict)
+    """Of those of which anything was ever set."""
 
     def bandit(self, segment: str) -> BanditPolicy:
         return self.bandits.get(segment) or self.bandits.get("*") or BanditPolicy()

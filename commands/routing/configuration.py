@@ -10,9 +10,11 @@ from typing import assert_never
 import msgspec
 from msgspec.structs import replace
 
+from commands.routing.gateways import in_force, served
 from schemas.base import Value
 from schemas.configuration import (
     BanditPolicySet,
+    GatewaySet,
     Heard,
     ReservationStoreAdopted,
     RoutingRulesSet,
@@ -20,6 +22,7 @@ from schemas.configuration import (
     ScoringWeightsSet,
     SegmentationSet,
     SetBanditPolicy,
+    SetGateway,
     SetRouting,
     SetRoutingRules,
     SetScoringWeights,
@@ -29,6 +32,7 @@ from schemas.configuration import (
 )
 from schemas.envelope import Recorded
 from schemas.errors import Refusal, Refused
+from schemas.gateway import NO_TERMS
 from schemas.routing_configuration import RoutingConfiguration
 
 
@@ -58,10 +62,11 @@ class Configured(Value, frozen=True, kw_only=True):
 
 _NEVER_SET = Setting()
 INITIAL = Configured()
+_MOST_NAMED = 8
 
 
 def decide(command: SetRouting, configured: Configured) -> list[RoutingSet]:
-    """`[]` when it is so already. Raises Refused if it was set again since the asker looked."""
+    """`[]` when it is so already. Raises Refused if it was set again since the asker looked, or must not be."""
     aggregate = aggregate_of(command)
     version = configured.version(aggregate)
     if aggregate in configured.unread:
@@ -71,21 +76,42 @@ def decide(command: SetRouting, configured: Configured) -> list[RoutingSet]:
         )
     if version != command.instead_of_version:
         raise Refused(Refusal.STALE_VERSION, f"Version {version} is in force: look at it first.")
-    return [] if version > 0 and _is_so(command, configured.routing) else [_set(command)]
+    if _is_so(command, configured.routing, is_default=version == 0):
+        return []
+    if isinstance(command, SetGateway):
+        _leaves_no_method_without_a_gateway(command, configured.routing)
+    return [_set(command)]
 
 
-def _is_so(command: SetRouting, routing: RoutingConfiguration) -> bool:
+def _is_so(command: SetRouting, routing: RoutingConfiguration, *, is_default: bool) -> bool:
+    """A default that somebody asks for is set all the same: a later version of this service may have another."""
     match command:
         case SetScoringWeights():
-            return (command.weights, command.affinities) == (routing.weights, routing.affinities)
+            is_so = (command.weights, command.affinities) == (routing.weights, routing.affinities)
+            return is_so and not is_default
         case SetRoutingRules():
-            return command.rules == routing.rules
+            return command.rules == routing.rules and not is_default
         case SetSegmentation():
-            return command.segmentation == routing.segmentation
+            return command.segmentation == routing.segmentation and not is_default
         case SetBanditPolicy():
             return command.policy == routing.bandits.get(command.segment)
+        case SetGateway():
+            return command.terms == routing.gateways.get(command.gateway, NO_TERMS)
         case _:
             assert_never(command)
+
+
+def _leaves_no_method_without_a_gateway(command: SetGateway, routing: RoutingConfiguration) -> None:
+    """Raises Refused: nobody is to lock all payments of a method out unawares. Who means it has the kill switch."""
+    after = {**routing.gateways, command.gateway: command.terms}
+    before = served(in_force(command.configured, routing.gateways))
+    if lost := sorted(before - served(in_force(command.configured, after))):
+        named = ", ".join(f"{method} in {currency}" for method, currency in lost[:_MOST_NAMED])
+        more = f" and {len(lost) - _MOST_NAMED} more" if len(lost) > _MOST_NAMED else ""
+        raise Refused(
+            Refusal.NO_GATEWAY_LEFT,
+            f"No enabled gateway would be left for {named}{more}: give them another first.",
+        )
 
 
 def _set(command: SetRouting) -> RoutingSet:
@@ -116,6 +142,14 @@ def _set(command: SetRouting) -> RoutingSet:
             return BanditPolicySet(
                 segment=command.segment,
                 policy=command.policy,
+                by=command.by,
+                note=command.note,
+                instead_of_version=command.instead_of_version,
+            )
+        case SetGateway():
+            return GatewaySet(
+                gateway=command.gateway,
+                terms=command.terms,
                 by=command.by,
                 note=command.note,
                 instead_of_version=command.instead_of_version,
@@ -159,5 +193,8 @@ def _with(routing: RoutingConfiguration, event: RoutingSet, version: int) -> Rou
         case BanditPolicySet():
             bandits = {**routing.bandits, event.segment: event.policy}
             return replace(routing, version=version, bandits=bandits)
+        case GatewaySet():
+            gateways = {**routing.gateways, event.gateway: event.terms}
+            return replace(routing, version=version, gateways=gateways)
         case _:
             assert_never(event)

@@ -7,15 +7,18 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import assert_never
 
+from commands.routing.gateways import with_terms
 from commands.routing.rule_faults import Gateways, by_id, rule_faults_in, text_faults, unknown_gateway, within
 from commands.routing.rules import STANDARD_TIER
 from schemas.configuration import (
     SetBanditPolicy,
+    SetGateway,
     SetRouting,
     SetRoutingRules,
     SetScoringWeights,
     SetSegmentation,
 )
+from schemas.gateway import GatewayConfiguration, GatewayTerms
 from schemas.http import FieldError
 from schemas.instrument import PAYMENT_METHODS
 from schemas.money import EXPONENTS
@@ -39,6 +42,8 @@ def faults_in(command: SetRouting) -> list[FieldError]:
             faults = list(_of_segmentation(command.segmentation))
         case SetBanditPolicy():
             faults = []
+        case SetGateway():
+            faults = list(_of_gateway(command.terms, by_id(command.configured)[command.gateway]))
         case _:
             assert_never(command)
     return [*faults, *text_faults("/by", command.by), *text_faults("/note", command.note)]
@@ -65,6 +70,27 @@ def _of_affinities(affinities: Sequence[Affinity], gateways: Gateways) -> Iterat
         ):
             detail = "is none that this gateway takes"
             yield FieldError(pointer=f"{here}/payment_method", detail=detail)
+
+
+# Gateways
+
+
+def _of_gateway(terms: GatewayTerms, configured: GatewayConfiguration) -> Iterator[FieldError]:
+    for field in ("payment_methods", "currencies"):
+        named: tuple[str, ...] = getattr(terms, field) or ()
+        for place, one in enumerate(named):
+            if field == "currencies" and one not in EXPONENTS:
+                detail = "is not an ISO 4217 code of a currency in use"
+                yield FieldError(pointer=f"/{field}/{place}", detail=detail)
+            elif one in named[:place]:
+                yield FieldError(pointer=f"/{field}/{place}", detail="is named before")
+    gateway = with_terms(configured, terms)
+    most = gateway.maximum_amount_minor
+    if most is not None and most < gateway.minimum_amount_minor:
+        if terms.minimum_amount_minor is not None:
+            yield FieldError(pointer="/minimum_amount_minor", detail="is above maximum_amount_minor")
+        else:
+            yield FieldError(pointer="/maximum_amount_minor", detail="is below minimum_amount_minor")
 
 
 # Segments

@@ -451,7 +451,7 @@ class World:
             reviews=self.reviews,
             messages=self.messages,
             notification_readers=self.notification_readers,
-            gateways=[GATEWAY],
+            gateways=self.facts.gateways(),
             published_metrics=self.published_metrics,
             configuration=self.configuration,
             experiments=self.experiments,

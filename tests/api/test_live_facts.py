@@ -9,6 +9,7 @@ from api.live_facts import STALE_AFTER_S, LiveFacts
 from projections.circuit_facts import CircuitFacts
 from schemas.circuit import CircuitView, KnownCircuit
 from schemas.experiment import Override, RunningExperiment
+from schemas.gateway import GatewayTerms
 from schemas.ids import GatewayId
 from schemas.metrics import BUCKET_S, RoutingCell, RoutingSnapshot, bucket_of
 from schemas.routing import UNKNOWN
@@ -92,6 +93,24 @@ def test_a_configuration_is_in_force_with_the_next_decision_and_propensities_are
     process.configuration = RoutingConfiguration(version=3, bandits={"*": BanditPolicy(enabled=True)})
     assert process.facts.facts().configuration.version == 3
     assert process.facts.facts().propensities == {}
+
+
+def test_what_is_set_of_a_gateway_is_in_force_with_the_next_decision_and_nothing_else_of_it(
+    process: Process,
+) -> None:
+    razorpay, stripe = process.facts.gateways()
+    terms = GatewayTerms(enabled=False, fee_bps=150)
+    process.configuration = RoutingConfiguration(version=3, gateways={razorpay.id: terms})
+    assert process.facts.gateways() == (replace(razorpay, enabled=False, fee_bps=150), stripe)
+    assert process.facts.gateways() is process.facts.gateways()
+    process.configuration = RoutingConfiguration(version=4)
+    assert process.facts.gateways() == (razorpay, stripe)
+
+
+def test_what_is_set_of_a_gateway_that_is_not_configured_here_is_nobodys(process: Process) -> None:
+    before = process.facts.gateways()
+    process.configuration = RoutingConfiguration(version=3, gateways={ALPHA: GatewayTerms(priority=1)})
+    assert process.facts.gateways() == before
 
 
 def test_an_experiment_is_in_force_with_the_next_decision_and_propensities_are_still_known(

@@ -11,12 +11,14 @@ from commands.routing.configuration import INITIAL, Configured, Setting, decide,
 from schemas.codec import CONFIGURATION_TOPIC
 from schemas.configuration import (
     BanditPolicySet,
+    GatewaySet,
     Heard,
     ReservationStoreAdopted,
     RoutingRulesSet,
     ScoringWeightsSet,
     SegmentationSet,
     SetBanditPolicy,
+    SetGateway,
     SetRoutingRules,
     SetScoringWeights,
     SetSegmentation,
@@ -24,6 +26,8 @@ from schemas.configuration import (
 )
 from schemas.envelope import ALWAYS, Envelope, Position, Recorded, Window
 from schemas.errors import Refusal, Refused
+from schemas.gateway import NO_TERMS, GatewayTerms
+from schemas.ids import GatewayId
 from schemas.routing_configuration import (
     BanditPolicy,
     RoutingConfiguration,
@@ -31,7 +35,7 @@ from schemas.routing_configuration import (
     ScoringWeights,
     Segmentation,
 )
-from tests.builders import AT
+from tests.builders import AT, a_gateway
 from tests.commands.rules import ALPHA, BETA, pin, rules
 
 ADOPTED = ReservationStoreAdopted(system_identifier="1", timeline=1)
@@ -259,3 +263,67 @@ def test_a_segment_without_a_policy_has_that_of_all_and_may_be_given_one_that_is
     assert configured.routing.bandit("UPI") == ENABLED
     asked = SetBanditPolicy(segment="UPI", policy=ENABLED, by="asha", note="", instead_of_version=0)
     assert decide(asked, configured) == [policy_set("UPI")]
+
+
+# Gateways
+
+ON_ALPHA, ON_BETA = a_gateway("alpha"), a_gateway("beta", payment_methods=("CARD",))
+DISABLED = GatewayTerms(enabled=False)
+
+
+def gateway_set(terms: GatewayTerms, *, of: str = "alpha", instead_of: int = 0) -> GatewaySet:
+    return GatewaySet(gateway=GatewayId(of), terms=terms, by="asha", note="", instead_of_version=instead_of)
+
+
+def set_gateway(terms: GatewayTerms, *, of: str = "alpha", instead_of: int = 0) -> SetGateway:
+    return SetGateway(
+        gateway=GatewayId(of),
+        terms=terms,
+        configured=(ON_ALPHA, ON_BETA),
+        by="asha",
+        note="",
+        instead_of_version=instead_of,
+    )
+
+
+def test_the_terms_of_each_gateway_have_a_version_of_their_own() -> None:
+    configured = after(gateway_set(DISABLED), gateway_set(GatewayTerms(priority=1), of="beta"))
+    assert configured.routing.gateways == {ALPHA: DISABLED, BETA: GatewayTerms(priority=1)}
+    assert configured.setting("gateway:alpha").version == 1
+    assert configured.routing.version == configured.setting("gateway:beta").version == 2
+
+
+def test_what_is_set_of_a_gateway_becomes_an_event_unless_it_is_so_already() -> None:
+    terms = GatewayTerms(fee_bps=150)
+    assert decide(set_gateway(terms), INITIAL) == [gateway_set(terms)]
+    assert decide(set_gateway(terms, instead_of=1), after(gateway_set(terms))) == []
+    assert decide(set_gateway(NO_TERMS), INITIAL) == []
+    assert decide(set_gateway(NO_TERMS, instead_of=1), after(gateway_set(terms))) == [
+        gateway_set(NO_TERMS, instead_of=1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("terms", "lost"),
+    [
+        (DISABLED, "UPI in INR"),
+        (GatewayTerms(payment_methods=("CARD",)), "UPI in INR"),
+        (GatewayTerms(currencies=("USD",)), "UPI in INR"),
+    ],
+)
+def test_the_last_gateway_of_a_method_in_a_currency_is_not_taken_from_it(
+    terms: GatewayTerms, lost: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        decide(set_gateway(terms), INITIAL)
+    assert refused.value.reason == Refusal.NO_GATEWAY_LEFT
+    assert lost in refused.value.detail
+    assert "CARD" not in refused.value.detail
+    relieved = after(gateway_set(GatewayTerms(payment_methods=("UPI", "CARD")), of="beta"))
+    if terms.currencies is None:
+        assert decide(set_gateway(terms), relieved) == [gateway_set(terms)]
+
+
+def test_a_gateway_of_what_no_other_takes_may_still_be_changed_otherwise() -> None:
+    terms = GatewayTerms(priority=3, maximum_amount_minor=100)
+    assert decide(set_gateway(terms), INITIAL) == [gateway_set(terms)]

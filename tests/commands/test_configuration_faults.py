@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from commands.routing.configuration_faults import faults_in, is_segment
 from commands.routing.rules import matches, segment_of
 from commands.routing.unreached_rules import covers, scope_of, warnings_in
-from schemas.configuration import SetBanditPolicy, SetRoutingRules, SetScoringWeights, SetSegmentation
+from schemas.configuration import (
+    SetBanditPolicy,
+    SetGateway,
+    SetRoutingRules,
+    SetScoringWeights,
+    SetSegmentation,
+)
+from schemas.gateway import GatewayTerms
 from schemas.ids import GatewayId
 from schemas.payment import Order
 from schemas.routing_configuration import (
@@ -257,3 +264,35 @@ def test_what_no_payment_can_be_of_is_no_segment(name: str) -> None:
     assert is_segment("CARD:standard", segmentation)
     assert is_segment("*", segmentation)
     assert not is_segment(name, segmentation)
+
+
+# Gateways
+
+
+@pytest.mark.parametrize(
+    ("terms", "pointers"),
+    [
+        (GatewayTerms(), []),
+        (GatewayTerms(currencies=("INR", "USD"), payment_methods=("WALLET", "UPI")), []),
+        (GatewayTerms(minimum_amount_minor=500), []),
+        (GatewayTerms(minimum_amount_minor=501), ["/minimum_amount_minor"]),
+        (GatewayTerms(maximum_amount_minor=99), ["/maximum_amount_minor"]),
+        (GatewayTerms(minimum_amount_minor=9, maximum_amount_minor=8), ["/minimum_amount_minor"]),
+        (
+            GatewayTerms(currencies=("INR", "inr", "INR", "XTS"), payment_methods=("UPI", "UPI")),
+            ["/payment_methods/1", "/currencies/1", "/currencies/2", "/currencies/3"],
+        ),
+    ],
+)
+def test_the_terms_of_a_gateway_are_judged_together_with_what_is_configured(
+    terms: GatewayTerms, pointers: list[str]
+) -> None:
+    command = SetGateway(
+        gateway=ALPHA,
+        terms=terms,
+        configured=(a_gateway(minimum_amount_minor=100, maximum_amount_minor=500),),
+        by="asha",
+        note="",
+        instead_of_version=0,
+    )
+    assert [fault.pointer for fault in faults_in(command)] == pointers

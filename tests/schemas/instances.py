@@ -20,6 +20,7 @@ from schemas.circuit import (
 )
 from schemas.configuration import (
     BanditPolicySet,
+    GatewaySet,
     ReservationStoreAdopted,
     RoutingRulesSet,
     ScoringWeightsSet,
@@ -41,6 +42,7 @@ from schemas.experiment import (
     RetryOverride,
     Variant,
 )
+from schemas.gateway import GatewayTerms
 from schemas.ids import ExperimentId, GatewayId
 from schemas.instrument import UpiMasked
 from schemas.notification import GatewayNotified, ReviewDecided
@@ -291,6 +293,21 @@ INSTANCES: tuple[Event, ...] = (
         by="asha",
         note="a trial",
         instead_of_version=0,
+    ),
+    GatewaySet(
+        gateway=ALPHA,
+        terms=GatewayTerms(
+            enabled=True,
+            priority=5,
+            fee_bps=180,
+            payment_methods=("UPI", "CARD"),
+            currencies=("INR",),
+            minimum_amount_minor=100,
+            maximum_amount_minor=10_000_000,
+        ),
+        by="asha",
+        note="the new contract",
+        instead_of_version=4,
     ),
     GatewayNotified(
         gateway=ALPHA,
