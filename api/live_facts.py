@@ -20,8 +20,8 @@ from schemas.gateway import GatewayConfiguration, GatewayTerms
 from schemas.ids import GatewayId
 from schemas.instrument import PaymentMethod
 from schemas.metrics import RoutingSnapshot
-from schemas.routing import Facts, RetryPolicy
-from schemas.routing_configuration import RoutingConfiguration
+from schemas.routing import Facts
+from schemas.routing_configuration import RetryPolicy, RoutingConfiguration
 from schemas.verification import Schedule
 
 STALE_AFTER_S = 5.0

@@ -37,7 +37,8 @@ from schemas.payment import (
     SettleReview,
     TakeOverPayment,
 )
-from schemas.routing import AttemptReason, Candidate, RetryPolicy
+from schemas.routing import AttemptReason, Candidate
+from schemas.routing_configuration import RetryPolicy
 
 
 def decide(command: PaymentCommand, state: PaymentState) -> list[PaymentEvent]:

@@ -14,7 +14,8 @@ from schemas.outcome import Outcome
 from schemas.payment import PaymentEvent
 from schemas.reliability import ReliabilityEvent
 from schemas.reservation import Claimed, Held, Reservation, Reserved
-from schemas.routing import Facts, RetryPolicy
+from schemas.routing import Facts
+from schemas.routing_configuration import RetryPolicy
 from schemas.verification import Received, Schedule, Takeover
 
 

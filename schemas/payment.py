@@ -15,16 +15,8 @@ from schemas.gateway import GatewayConfiguration
 from schemas.ids import AttemptId, GatewayId, PaymentId
 from schemas.instrument import MaskedInstrument, PaymentMethod
 from schemas.outcome import Blame, Decline, DoubtReason, NextAction, NotSentReason, Outcome
-from schemas.routing import (
-    AttemptReason,
-    Candidate,
-    Decision,
-    Excluded,
-    Facts,
-    Probe,
-    RetryPolicy,
-    Strategy,
-)
+from schemas.routing import AttemptReason, Candidate, Decision, Excluded, Facts, Probe, Strategy
+from schemas.routing_configuration import RetryPolicy
 from schemas.verification import Schedule, Source, Verdict
 
 # Values

@@ -1,9 +1,8 @@
 """What a route is chosen from, and what it is."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
-from msgspec import Meta
 
 from schemas.base import Value
 from schemas.circuit import ADMITTING, CircuitStatus, CircuitView
@@ -32,20 +31,6 @@ Strategy = Literal["PRIORITY", "SCORE", "THOMPSON", "RULE", "PROBE", "LEAST_BAD"
 tried."""
 
 AttemptReason = Literal["first", "after_declined", "after_not_sent", "after_in_doubt"]
-
-
-class RetryPolicy(Value, frozen=True, kw_only=True):
-    """One total latency budget over all attempts. `enabled: false` means one attempt."""
-
-    max_attempts: Annotated[int, Meta(ge=1, le=10)] = 3
-    latency_budget_ms: Annotated[int, Meta(ge=100, le=60_000)] = 10_000
-    enabled: bool = True
-    retry_on_timeout: bool = False
-    """Another gateway may be tried after an attempt that is in doubt. A second success is then given back."""
-    keep_late_success: bool = False
-    """A single success after we said FAILURE is kept, not given back."""
-    try_open_circuits: bool = True
-    """When the circuits of all eligible gateways are open, the least bad is tried, instead of none."""
 
 
 class Terms(Value, frozen=True, kw_only=True):

@@ -17,6 +17,8 @@ from schemas.instrument import PaymentMethod
 Weight = Annotated[float, Meta(ge=0, le=10)]
 Sharpness = Annotated[float, Meta(ge=0.5, le=10)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+Attempts = Annotated[int, Meta(ge=1, le=10)]
+BudgetMs = Annotated[int, Meta(ge=100, le=60_000)]
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 MOST_RULES = 200
 
@@ -142,6 +144,30 @@ class RoutingRules(Body, frozen=True, kw_only=True):
     rules: Annotated[tuple[Rule, ...], Meta(max_length=MOST_RULES)] = ()
 
 
+# Retries
+
+
+class RetryPolicy(Value, frozen=True, kw_only=True):
+    """One total latency budget over all attempts. `enabled: false` means one attempt."""
+
+    max_attempts: Attempts = 3
+    latency_budget_ms: BudgetMs = 10_000
+    enabled: bool = True
+    retry_on_timeout: bool = False
+    """Another gateway may be tried after an attempt that is in doubt. A second success is then given back."""
+    keep_late_success: bool = False
+    """A single success after we said FAILURE is kept, not given back."""
+    try_open_circuits: bool = True
+    """When the circuits of all eligible gateways are open, the least bad is tried, instead of none."""
+
+
+class MerchantRetryPolicy(RetryPolicy, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """As operators have set it for one merchant: whoever cannot read all of it must not obey half of it."""
+
+
+# All of it
+
+
 class RoutingConfiguration(Value, frozen=True, kw_only=True):
     """Everything that is configured, as it stands after some event of `configuration.events.v1`."""
 
@@ -155,6 +181,8 @@ class RoutingConfiguration(Value, frozen=True, kw_only=True):
     """By segment; `*` stands for every segment that has none of its own."""
     gateways: dict[GatewayId, GatewayTerms] = msgspec.field(default_factory=dict)
     """Of those of which anything was ever set."""
+    retry_policies: dict[str, MerchantRetryPolicy] = msgspec.field(default_factory=dict)
+    """By merchant id, of those that have one set; every other has that of the settings."""
 
     def bandit(self, segment: str) -> BanditPolicy:
         return self.bandits.get(segment) or self.bandits.get("*") or BanditPolicy()

@@ -8,7 +8,8 @@ from schemas.envelope import Position
 from schemas.ids import AttemptId, GatewayId, PaymentId
 from schemas.outcome import Decline, NextAction
 from schemas.payment import Failure, Order
-from schemas.routing import AttemptReason, Candidate, Excluded, RetryPolicy, Strategy
+from schemas.routing import AttemptReason, Candidate, Excluded, Strategy
+from schemas.routing_configuration import RetryPolicy
 from schemas.verification import Check
 
 PaymentStatus = Literal["SUCCESS", "AWAITING_CUSTOMER", "PENDING_VERIFICATION", "NEEDS_REVIEW", "FAILURE"]

@@ -40,8 +40,8 @@ from schemas.payment import (
     RecordOutcome,
     RequestPayment,
 )
-from schemas.routing import AttemptReason, Candidate, Decision, Excluded, RetryPolicy
-from schemas.routing_configuration import ScoringWeights
+from schemas.routing import AttemptReason, Candidate, Decision, Excluded
+from schemas.routing_configuration import RetryPolicy, ScoringWeights
 from schemas.verification import Schedule
 
 AT = datetime(2026, 11, 23, 9, 30, 0, 123_000, tzinfo=UTC)

@@ -14,7 +14,8 @@ from commands.routing.rules import matches, segment_of
 from schemas.experiment import NO_OVERRIDE, Override, RetryOverride, RunningExperiment
 from schemas.gateway import GatewayConfiguration
 from schemas.payment import ExperimentAssigned, Order, PaymentRouted
-from schemas.routing import Facts, Probe, RetryPolicy
+from schemas.routing import Facts, Probe
+from schemas.routing_configuration import RetryPolicy
 
 Routed = tuple[ExperimentAssigned | None, PaymentRouted]
 

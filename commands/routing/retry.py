@@ -1,7 +1,8 @@
 """Whether, and where, a payment may be tried again: only after an outcome that proves nobody was charged."""
 
 from schemas.outcome import Declined, NotSent, Outcome
-from schemas.routing import Candidate, RetryPolicy
+from schemas.routing import Candidate
+from schemas.routing_configuration import RetryPolicy
 
 LEAST_TIMEOUT_MS = 200
 """An attempt with less time than this would mostly end in doubt, which is worse than no attempt."""

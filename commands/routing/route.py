@@ -18,11 +18,10 @@ from schemas.routing import (
     Exclusion,
     Facts,
     Probe,
-    RetryPolicy,
     Strategy,
     Versions,
 )
-from schemas.routing_configuration import Affinity, Pin, Prefer, Rule, Split
+from schemas.routing_configuration import Affinity, Pin, Prefer, RetryPolicy, Rule, Split
 
 OF_AN_EXPERIMENT = "experiment"
 """The id of the rule that stands for a variant's order or share; which variant, `ExperimentAssigned` says."""

@@ -26,7 +26,8 @@ from infra.settings import BadSetting, Settings
 from schemas.gateway import Adapter, GatewayConfiguration
 from schemas.ids import GatewayId
 from schemas.instrument import PAYMENT_METHODS, PaymentMethod
-from schemas.routing import NO_FACTS, Facts, RetryPolicy
+from schemas.routing import NO_FACTS, Facts
+from schemas.routing_configuration import RetryPolicy
 from schemas.verification import Schedule
 
 _LOCAL: tuple[tuple[str, str, Adapter, int, int], ...] = (

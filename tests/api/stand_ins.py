@@ -52,7 +52,8 @@ from schemas.payment import (
     PaymentRouted,
     PaymentSucceeded,
 )
-from schemas.routing import NO_FACTS, Candidate, Facts, RetryPolicy
+from schemas.routing import NO_FACTS, Candidate, Facts
+from schemas.routing_configuration import RetryPolicy
 from schemas.verification import Schedule
 from schemas.views import PaymentHistory
 from tests.builders import SCHEDULE, a_gateway

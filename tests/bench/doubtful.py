@@ -18,7 +18,7 @@ from schemas.ids import AttemptId, attempt_id
 from schemas.instrument import UpiMasked
 from schemas.outcome import InDoubt
 from schemas.payment import HandOverPayment, Order, PaymentEvent, RecordOutcome, RequestPayment
-from schemas.routing import RetryPolicy
+from schemas.routing_configuration import RetryPolicy
 from schemas.verification import Schedule
 
 AGO = timedelta(minutes=10)

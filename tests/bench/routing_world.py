@@ -25,8 +25,8 @@ from schemas.ids import AttemptId, GatewayId
 from schemas.instrument import UpiMasked
 from schemas.metrics import BUCKET_S
 from schemas.payment import Order, PaymentRouted
-from schemas.routing import Facts, Probe, RetryPolicy
-from schemas.routing_configuration import BanditPolicy, RoutingConfiguration
+from schemas.routing import Facts, Probe
+from schemas.routing_configuration import BanditPolicy, RetryPolicy, RoutingConfiguration
 from tests.bench.scenarios import Floats, Scenario
 
 BEGIN = datetime(2026, 11, 25, tzinfo=UTC)

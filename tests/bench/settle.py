@@ -27,7 +27,7 @@ from infra.local.ports import Ports
 from infra.local.stack import Stack
 from schemas.instrument import PaymentMethod
 from schemas.payment import PaymentRequested
-from schemas.routing import RetryPolicy
+from schemas.routing_configuration import RetryPolicy
 from tests.bench.machine import this_machine
 from tests.bench.payments import INSTRUMENTS
 from tests.bench.settling import (

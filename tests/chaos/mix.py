@@ -14,7 +14,7 @@ from infra.gateways.local import RAZORPAY_WEBHOOK_SECRET, STRIPE_WEBHOOK_SECRET
 from infra.gateways.simulator.defaults import CASHFREE, PAYU, RAZORPAY, STRIPE
 from infra.gateways.simulator.profile import Fault, FaultKind, Latency, Profile, Webhooks
 from schemas.circuit import CircuitPolicy
-from schemas.routing import RetryPolicy
+from schemas.routing_configuration import RetryPolicy
 
 HORIZON_S = 30
 SCHEDULE = "2,4,8,16,30"

@@ -17,7 +17,7 @@ from schemas.payment import (
     PaymentFailed,
 )
 from schemas.reliability import DuplicateChargeDetected
-from schemas.routing import RetryPolicy
+from schemas.routing_configuration import RetryPolicy
 from schemas.views import PaymentHistory
 from tests.builders import (
     PAYMENT,

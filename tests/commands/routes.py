@@ -13,10 +13,11 @@ from schemas.gateway import GatewayConfiguration
 from schemas.ids import GatewayId
 from schemas.instrument import PaymentMethod
 from schemas.payment import Order, PaymentRouted, RequestPayment
-from schemas.routing import Facts, Posterior, Probe, RetryPolicy
+from schemas.routing import Facts, Posterior, Probe
 from schemas.routing_configuration import (
     Affinity,
     BanditPolicy,
+    RetryPolicy,
     RoutingConfiguration,
     RoutingRules,
     Rule,

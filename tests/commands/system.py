@@ -19,7 +19,8 @@ from schemas.http import PaymentBody
 from schemas.ids import AttemptId, GatewayId
 from schemas.instrument import PaymentMethod
 from schemas.outcome import Outcome
-from schemas.routing import Facts, RetryPolicy
+from schemas.routing import Facts
+from schemas.routing_configuration import RetryPolicy
 from schemas.verification import Schedule
 from tests.builders import SCHEDULE, a_body, gateways, success
 

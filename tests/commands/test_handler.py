@@ -13,7 +13,7 @@ from infra.memory.log import MemoryHistories
 from schemas.errors import AppendAmbiguous, LogUnavailable, Refusal, Refused, StoreUnavailable
 from schemas.outcome import Declined, InDoubt, NotSent, Outcome, Succeeded
 from schemas.payment import PaymentFailed, PaymentSucceeded
-from schemas.routing import RetryPolicy
+from schemas.routing_configuration import RetryPolicy
 from tests.builders import a_body, awaiting, declined, gateways, retryable_decline, success
 from tests.commands.system import GUARDS_S, NAMES, WINDOW_S, System, state_told
 from tests.simulation.loop import in_virtual_time

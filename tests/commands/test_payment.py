@@ -17,7 +17,8 @@ from schemas.payment import (
     PaymentTakenOver,
     TakeOverPayment,
 )
-from schemas.routing import Excluded, RetryPolicy
+from schemas.routing import Excluded
+from schemas.routing_configuration import RetryPolicy
 from tests.builders import (
     a_gateway,
     a_request,

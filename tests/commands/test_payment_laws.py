@@ -15,7 +15,7 @@ from schemas.payment import (
     RequestPayment,
     TakeOverPayment,
 )
-from schemas.routing import RetryPolicy
+from schemas.routing_configuration import RetryPolicy
 from tests.builders import (
     a_request,
     awaiting,

@@ -4,7 +4,7 @@ import pytest
 
 from commands.routing.retry import LEAST_TIMEOUT_MS, attempt_timeout_ms, may_cascade, next_candidate
 from schemas.outcome import Outcome
-from schemas.routing import RetryPolicy
+from schemas.routing_configuration import RetryPolicy
 from tests.builders import awaiting, declined, in_doubt, not_sent, retryable_decline, routed, success
 
 CANDIDATES = routed("alpha", "beta", "gamma").candidates

@@ -10,8 +10,8 @@ from schemas.circuit import CircuitStatus
 from schemas.gateway import GatewayConfiguration
 from schemas.ids import GatewayId
 from schemas.payment import PaymentRouted
-from schemas.routing import Excluded, Facts, Posterior, Probe, RetryPolicy
-from schemas.routing_configuration import BanditPolicy, RoutingConfiguration, Rule
+from schemas.routing import Excluded, Facts, Posterior, Probe
+from schemas.routing_configuration import BanditPolicy, RetryPolicy, RoutingConfiguration, Rule
 from tests.builders import a_gateway, an_order, gateways
 from tests.commands.routes import circuits
 from tests.commands.rules import ALPHA, BETA, GAMMA, exclude, pin, prefer, rules, split

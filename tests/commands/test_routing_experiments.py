@@ -11,8 +11,8 @@ from commands.routing.ranking import recomputed
 from schemas.experiment import Override, RetryOverride, RunningExperiment, Variant
 from schemas.ids import ExperimentId, GatewayId
 from schemas.payment import ExperimentAssigned, RequestPayment
-from schemas.routing import Facts, RetryPolicy
-from schemas.routing_configuration import BanditPolicy, Condition, RoutingConfiguration
+from schemas.routing import Facts
+from schemas.routing_configuration import BanditPolicy, Condition, RetryPolicy, RoutingConfiguration
 from tests.builders import a_request, gateways
 from tests.commands.rules import pin, rules
 

@@ -26,7 +26,7 @@ from schemas.payment import (
     SettlePayment,
     VerificationPerformed,
 )
-from schemas.routing import RetryPolicy
+from schemas.routing_configuration import RetryPolicy
 from schemas.verification import Schedule, Source, Verdict
 from tests.builders import (
     AT,

@@ -23,7 +23,7 @@ from schemas.payment import (
     SettlePayment,
     TakeOverPayment,
 )
-from schemas.routing import RetryPolicy
+from schemas.routing_configuration import RetryPolicy
 from tests.builders import (
     HORIZON_S,
     attempt_awaiting,

@@ -27,7 +27,7 @@ from schemas.reliability import (
     VerificationOverdue,
     VerificationOverdueEnded,
 )
-from schemas.routing import RetryPolicy
+from schemas.routing_configuration import RetryPolicy
 from tests.builders import HORIZON_S, a_gateway, awaiting, declined, success
 from tests.commands.system import NAMES, state_told
 from tests.commands.verified_system import CLOSE_AFTER, Verified, decided_by_hand, notified

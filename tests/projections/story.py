@@ -29,7 +29,8 @@ from schemas.payment import (
     PaymentRouted,
     PaymentSucceeded,
 )
-from schemas.routing import Candidate, Excluded, RetryPolicy
+from schemas.routing import Candidate, Excluded
+from schemas.routing_configuration import RetryPolicy
 
 BEGIN = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 BEGIN_MS = int(BEGIN.timestamp() * 1000)

@@ -74,7 +74,7 @@ from schemas.reliability import (
     VerificationOverdue,
     VerificationOverdueEnded,
 )
-from schemas.routing import Candidate, Decision, Excluded, Probe, RetryPolicy, Terms, Versions
+from schemas.routing import Candidate, Decision, Excluded, Probe, Terms, Versions
 from schemas.routing_configuration import (
     Affinity,
     BanditPolicy,
@@ -82,6 +82,7 @@ from schemas.routing_configuration import (
     Exclude,
     Pin,
     Prefer,
+    RetryPolicy,
     RoutingRules,
     Rule,
     ScoringWeights,

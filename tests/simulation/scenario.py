@@ -17,8 +17,8 @@ from schemas.circuit import CircuitStatus, CircuitView
 from schemas.gateway import GatewayConfiguration
 from schemas.ids import GatewayId
 from schemas.instrument import PAYMENT_METHODS, PaymentMethod
-from schemas.routing import Facts, RetryPolicy
-from schemas.routing_configuration import BanditPolicy, RoutingConfiguration
+from schemas.routing import Facts
+from schemas.routing_configuration import BanditPolicy, RetryPolicy, RoutingConfiguration
 from schemas.verification import Schedule
 from tests.builders import a_gateway
 from tests.simulation import courses

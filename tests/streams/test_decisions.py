@@ -5,8 +5,8 @@ from msgspec.structs import replace
 from commands.routing.route import route
 from schemas.ids import GatewayId
 from schemas.payment import PaymentRouted
-from schemas.routing import Facts, Posterior, RetryPolicy
-from schemas.routing_configuration import BanditPolicy, RoutingConfiguration
+from schemas.routing import Facts, Posterior
+from schemas.routing_configuration import BanditPolicy, RetryPolicy, RoutingConfiguration
 from streams.decisions import Audit, audited
 from tests.builders import PAYMENT, an_order, gateways
 from tests.projections.story import raw, recorded, requested
