@@ -1,7 +1,7 @@
 """The application: every route, what surrounds them, and what they are given to work with."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -20,17 +20,18 @@ from api.experiments import ExperimentRoutes
 from api.gateway_metrics import GatewayMetricsRoutes, PublishedMetrics
 from api.gateways import GatewayRoutes
 from api.lag import LagMonitor
+from api.live_facts import Registry
 from api.middleware import Guarded, Measured, RequestId
 from api.notifications import NotificationRoutes
 from api.ops import OpsRoutes
 from api.payments import PaymentRoutes
 from api.ports import Configuration, DryRun, Experiments, Handler, Histories, Messages, Reader, Reviews
 from api.readiness import Readiness
+from api.retry_policies import RetryPolicyRoutes
 from api.reviews import ReviewRoutes
 from api.scoring import ScoringRoutes
 from commands.ports import Clock, RoutingFacts
 from infra.gateways.notifications import NotificationReader
-from schemas.gateway import GatewayConfiguration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +44,9 @@ class Services:
     reviews: Reviews
     messages: Messages
     notification_readers: Mapping[str, NotificationReader]
-    gateways: Sequence[GatewayConfiguration]
-    """All that there are, as they are where nobody has set anything of them."""
+    registry: Registry
+    drained_budget_ms: int
+    """Payments that may take longer may be cut off by a restart."""
     published_metrics: PublishedMetrics
     configuration: Configuration
     experiments: Experiments
@@ -86,12 +88,21 @@ def create_app(services: Services) -> Starlette:
         services.body_limits,
     )
     gateway_metrics = GatewayMetricsRoutes(
-        services.published_metrics, {gateway.id for gateway in services.gateways}
+        services.published_metrics, {gateway.id for gateway in services.registry.gateways()}
     )
     configuration = ConfigurationRoutes(
         services.admin, services.configuration, services.facts, services.body_limits
     )
-    gateways = GatewayRoutes(services.admin, services.configuration, services.gateways, services.body_limits)
+    gateways = GatewayRoutes(
+        services.admin, services.configuration, services.registry.gateways(), services.body_limits
+    )
+    retry_policies = RetryPolicyRoutes(
+        services.admin,
+        services.configuration,
+        services.registry,
+        services.drained_budget_ms,
+        services.body_limits,
+    )
     dry_run = DryRunRoutes(
         services.admin,
         services.configuration,
@@ -112,6 +123,7 @@ def create_app(services: Services) -> Starlette:
             *gateway_metrics.routes(),
             *configuration.routes(),
             *gateways.routes(),
+            *retry_policies.routes(),
             *dry_run.routes(),
             *experiments.routes(),
             *ScoringRoutes(services.facts).routes(),

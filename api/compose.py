@@ -129,7 +129,8 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                 for configuration in gateways.gateways()
                 if (reads := notification_reader(configuration, settings)) is not None
             },
-            gateways=gateways.gateways(),
+            registry=gateways,
+            drained_budget_ms=settings.drain_timeout_s * 1000 - settings.gateway_timeout_ms,
             published_metrics=PublishedMetrics(redis, clock.elapsed_ms),
             configuration=configuration,
             experiments=experiments,

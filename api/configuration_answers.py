@@ -11,12 +11,12 @@ from commands.routing.configuration_faults import ANY_SEGMENT
 from commands.routing.gateways import with_terms
 from commands.routing.unreached_rules import warnings_in
 from schemas.base import Value
-from schemas.configuration import ROUTING_RULES, SCORING, SEGMENTATION, bandit, gateway
+from schemas.configuration import ROUTING_RULES, SCORING, SEGMENTATION, bandit, gateway, retry_policy
 from schemas.gateway import NO_TERMS, GatewayConfiguration, GatewayTerms
 from schemas.http import FieldError
 from schemas.ids import GatewayId
 from schemas.instrument import PaymentMethod
-from schemas.routing_configuration import Affinity, Rule, ScoringWeights, SegmentDimension
+from schemas.routing_configuration import Affinity, RetryPolicy, Rule, ScoringWeights, SegmentDimension
 
 
 class RoutingRulesAnswer(Setting, frozen=True, kw_only=True):
@@ -69,6 +69,20 @@ class GatewayAnswer(Setting, frozen=True, kw_only=True):
 
 class GatewaysAnswer(Value, frozen=True, kw_only=True):
     gateways: tuple[GatewayAnswer, ...]
+
+
+class RetryPolicyAnswer(Setting, frozen=True, kw_only=True):
+    """What is in force for the merchant, whose own it is unless `is_default`."""
+
+    merchant_id: str
+    is_default: bool
+    max_attempts: int
+    latency_budget_ms: int
+    enabled: bool
+    retry_on_timeout: bool
+    keep_late_success: bool
+    try_open_circuits: bool
+    warnings: tuple[FieldError, ...]
 
 
 def rules_answer(configured: Configured) -> RoutingRulesAnswer:
@@ -125,6 +139,30 @@ def gateway_answer(configured_as: GatewayConfiguration, configured: Configured) 
         maximum_amount_minor=in_force.maximum_amount_minor,
         timeout_ms=in_force.timeout_ms,
         set=terms,
+    )
+
+
+def retry_policy_answer(
+    merchant_id: str, default: RetryPolicy, drained_budget_ms: int, configured: Configured
+) -> RetryPolicyAnswer:
+    own = configured.routing.retry_policies.get(merchant_id)
+    policy = own if own is not None else default
+    cut_off = FieldError(
+        pointer="/latency_budget_ms",
+        detail=f"is more than {drained_budget_ms}: a restart may cut a payment off (DRAIN_TIMEOUT_S), "
+        "which is then verified",
+    )
+    return RetryPolicyAnswer(
+        **asdict(configured.setting(retry_policy(merchant_id))),
+        merchant_id=merchant_id,
+        is_default=own is None,
+        max_attempts=policy.max_attempts,
+        latency_budget_ms=policy.latency_budget_ms,
+        enabled=policy.enabled,
+        retry_on_timeout=policy.retry_on_timeout,
+        keep_late_success=policy.keep_late_success,
+        try_open_circuits=policy.try_open_circuits,
+        warnings=(cut_off,) if policy.latency_budget_ms > drained_budget_ms else (),
     )
 
 

@@ -28,6 +28,8 @@ STALE_AFTER_S = 5.0
 
 
 class Registry(Protocol):
+    """Gateways and policies as they are where nobody has set anything of them."""
+
     def gateways(self) -> tuple[GatewayConfiguration, ...]: ...
 
     def retry_policy(self, merchant_id: str) -> RetryPolicy: ...
@@ -74,7 +76,8 @@ class LiveFacts:
         return self._gateways
 
     def retry_policy(self, merchant_id: str) -> RetryPolicy:
-        return self._registry.retry_policy(merchant_id)
+        own = self._configuration().retry_policies.get(merchant_id)
+        return own if own is not None else self._registry.retry_policy(merchant_id)
 
     def schedule(self, method: PaymentMethod) -> Schedule:
         return self._registry.schedule(method)

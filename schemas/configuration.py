@@ -15,6 +15,7 @@ from schemas.ids import GatewayId
 from schemas.routing_configuration import (
     Affinity,
     BanditPolicy,
+    MerchantRetryPolicy,
     RoutingRules,
     ScoringWeights,
     Segmentation,
@@ -35,6 +36,11 @@ def bandit(segment: str) -> str:
 def gateway(id: GatewayId) -> str:
     """The aggregate of a gateway's terms."""
     return f"gateway:{id}"
+
+
+def retry_policy(merchant_id: str) -> str:
+    """The aggregate of a merchant's retry policy."""
+    return f"retry-policy:{merchant_id}"
 
 
 # Commands: `instead_of_version` is what the asker has seen
@@ -84,7 +90,19 @@ class SetGateway(Command, frozen=True, kw_only=True):
     instead_of_version: int
 
 
-SetRouting = SetScoringWeights | SetRoutingRules | SetSegmentation | SetBanditPolicy | SetGateway
+class SetRetryPolicy(Command, frozen=True, kw_only=True):
+    """Of one merchant; None is the default again."""
+
+    merchant_id: str
+    policy: MerchantRetryPolicy | None
+    by: str
+    note: str
+    instead_of_version: int
+
+
+SetRouting = (
+    SetScoringWeights | SetRoutingRules | SetSegmentation | SetBanditPolicy | SetGateway | SetRetryPolicy
+)
 
 # Events
 
@@ -140,6 +158,16 @@ class GatewaySet(Event, frozen=True, kw_only=True):
     instead_of_version: Version
 
 
+class RetryPolicySet(Event, frozen=True, kw_only=True):
+    """Without a policy the merchant has the default again."""
+
+    merchant_id: str
+    policy: MerchantRetryPolicy | None
+    by: str
+    note: str
+    instead_of_version: Version
+
+
 class UnreadSet(Event, frozen=True, kw_only=True):
     """What a process cannot read that is too old for it: that it was set is known, and what is not. It is never
     written."""
@@ -150,7 +178,9 @@ class UnreadSet(Event, frozen=True, kw_only=True):
     instead_of_version: Version
 
 
-RoutingSet = ScoringWeightsSet | RoutingRulesSet | SegmentationSet | BanditPolicySet | GatewaySet
+RoutingSet = (
+    ScoringWeightsSet | RoutingRulesSet | SegmentationSet | BanditPolicySet | GatewaySet | RetryPolicySet
+)
 ConfigurationEvent = ReservationStoreAdopted | RoutingSet
 Heard = ConfigurationEvent | UnreadSet
 
@@ -167,6 +197,8 @@ def aggregate_of(asked: SetRouting | RoutingSet | UnreadSet) -> str:
             return bandit(segment)
         case SetGateway(gateway=id) | GatewaySet(gateway=id):
             return gateway(id)
+        case SetRetryPolicy(merchant_id=merchant_id) | RetryPolicySet(merchant_id=merchant_id):
+            return retry_policy(merchant_id)
         case UnreadSet(aggregate=aggregate):
             return aggregate
         case _:

@@ -16,6 +16,7 @@ from schemas.routing import Strategy
 from schemas.views import PaymentStatus
 
 PartyId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$(?!\n)")]
+_PARTY = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 class PaymentBody(Body, frozen=True, kw_only=True):
@@ -58,6 +59,11 @@ def faults_in(body: PaymentBody) -> list[FieldError]:
         if holds_a_card_number(getattr(body.instrument, field, None) or "")
     )
     return faults
+
+
+def is_party(text: str) -> bool:
+    """Whether a payment may be of a merchant, or a customer, of this id."""
+    return _PARTY.fullmatch(text) is not None and not holds_a_card_number(text)
 
 
 def faults_of_text(field: str, text: str) -> list[FieldError]:

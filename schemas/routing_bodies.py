@@ -10,6 +10,8 @@ from schemas.http import PaymentBody
 from schemas.routing_configuration import (
     MOST_RULES,
     Affinity,
+    Attempts,
+    BudgetMs,
     Rule,
     ScoringWeights,
     Segmentation,
@@ -71,6 +73,21 @@ class GatewayBody(Body, frozen=True, kw_only=True):
     currencies: Currencies | UnsetType | None = UNSET
     minimum_amount_minor: AmountMinor | UnsetType | None = UNSET
     maximum_amount_minor: AmountMinor | UnsetType | None = UNSET
+
+
+class RetryPolicyBody(Body, frozen=True, kw_only=True):
+    """`PUT /retry-policy/{merchant_id}`: all of it. What is left out is as in the default."""
+
+    merchant_id: str | None = None
+    """The path's, where it is given."""
+    max_attempts: Attempts | UnsetType = UNSET
+    latency_budget_ms: BudgetMs | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+    retry_on_timeout: bool | UnsetType = UNSET
+    keep_late_success: bool | UnsetType = UNSET
+    try_open_circuits: bool | UnsetType = UNSET
+    by: By
+    note: Note = ""
 
 
 class DryRunBody(PaymentBody, frozen=True, kw_only=True):

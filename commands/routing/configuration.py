@@ -17,12 +17,14 @@ from schemas.configuration import (
     GatewaySet,
     Heard,
     ReservationStoreAdopted,
+    RetryPolicySet,
     RoutingRulesSet,
     RoutingSet,
     ScoringWeightsSet,
     SegmentationSet,
     SetBanditPolicy,
     SetGateway,
+    SetRetryPolicy,
     SetRouting,
     SetRoutingRules,
     SetScoringWeights,
@@ -97,6 +99,8 @@ def _is_so(command: SetRouting, routing: RoutingConfiguration, *, is_default: bo
             return command.policy == routing.bandits.get(command.segment)
         case SetGateway():
             return command.terms == routing.gateways.get(command.gateway, NO_TERMS)
+        case SetRetryPolicy():
+            return command.policy == routing.retry_policies.get(command.merchant_id)
         case _:
             assert_never(command)
 
@@ -154,6 +158,14 @@ def _set(command: SetRouting) -> RoutingSet:
                 note=command.note,
                 instead_of_version=command.instead_of_version,
             )
+        case SetRetryPolicy():
+            return RetryPolicySet(
+                merchant_id=command.merchant_id,
+                policy=command.policy,
+                by=command.by,
+                note=command.note,
+                instead_of_version=command.instead_of_version,
+            )
         case _:
             assert_never(command)
 
@@ -196,5 +208,9 @@ def _with(routing: RoutingConfiguration, event: RoutingSet, version: int) -> Rou
         case GatewaySet():
             gateways = {**routing.gateways, event.gateway: event.terms}
             return replace(routing, version=version, gateways=gateways)
+        case RetryPolicySet():
+            others = {of: one for of, one in routing.retry_policies.items() if of != event.merchant_id}
+            own = {} if event.policy is None else {event.merchant_id: event.policy}
+            return replace(routing, version=version, retry_policies={**others, **own})
         case _:
             assert_never(event)

@@ -13,6 +13,7 @@ from commands.routing.rules import STANDARD_TIER
 from schemas.configuration import (
     SetBanditPolicy,
     SetGateway,
+    SetRetryPolicy,
     SetRouting,
     SetRoutingRules,
     SetScoringWeights,
@@ -40,7 +41,7 @@ def faults_in(command: SetRouting) -> list[FieldError]:
             faults = list(_of_affinities(command.affinities, by_id(command.gateways)))
         case SetSegmentation():
             faults = list(_of_segmentation(command.segmentation))
-        case SetBanditPolicy():
+        case SetBanditPolicy() | SetRetryPolicy():
             faults = []
         case SetGateway():
             faults = list(_of_gateway(command.terms, by_id(command.configured)[command.gateway]))

@@ -13,7 +13,7 @@ from schemas.gateway import GatewayTerms
 from schemas.ids import GatewayId
 from schemas.metrics import BUCKET_S, RoutingCell, RoutingSnapshot, bucket_of
 from schemas.routing import UNKNOWN
-from schemas.routing_configuration import BanditPolicy, RoutingConfiguration
+from schemas.routing_configuration import BanditPolicy, MerchantRetryPolicy, RetryPolicy, RoutingConfiguration
 from tests.api.stand_ins import START, MemoryFacts
 from tests.commands.test_routing_experiments import experiment
 
@@ -111,6 +111,15 @@ def test_what_is_set_of_a_gateway_that_is_not_configured_here_is_nobodys(process
     before = process.facts.gateways()
     process.configuration = RoutingConfiguration(version=3, gateways={ALPHA: GatewayTerms(priority=1)})
     assert process.facts.gateways() == before
+
+
+def test_a_merchants_retry_policy_is_in_force_with_the_next_decision_and_no_other_merchants(
+    process: Process,
+) -> None:
+    own = MerchantRetryPolicy(max_attempts=1, latency_budget_ms=60_000)
+    process.configuration = RoutingConfiguration(version=3, retry_policies={"m_001": own})
+    assert process.facts.retry_policy("m_001") == own
+    assert process.facts.retry_policy("m_002") == RetryPolicy()
 
 
 def test_an_experiment_is_in_force_with_the_next_decision_and_propensities_are_still_known(

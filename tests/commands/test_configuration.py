@@ -14,11 +14,13 @@ from schemas.configuration import (
     GatewaySet,
     Heard,
     ReservationStoreAdopted,
+    RetryPolicySet,
     RoutingRulesSet,
     ScoringWeightsSet,
     SegmentationSet,
     SetBanditPolicy,
     SetGateway,
+    SetRetryPolicy,
     SetRoutingRules,
     SetScoringWeights,
     SetSegmentation,
@@ -30,6 +32,7 @@ from schemas.gateway import NO_TERMS, GatewayTerms
 from schemas.ids import GatewayId
 from schemas.routing_configuration import (
     BanditPolicy,
+    MerchantRetryPolicy,
     RoutingConfiguration,
     RoutingRules,
     ScoringWeights,
@@ -327,3 +330,36 @@ def test_the_last_gateway_of_a_method_in_a_currency_is_not_taken_from_it(
 def test_a_gateway_of_what_no_other_takes_may_still_be_changed_otherwise() -> None:
     terms = GatewayTerms(priority=3, maximum_amount_minor=100)
     assert decide(set_gateway(terms), INITIAL) == [gateway_set(terms)]
+
+
+# Retry policies
+
+OWN = MerchantRetryPolicy(max_attempts=2)
+
+
+def retry_policy_set(policy: MerchantRetryPolicy | None, *, instead_of: int = 0) -> RetryPolicySet:
+    return RetryPolicySet(
+        merchant_id="m_001", policy=policy, by="asha", note="", instead_of_version=instead_of
+    )
+
+
+def set_retry_policy(policy: MerchantRetryPolicy | None, *, instead_of: int = 0) -> SetRetryPolicy:
+    return SetRetryPolicy(
+        merchant_id="m_001", policy=policy, by="asha", note="", instead_of_version=instead_of
+    )
+
+
+def test_a_merchant_has_a_retry_policy_of_its_own_until_it_has_the_default_again() -> None:
+    assert after(retry_policy_set(OWN)).routing.retry_policies == {"m_001": OWN}
+    without = after(retry_policy_set(OWN), retry_policy_set(None, instead_of=1))
+    assert without.routing.retry_policies == {}
+    assert without.setting("retry-policy:m_001").version == without.routing.version == 2
+
+
+def test_a_retry_policy_becomes_an_event_unless_it_is_so_already() -> None:
+    assert decide(set_retry_policy(OWN), INITIAL) == [retry_policy_set(OWN)]
+    assert decide(set_retry_policy(OWN, instead_of=1), after(retry_policy_set(OWN))) == []
+    assert decide(set_retry_policy(None), INITIAL) == []
+    assert decide(set_retry_policy(None, instead_of=1), after(retry_policy_set(OWN))) == [
+        retry_policy_set(None, instead_of=1)
+    ]
