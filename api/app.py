@@ -19,6 +19,7 @@ from api.experiment_results import ExperimentResultRoutes, ExperimentResults
 from api.experiments import ExperimentRoutes
 from api.gateway_metrics import GatewayMetricsRoutes, PublishedMetrics
 from api.gateways import GatewayRoutes
+from api.kill_switches import KillSwitchRoutes
 from api.lag import LagMonitor
 from api.live_facts import Registry
 from api.middleware import Guarded, Measured, RequestId
@@ -103,6 +104,9 @@ def create_app(services: Services) -> Starlette:
         services.drained_budget_ms,
         services.body_limits,
     )
+    kill_switches = KillSwitchRoutes(
+        services.admin, services.configuration, services.facts, services.body_limits
+    )
     dry_run = DryRunRoutes(
         services.admin,
         services.configuration,
@@ -124,6 +128,7 @@ def create_app(services: Services) -> Starlette:
             *configuration.routes(),
             *gateways.routes(),
             *retry_policies.routes(),
+            *kill_switches.routes(),
             *dry_run.routes(),
             *experiments.routes(),
             *ScoringRoutes(services.facts).routes(),

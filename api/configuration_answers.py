@@ -71,6 +71,20 @@ class GatewaysAnswer(Value, frozen=True, kw_only=True):
     gateways: tuple[GatewayAnswer, ...]
 
 
+class KillSwitchAnswer(Setting, frozen=True, kw_only=True):
+    kind: str
+    name: str
+    on: bool
+    warnings: tuple[FieldError, ...]
+    """What no gateway takes while it is on."""
+
+
+class KillSwitchesAnswer(Value, frozen=True, kw_only=True):
+    """All that were ever on."""
+
+    switches: tuple[KillSwitchAnswer, ...]
+
+
 class RetryPolicyAnswer(Setting, frozen=True, kw_only=True):
     """What is in force for the merchant, whose own it is unless `is_default`."""
 

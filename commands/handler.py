@@ -15,6 +15,7 @@ from commands.ownership import Owner, fold, is_owned_by
 from commands.payment import decide
 from commands.payment_state import INITIAL, Open, PaymentState, Settled
 from commands.ports import Clock, EventLog, Gateways, Histories, Probes, Reservations, RoutingFacts
+from commands.routing.kill_switches import shut
 from commands.routing.probing import testable
 from commands.routing.retry import LEAST_TIMEOUT_MS
 from commands.writer import PaymentWriter
@@ -155,7 +156,7 @@ class PaymentHandler:
                 schedule=self._facts.schedule(body.payment_method),
                 epoch=writer.owner.epoch,
                 at=self._clock.now(),
-                open_circuits=self._facts.facts().open_circuits(body.payment_method),
+                shut=shut(body.merchant_id, body.payment_method, self._facts.gateways(), self._facts.facts()),
             )
             try:
                 await writer.append(decide(command, writer.state))

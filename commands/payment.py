@@ -82,6 +82,7 @@ def decide(command: PaymentCommand, state: PaymentState) -> list[PaymentEvent]:
 
 def _start(command: RequestPayment, state: Absent | Open) -> list[PaymentEvent]:
     """The first attempt, with all that explains it. A request that is on the log already is not repeated."""
+    _require_not_switched_off(command)
     assigned, routed = route_of(
         command.order, command.gateways, command.policy, command.facts, command.draw, command.probe
     )
@@ -116,6 +117,18 @@ def _start(command: RequestPayment, state: Absent | Open) -> list[PaymentEvent]:
     is_known = isinstance(state, Open) and state.requested is not None
     asked: list[PaymentEvent] = [] if is_known else [_requested(command)]
     return [*asked, *([assigned] if assigned is not None else []), routed, first]
+
+
+def _require_not_switched_off(command: RequestPayment) -> None:
+    off = command.facts.configuration.off
+    if command.order.merchant_id in off.merchants:
+        raise Refused(
+            Refusal.MERCHANT_SWITCHED_OFF, "payments of this merchant are switched off", retry_after_s=60
+        )
+    if command.order.payment_method in off.methods:
+        raise Refused(
+            Refusal.METHOD_SWITCHED_OFF, "payments by this method are switched off", retry_after_s=60
+        )
 
 
 def _requested(command: RequestPayment) -> PaymentRequested:
@@ -184,7 +197,7 @@ def _next(command: RecordOutcome, state: Open) -> Candidate | None:
         return None
     tried = frozenset(attempt.started.gateway for attempt in state.attempts)
     return next_candidate(
-        state.routed.candidates, tried, state.routed.policy, command.elapsed_ms, command.open_circuits
+        state.routed.candidates, tried, state.routed.policy, command.elapsed_ms, command.shut
     )
 
 

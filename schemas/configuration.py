@@ -15,6 +15,7 @@ from schemas.ids import GatewayId
 from schemas.routing_configuration import (
     Affinity,
     BanditPolicy,
+    KillSwitch,
     MerchantRetryPolicy,
     RoutingRules,
     ScoringWeights,
@@ -41,6 +42,18 @@ def gateway(id: GatewayId) -> str:
 def retry_policy(merchant_id: str) -> str:
     """The aggregate of a merchant's retry policy."""
     return f"retry-policy:{merchant_id}"
+
+
+KILL_SWITCH = "kill-switch:"
+
+
+def kill_switch(switch: KillSwitch) -> str:
+    """The aggregate of a kill switch: `kill-switch:gateway:razorpay`."""
+    return f"{KILL_SWITCH}{kind_of(switch)}:{switch.name}"
+
+
+def kind_of(switch: KillSwitch) -> str:
+    return str(switch.__struct_config__.tag)
 
 
 # Commands: `instead_of_version` is what the asker has seen
@@ -100,8 +113,23 @@ class SetRetryPolicy(Command, frozen=True, kw_only=True):
     instead_of_version: int
 
 
+class TurnKillSwitch(Command, frozen=True, kw_only=True):
+    switch: KillSwitch
+    on: bool
+    gateways: tuple[GatewayConfiguration, ...]
+    by: str
+    note: str
+    instead_of_version: int
+
+
 SetRouting = (
-    SetScoringWeights | SetRoutingRules | SetSegmentation | SetBanditPolicy | SetGateway | SetRetryPolicy
+    SetScoringWeights
+    | SetRoutingRules
+    | SetSegmentation
+    | SetBanditPolicy
+    | SetGateway
+    | SetRetryPolicy
+    | TurnKillSwitch
 )
 
 # Events
@@ -168,6 +196,22 @@ class RetryPolicySet(Event, frozen=True, kw_only=True):
     instead_of_version: Version
 
 
+class KillSwitchTurnedOn(Event, frozen=True, kw_only=True):
+    """What it is for is off from now on."""
+
+    switch: KillSwitch
+    by: str
+    note: str
+    instead_of_version: Version
+
+
+class KillSwitchTurnedOff(Event, frozen=True, kw_only=True):
+    switch: KillSwitch
+    by: str
+    note: str
+    instead_of_version: Version
+
+
 class UnreadSet(Event, frozen=True, kw_only=True):
     """What a process cannot read that is too old for it: that it was set is known, and what is not. It is never
     written."""
@@ -179,7 +223,14 @@ class UnreadSet(Event, frozen=True, kw_only=True):
 
 
 RoutingSet = (
-    ScoringWeightsSet | RoutingRulesSet | SegmentationSet | BanditPolicySet | GatewaySet | RetryPolicySet
+    ScoringWeightsSet
+    | RoutingRulesSet
+    | SegmentationSet
+    | BanditPolicySet
+    | GatewaySet
+    | RetryPolicySet
+    | KillSwitchTurnedOn
+    | KillSwitchTurnedOff
 )
 ConfigurationEvent = ReservationStoreAdopted | RoutingSet
 Heard = ConfigurationEvent | UnreadSet
@@ -199,6 +250,12 @@ def aggregate_of(asked: SetRouting | RoutingSet | UnreadSet) -> str:
             return gateway(id)
         case SetRetryPolicy(merchant_id=merchant_id) | RetryPolicySet(merchant_id=merchant_id):
             return retry_policy(merchant_id)
+        case (
+            TurnKillSwitch(switch=switch)
+            | KillSwitchTurnedOn(switch=switch)
+            | KillSwitchTurnedOff(switch=switch)
+        ):
+            return kill_switch(switch)
         case UnreadSet(aggregate=aggregate):
             return aggregate
         case _:

@@ -24,6 +24,8 @@ class Refusal(StrEnum):
     KEY_REUSED = "idempotency-key-reused"
     PAYMENT_IN_PROGRESS = "payment-in-progress"
     NO_ELIGIBLE_GATEWAY = "no-eligible-gateway"
+    METHOD_SWITCHED_OFF = "payment-method-switched-off"
+    MERCHANT_SWITCHED_OFF = "merchant-switched-off"
     TOO_BUSY = "too-busy"
     NOT_ADMITTING = "not-admitting"
     LOG_UNAVAILABLE = "log-unavailable"

@@ -74,8 +74,8 @@ class RecordOutcome(Command, frozen=True, kw_only=True):
     schedule: Schedule
     epoch: int
     at: datetime
-    open_circuits: frozenset[GatewayId] = frozenset()
-    """Of the payment's method, at this moment: nothing is tried there next."""
+    shut: frozenset[GatewayId] = frozenset()
+    """At this moment, to this payment: nothing is tried there next."""
 
 
 class HandOverPayment(Command, frozen=True, kw_only=True):

@@ -12,6 +12,9 @@ from schemas.instrument import PaymentMethod
 from schemas.routing_configuration import BanditPolicy, RoutingConfiguration, Rule, ScoringWeights
 
 Exclusion = Literal[
+    "merchant_switched_off",
+    "method_switched_off",
+    "gateway_switched_off",
     "disabled",
     "method",
     "currency",
@@ -23,12 +26,12 @@ Exclusion = Literal[
     "circuit_half_open",
     "circuit_forced_open",
 ]
-"""`circuit_half_open`: only a probe may go there, and this payment is none. `circuit_forced_open`: an operator's word,
-which holds also where no other gateway is left."""
+"""`…_switched_off`: by a kill switch. `circuit_half_open`: only a probe may go there, and this payment is none.
+`circuit_forced_open`: an operator's word, which holds also where no other gateway is left."""
 
 Strategy = Literal["PRIORITY", "SCORE", "THOMPSON", "RULE", "PROBE", "LEAST_BAD"]
-"""`PRIORITY` is of the time before there were scores. `LEAST_BAD`: every circuit is open, and the best of them is
-tried."""
+"""`PRIORITY` is of the time before there were scores, and of when they are switched off. `LEAST_BAD`: every circuit is
+open, and the best of them is tried."""
 
 AttemptReason = Literal["first", "after_declined", "after_not_sent", "after_in_doubt"]
 
@@ -102,6 +105,8 @@ class Decision(Value, frozen=True, kw_only=True):
     """The one that came before the scores."""
     probe: Probe | None = None
     versions: Versions = Versions()
+    by_priority: bool = False
+    """Scores were switched off: gateways follow one another by their priority."""
 
 
 # What routing knows without asking anybody

@@ -1,6 +1,6 @@
 """The bodies by which routing is configured and tried."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
@@ -12,6 +12,7 @@ from schemas.routing_configuration import (
     Affinity,
     Attempts,
     BudgetMs,
+    Name,
     Rule,
     ScoringWeights,
     Segmentation,
@@ -88,6 +89,16 @@ class RetryPolicyBody(Body, frozen=True, kw_only=True):
     try_open_circuits: bool | UnsetType = UNSET
     by: By
     note: Note = ""
+
+
+class KillSwitchBody(Body, frozen=True, kw_only=True):
+    """`POST /kill-switches`: whom it is for, whether it is to be on, who says so and why."""
+
+    kind: Literal["gateway", "method", "merchant", "strategy"]
+    name: Name
+    on: bool
+    by: By
+    note: Annotated[str, Meta(min_length=1, max_length=500)]
 
 
 class DryRunBody(PaymentBody, frozen=True, kw_only=True):

@@ -165,6 +165,52 @@ class MerchantRetryPolicy(RetryPolicy, frozen=True, kw_only=True, forbid_unknown
     """As operators have set it for one merchant: whoever cannot read all of it must not obey half of it."""
 
 
+# Kill switches
+
+
+class GatewaySwitch(Body, frozen=True, kw_only=True, tag_field="kind", tag="gateway"):
+    """No payment is sent there, no retry and no probe either."""
+
+    name: GatewayId
+
+
+class MethodSwitch(Body, frozen=True, kw_only=True, tag_field="kind", tag="method"):
+    """No payment by this method is taken."""
+
+    name: PaymentMethod
+
+
+class MerchantSwitch(Body, frozen=True, kw_only=True, tag_field="kind", tag="merchant"):
+    """No payment of this merchant is taken."""
+
+    name: Name
+
+
+StrategyName = Literal["scores", "bandit", "experiments"]
+
+
+class StrategySwitch(Body, frozen=True, kw_only=True, tag_field="kind", tag="strategy"):
+    """`scores`: gateways follow one another by their priority, and no bandit draws. `bandit`: none draws, whatever a
+    policy or a variant says. `experiments`: nobody is in any. Rules, circuits and probes stay."""
+
+    name: StrategyName
+
+
+KillSwitch = GatewaySwitch | MethodSwitch | MerchantSwitch | StrategySwitch
+
+
+class SwitchedOff(Value, frozen=True, kw_only=True):
+    """What kill switches are on for, by name."""
+
+    gateways: frozenset[GatewayId] = frozenset()
+    methods: frozenset[PaymentMethod] = frozenset()
+    merchants: frozenset[str] = frozenset()
+    strategies: frozenset[StrategyName] = frozenset()
+
+
+NOTHING_OFF = SwitchedOff()
+
+
 # All of it
 
 
@@ -183,6 +229,7 @@ class RoutingConfiguration(Value, frozen=True, kw_only=True):
     """Of those of which anything was ever set."""
     retry_policies: dict[str, MerchantRetryPolicy] = msgspec.field(default_factory=dict)
     """By merchant id, of those that have one set; every other has that of the settings."""
+    off: SwitchedOff = NOTHING_OFF
 
     def bandit(self, segment: str) -> BanditPolicy:
         return self.bandits.get(segment) or self.bandits.get("*") or BanditPolicy()

@@ -11,11 +11,14 @@ import msgspec
 from msgspec.structs import replace
 
 from commands.routing.gateways import in_force, served
+from commands.routing.kill_switches import is_on, turned
 from schemas.base import Value
 from schemas.configuration import (
     BanditPolicySet,
     GatewaySet,
     Heard,
+    KillSwitchTurnedOff,
+    KillSwitchTurnedOn,
     ReservationStoreAdopted,
     RetryPolicySet,
     RoutingRulesSet,
@@ -29,6 +32,7 @@ from schemas.configuration import (
     SetRoutingRules,
     SetScoringWeights,
     SetSegmentation,
+    TurnKillSwitch,
     UnreadSet,
     aggregate_of,
 )
@@ -101,6 +105,8 @@ def _is_so(command: SetRouting, routing: RoutingConfiguration, *, is_default: bo
             return command.terms == routing.gateways.get(command.gateway, NO_TERMS)
         case SetRetryPolicy():
             return command.policy == routing.retry_policies.get(command.merchant_id)
+        case TurnKillSwitch():
+            return command.on == is_on(command.switch, routing.off)
         case _:
             assert_never(command)
 
@@ -108,8 +114,8 @@ def _is_so(command: SetRouting, routing: RoutingConfiguration, *, is_default: bo
 def _leaves_no_method_without_a_gateway(command: SetGateway, routing: RoutingConfiguration) -> None:
     """Raises Refused: nobody is to lock all payments of a method out unawares. Who means it has the kill switch."""
     after = {**routing.gateways, command.gateway: command.terms}
-    before = served(in_force(command.configured, routing.gateways))
-    if lost := sorted(before - served(in_force(command.configured, after))):
+    before = served(in_force(command.configured, routing.gateways), routing.off)
+    if lost := sorted(before - served(in_force(command.configured, after), routing.off)):
         named = ", ".join(f"{method} in {currency}" for method, currency in lost[:_MOST_NAMED])
         more = f" and {len(lost) - _MOST_NAMED} more" if len(lost) > _MOST_NAMED else ""
         raise Refused(
@@ -154,6 +160,14 @@ def _set(command: SetRouting) -> RoutingSet:
             return GatewaySet(
                 gateway=command.gateway,
                 terms=command.terms,
+                by=command.by,
+                note=command.note,
+                instead_of_version=command.instead_of_version,
+            )
+        case TurnKillSwitch():
+            turned_to = KillSwitchTurnedOn if command.on else KillSwitchTurnedOff
+            return turned_to(
+                switch=command.switch,
                 by=command.by,
                 note=command.note,
                 instead_of_version=command.instead_of_version,
@@ -212,5 +226,9 @@ def _with(routing: RoutingConfiguration, event: RoutingSet, version: int) -> Rou
             others = {of: one for of, one in routing.retry_policies.items() if of != event.merchant_id}
             own = {} if event.policy is None else {event.merchant_id: event.policy}
             return replace(routing, version=version, retry_policies={**others, **own})
+        case KillSwitchTurnedOn():
+            return replace(routing, version=version, off=turned(event.switch, routing.off, on=True))
+        case KillSwitchTurnedOff():
+            return replace(routing, version=version, off=turned(event.switch, routing.off, on=False))
         case _:
             assert_never(event)

@@ -18,13 +18,16 @@ from schemas.configuration import (
     SetRoutingRules,
     SetScoringWeights,
     SetSegmentation,
+    TurnKillSwitch,
 )
 from schemas.gateway import GatewayConfiguration, GatewayTerms
-from schemas.http import FieldError
+from schemas.http import FieldError, is_party
 from schemas.instrument import PAYMENT_METHODS
 from schemas.money import EXPONENTS
 from schemas.routing_configuration import (
     Affinity,
+    GatewaySwitch,
+    MerchantSwitch,
     Segmentation,
     SegmentDimension,
 )
@@ -43,6 +46,8 @@ def faults_in(command: SetRouting) -> list[FieldError]:
             faults = list(_of_segmentation(command.segmentation))
         case SetBanditPolicy() | SetRetryPolicy():
             faults = []
+        case TurnKillSwitch():
+            faults = list(_of_switch(command))
         case SetGateway():
             faults = list(_of_gateway(command.terms, by_id(command.configured)[command.gateway]))
         case _:
@@ -92,6 +97,20 @@ def _of_gateway(terms: GatewayTerms, configured: GatewayConfiguration) -> Iterat
             yield FieldError(pointer="/minimum_amount_minor", detail="is above maximum_amount_minor")
         else:
             yield FieldError(pointer="/maximum_amount_minor", detail="is below minimum_amount_minor")
+
+
+# Kill switches
+
+
+def _of_switch(command: TurnKillSwitch) -> Iterator[FieldError]:
+    """What was never there may still be turned off: it may have been."""
+    match command.switch:
+        case GatewaySwitch(name=name) if command.on and name not in by_id(command.gateways):
+            yield unknown_gateway("/name")
+        case MerchantSwitch(name=name) if not is_party(name):
+            yield FieldError(pointer="/name", detail="is no merchant's id")
+        case _:
+            return
 
 
 # Segments

@@ -33,7 +33,7 @@ def routed(
     def by(override: Override) -> PaymentRouted:
         return route(order, gateways, retried(policy, override.retry), facts, draw, probe, override)
 
-    if facts.experiments:
+    if facts.experiments and "experiments" not in facts.configuration.off.strategies:
         segment = segment_of(order, facts.configuration.segmentation)
         for experiment in facts.experiments:
             if not matches(experiment.filter, order, segment):

@@ -7,6 +7,7 @@ from msgspec.structs import asdict, replace
 from schemas.gateway import GatewayConfiguration, GatewayTerms
 from schemas.ids import GatewayId
 from schemas.instrument import PaymentMethod
+from schemas.routing_configuration import NOTHING_OFF, SwitchedOff
 
 
 def in_force(
@@ -20,12 +21,14 @@ def with_terms(configured: GatewayConfiguration, terms: GatewayTerms) -> Gateway
     return replace(configured, **{name: value for name, value in asdict(terms).items() if value is not None})
 
 
-def served(gateways: Iterable[GatewayConfiguration]) -> set[tuple[PaymentMethod, str]]:
-    """Every method and currency that an enabled gateway takes, of whatever amounts."""
+def served(
+    gateways: Iterable[GatewayConfiguration], off: SwitchedOff = NOTHING_OFF
+) -> set[tuple[PaymentMethod, str]]:
+    """Every method and currency that a gateway takes that is enabled and not switched off, of whatever amounts."""
     return {
         (method, currency)
         for gateway in gateways
-        if gateway.enabled
+        if gateway.enabled and gateway.id not in off.gateways
         for method in gateway.payment_methods
         for currency in gateway.currencies
     }

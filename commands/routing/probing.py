@@ -22,5 +22,5 @@ def testable(order: Order, gateways: tuple[GatewayConfiguration, ...], facts: Fa
     return tuple(
         gateway.id
         for _, gateway in sorted(half_open, key=lambda one: str(one[0]))
-        if excluded(order, gateway, ruling) is None
+        if excluded(order, gateway, ruling, configuration.off) is None
     )

@@ -24,11 +24,13 @@ Memory = dict[object, tuple[float, ...]]
 
 def rank(candidates: Sequence[Candidate], decision: Decision, memory: Memory | None = None) -> Ranked:
     """With terms, scores and propensities filled in. `memory` belongs to the facts that the candidates come from."""
-    scored = sorted((_scored(one, decision) for one in candidates), key=_by_score)
+    usual: Strategy = "PRIORITY" if decision.by_priority else "SCORE"
+    by = _by_priority if decision.by_priority else _by_score
+    scored = sorted((_scored(one, decision) for one in candidates), key=by)
     if decision.probe is not None:
         return "PROBE", _certainly(_led_by(scored, (decision.probe.gateway,)))
     if not scored:
-        return "SCORE", ()
+        return usual, ()
     if all(one.circuit in CIRCUIT_REASONS for one in scored):
         return "LEAST_BAD", _certainly(scored)
     match decision.rule.then if decision.rule is not None else None:
@@ -37,11 +39,11 @@ def rank(candidates: Sequence[Candidate], decision: Decision, memory: Memory | N
         case Split(weights=shares) if any(one.gateway in shares for one in scored):
             return "RULE", _drawn(scored, _shares(scored, shares), decision.draw)
         case Split():
-            return "SCORE", _certainly(scored)
+            return usual, _certainly(scored)
         case None if decision.bandit is not None:
             return "THOMPSON", _drawn(scored, _propensities(scored, decision.bandit, memory), decision.draw)
         case None:
-            return "SCORE", _certainly(scored)
+            return usual, _certainly(scored)
         case _:
             return "RULE", _certainly(scored)
 
@@ -61,6 +63,10 @@ def _scored(candidate: Candidate, decision: Decision) -> Candidate:
 def _by_score(candidate: Candidate) -> tuple[float, int, int, GatewayId]:
     assert candidate.score is not None
     return -candidate.score, candidate.priority, candidate.fee_bps, candidate.gateway
+
+
+def _by_priority(candidate: Candidate) -> tuple[float, int, int, GatewayId]:
+    return 0.0, candidate.priority, candidate.fee_bps, candidate.gateway
 
 
 def _led_by(scored: list[Candidate], leaders: tuple[GatewayId, ...]) -> list[Candidate]:

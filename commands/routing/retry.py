@@ -23,15 +23,13 @@ def next_candidate(
     tried: frozenset[str],
     policy: RetryPolicy,
     elapsed_ms: int,
-    open_circuits: frozenset[str] = frozenset(),
+    shut: frozenset[str] = frozenset(),
 ) -> Candidate | None:
-    """The first candidate not yet tried and whose circuit has not opened since, if attempts and budget are left."""
+    """The first candidate not yet tried and not shut since, if attempts and budget are left."""
     allowed = policy.max_attempts if policy.enabled else 1
     if len(tried) >= allowed or policy.latency_budget_ms - elapsed_ms < LEAST_TIMEOUT_MS:
         return None
-    return next(
-        (candidate for candidate in candidates if candidate.gateway not in tried | open_circuits), None
-    )
+    return next((candidate for candidate in candidates if candidate.gateway not in tried | shut), None)
 
 
 def attempt_timeout_ms(candidate: Candidate, policy: RetryPolicy, elapsed_ms: int) -> int:

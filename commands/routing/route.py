@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from commands.routing.eligibility import CIRCUIT_REASONS, exclusion
+from commands.routing.kill_switches import stops
 from commands.routing.ranking import rank
 from commands.routing.rules import Ruling, apply, segment_of
 from schemas.dimensions import amount_band, issuer, network
@@ -21,7 +22,16 @@ from schemas.routing import (
     Strategy,
     Versions,
 )
-from schemas.routing_configuration import Affinity, Pin, Prefer, RetryPolicy, Rule, Split
+from schemas.routing_configuration import (
+    NOTHING_OFF,
+    Affinity,
+    Pin,
+    Prefer,
+    RetryPolicy,
+    Rule,
+    Split,
+    SwitchedOff,
+)
 
 OF_AN_EXPERIMENT = "experiment"
 """The id of the rule that stands for a variant's order or share; which variant, `ExperimentAssigned` says."""
@@ -41,12 +51,12 @@ def route(
     `candidates` is empty when no gateway can take the payment. The same arguments give the same route.
     """
     segment = segment_of(order, facts.configuration.segmentation)
-    ruling = apply(facts.configuration.rules, order, segment)
+    ruling, off = apply(facts.configuration.rules, order, segment), facts.configuration.off
     left_out: list[Excluded] = []
     open_to: list[GatewayConfiguration] = []
     shut: list[tuple[GatewayConfiguration, Exclusion]] = []
     for gateway in gateways:
-        if (out := excluded(order, gateway, ruling)) is not None:
+        if (out := excluded(order, gateway, ruling, off)) is not None:
             left_out.append(out)
         elif (reason := _circuit(order, gateway, facts, probe)) is not None:
             shut.append((gateway, reason))
@@ -58,11 +68,12 @@ def route(
     left_out += [Excluded(gateway=gateway.id, reason=reason) for gateway, reason in shut]
     bandit = facts.configuration.bandit(segment)
     is_drawn = bandit.enabled if override.bandit is None else override.bandit
+    by_priority = "scores" in off.strategies
     decision = Decision(
         segment=segment,
         draw=draw,
         weights=override.weights or facts.configuration.weights,
-        bandit=bandit if is_drawn else None,
+        bandit=bandit if is_drawn and not by_priority and "bandit" not in off.strategies else None,
         rule=ruling.decided_by or _rule_of(override),
         probe=probe if any(_may_probe(order, one, facts, probe) for one in open_to) else None,
         versions=Versions(
@@ -70,6 +81,7 @@ def route(
             circuits=facts.circuits_version,
             health=facts.health_version,
         ),
+        by_priority=by_priority,
     )
     strategy, candidates = rank(
         [_candidate(order, one, segment, facts) for one in open_to], decision, facts.propensities
@@ -93,9 +105,12 @@ def _rule_of(override: Override) -> Rule | None:
     return None
 
 
-def excluded(order: Order, gateway: GatewayConfiguration, ruling: Ruling) -> Excluded | None:
+def excluded(
+    order: Order, gateway: GatewayConfiguration, ruling: Ruling, off: SwitchedOff
+) -> Excluded | None:
     """Whatever its circuit says."""
-    if (reason := exclusion(order, gateway)) is not None:
+    reason = stops(order, gateway.id, off) if off is not NOTHING_OFF else None
+    if (reason := reason or exclusion(order, gateway)) is not None:
         return Excluded(gateway=gateway.id, reason=reason)
     if (rule := ruling.excluded.get(gateway.id)) is not None:
         return Excluded(gateway=gateway.id, reason="rule", rule=rule)
@@ -173,5 +188,7 @@ def _reason(strategy: Strategy, candidates: tuple[Candidate, ...], decision: Dec
             return f"{first.gateway} was drawn with probability {first.propensity or 0:.3f} of {of}"
         case "LEAST_BAD":
             return f"{first.gateway} is the least bad of {of}, whose circuits are all open"
+        case "PRIORITY":
+            return f"{first.gateway} is the first of {of} by priority: scores are switched off"
         case _:
             return f"{first.gateway} has the best score of {of}"

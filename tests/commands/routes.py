@@ -15,6 +15,7 @@ from schemas.instrument import PaymentMethod
 from schemas.payment import Order, PaymentRouted, RequestPayment
 from schemas.routing import Facts, Posterior, Probe
 from schemas.routing_configuration import (
+    NOTHING_OFF,
     Affinity,
     BanditPolicy,
     RetryPolicy,
@@ -23,6 +24,7 @@ from schemas.routing_configuration import (
     Rule,
     ScoringWeights,
     Segmentation,
+    SwitchedOff,
 )
 from tests.builders import a_gateway, a_request
 from tests.commands.rules import ALPHA, BETA, GAMMA, actions, any_orders
@@ -100,6 +102,12 @@ configurations = st.builds(
         [Segmentation(), Segmentation(dimensions=()), Segmentation(dimensions=("currency", "amount_band"))]
     ),
     bandits=st.dictionaries(st.sampled_from(["*", "UPI", "CARD"]), bandits),
+    off=st.just(NOTHING_OFF)
+    | st.builds(
+        SwitchedOff,
+        gateways=st.frozensets(st.sampled_from(NAMES), max_size=2),
+        strategies=st.frozensets(st.sampled_from(["scores", "bandit"])),
+    ),
 )
 posteriors = st.builds(Posterior, alpha=_numbers(1, 10_000), beta=_numbers(1, 10_000))
 

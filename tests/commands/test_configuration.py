@@ -8,11 +8,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from commands.routing.configuration import INITIAL, Configured, Setting, decide, evolve, is_void
+from commands.routing.kill_switches import is_on
 from schemas.codec import CONFIGURATION_TOPIC
 from schemas.configuration import (
     BanditPolicySet,
     GatewaySet,
     Heard,
+    KillSwitchTurnedOff,
+    KillSwitchTurnedOn,
     ReservationStoreAdopted,
     RetryPolicySet,
     RoutingRulesSet,
@@ -24,19 +27,27 @@ from schemas.configuration import (
     SetRoutingRules,
     SetScoringWeights,
     SetSegmentation,
+    TurnKillSwitch,
     UnreadSet,
+    kill_switch,
 )
 from schemas.envelope import ALWAYS, Envelope, Position, Recorded, Window
 from schemas.errors import Refusal, Refused
 from schemas.gateway import NO_TERMS, GatewayTerms
 from schemas.ids import GatewayId
+from schemas.instrument import PAYMENT_METHODS
 from schemas.routing_configuration import (
     BanditPolicy,
+    GatewaySwitch,
+    KillSwitch,
     MerchantRetryPolicy,
+    MerchantSwitch,
+    MethodSwitch,
     RoutingConfiguration,
     RoutingRules,
     ScoringWeights,
     Segmentation,
+    StrategySwitch,
 )
 from tests.builders import AT, a_gateway
 from tests.commands.rules import ALPHA, BETA, pin, rules
@@ -363,3 +374,63 @@ def test_a_retry_policy_becomes_an_event_unless_it_is_so_already() -> None:
     assert decide(set_retry_policy(None, instead_of=1), after(retry_policy_set(OWN))) == [
         retry_policy_set(None, instead_of=1)
     ]
+
+
+# Kill switches
+
+switches: st.SearchStrategy[KillSwitch] = st.one_of(
+    st.sampled_from([ALPHA, BETA]).map(lambda name: GatewaySwitch(name=name)),
+    st.sampled_from(PAYMENT_METHODS).map(lambda name: MethodSwitch(name=name)),
+    st.sampled_from(["m_001", "UPI"]).map(lambda name: MerchantSwitch(name=name)),
+    st.sampled_from([StrategySwitch(name="scores"), StrategySwitch(name="bandit")]),
+)
+OFF_ALPHA = GatewaySwitch(name=ALPHA)
+
+
+def turn(switch: KillSwitch, *, on: bool, instead_of: int = 0) -> TurnKillSwitch:
+    return TurnKillSwitch(
+        switch=switch, on=on, gateways=(), by="asha", note="why", instead_of_version=instead_of
+    )
+
+
+def turned_on(switch: KillSwitch, *, instead_of: int = 0) -> KillSwitchTurnedOn:
+    return KillSwitchTurnedOn(switch=switch, by="asha", note="why", instead_of_version=instead_of)
+
+
+def turned_off(switch: KillSwitch, *, instead_of: int) -> KillSwitchTurnedOff:
+    return KillSwitchTurnedOff(switch=switch, by="asha", note="why", instead_of_version=instead_of)
+
+
+@given(switches, st.lists(switches, max_size=4, unique=True))
+def test_a_switch_that_is_turned_on_and_off_again_leaves_the_others_as_they_were(
+    switch: KillSwitch, others: list[KillSwitch]
+) -> None:
+    story: list[Heard] = [turned_on(other) for other in others if other != switch]
+    on = after(*story, turned_on(switch))
+    off = after(*story, turned_on(switch), turned_off(switch, instead_of=len(story) + 1))
+    assert is_on(switch, on.routing.off)
+    assert not is_on(switch, off.routing.off)
+    assert off.routing.off == after(*story).routing.off
+    assert off.setting(kill_switch(switch)).version == len(story) + 2
+
+
+def test_a_switch_becomes_an_event_unless_it_is_so_already() -> None:
+    assert decide(turn(OFF_ALPHA, on=True), INITIAL) == [turned_on(OFF_ALPHA)]
+    assert decide(turn(OFF_ALPHA, on=False), INITIAL) == []
+    assert decide(turn(OFF_ALPHA, on=True, instead_of=1), after(turned_on(OFF_ALPHA))) == []
+    assert decide(turn(OFF_ALPHA, on=False, instead_of=1), after(turned_on(OFF_ALPHA))) == [
+        turned_off(OFF_ALPHA, instead_of=1)
+    ]
+
+
+def test_a_merchant_and_a_method_of_one_name_have_switches_of_their_own() -> None:
+    off = after(turned_on(MerchantSwitch(name="UPI"))).routing.off
+    assert (len(off.merchants), len(off.methods)) == (1, 0)
+
+
+def test_a_gateway_that_is_switched_off_is_none_that_another_leaves_a_method_to() -> None:
+    both = GatewayTerms(payment_methods=("UPI", "CARD"))
+    story = (gateway_set(both, of="beta"), turned_on(GatewaySwitch(name=BETA)))
+    with pytest.raises(Refused) as refused:
+        decide(set_gateway(DISABLED), after(*story))
+    assert refused.value.reason == Refusal.NO_GATEWAY_LEFT

@@ -37,8 +37,8 @@ def first_of(request: RequestPayment) -> AttemptStarted:
     return started
 
 
-def another_after(request: RequestPayment, *open_circuits: GatewayId) -> AttemptStarted | None:
-    outcome = replace(the_outcome(retryable_decline()), open_circuits=frozenset(open_circuits))
+def another_after(request: RequestPayment, *shut: GatewayId) -> AttemptStarted | None:
+    outcome = replace(the_outcome(retryable_decline()), shut=frozenset(shut))
     return started_by(decided(outcome, *decide(request, INITIAL)))
 
 
@@ -73,7 +73,7 @@ def test_another_attempt_passes_over_a_circuit_that_has_opened_since() -> None:
 
 
 def test_a_payment_fails_where_all_other_circuits_have_opened_since() -> None:
-    outcome = replace(the_outcome(not_sent()), open_circuits=frozenset({BETA, GAMMA}))
+    outcome = replace(the_outcome(not_sent()), shut=frozenset({BETA, GAMMA}))
     events = decided(outcome, *decide(a_request(), INITIAL))
     assert isinstance(events[-1], PaymentFailed)
 
@@ -136,9 +136,9 @@ def test_another_attempt_never_goes_to_an_open_circuit(
     request = a_request()
     request = replace(request, policy=replace(request.policy, retry_on_timeout=retries_doubt))
     history = decide(request, INITIAL)
-    for number, (outcome, open_circuits) in enumerate(story, start=1):
-        command = replace(the_outcome(outcome, of=number), open_circuits=open_circuits)  # type: ignore[arg-type]
+    for number, (outcome, shut) in enumerate(story, start=1):
+        command = replace(the_outcome(outcome, of=number), shut=shut)  # type: ignore[arg-type]
         events = decided(command, *history)
         begun = started_by(events)
-        assert begun is None or (begun.gateway not in open_circuits and begun.probe is None)
+        assert begun is None or (begun.gateway not in shut and begun.probe is None)
         history += events

@@ -117,11 +117,40 @@ def test_terms_add_up_to_the_score(request: RequestPayment) -> None:
 @settings(max_examples=25, deadline=None)
 def test_after_the_first_the_score_decides_unless_a_rule_does(request: RequestPayment) -> None:
     routed = routed_of(request)
+    assert routed.decision is not None
+    if routed.decision.by_priority:
+        return
     scores = [one.score or 0 for one in routed.candidates]
     if routed.strategy in ("SCORE", "LEAST_BAD"):
         assert scores == sorted(scores, reverse=True)
     if routed.strategy in ("THOMPSON", "PROBE"):
         assert scores[1:] == sorted(scores[1:], reverse=True)
+
+
+@given(requests())
+@settings(max_examples=40, deadline=None)
+def test_where_scores_are_switched_off_priority_decides_unless_a_rule_or_a_probe_does(
+    request: RequestPayment,
+) -> None:
+    off = replace(request.facts.configuration.off, strategies=frozenset({"scores"}))
+    configuration = replace(request.facts.configuration, off=off)
+    routed = routed_of(replace(request, facts=replace(request.facts, configuration=configuration)))
+    priorities = [one.priority for one in routed.candidates]
+    assert routed.strategy not in ("SCORE", "THOMPSON")
+    if routed.strategy in ("PRIORITY", "LEAST_BAD"):
+        assert priorities == sorted(priorities)
+    assert routed.decision is not None
+    assert routed.decision.bandit is None
+
+
+@given(requests(probes=probes))
+@settings(max_examples=40, deadline=None)
+def test_nothing_goes_to_a_gateway_that_is_switched_off(request: RequestPayment) -> None:
+    """Whatever rules, probes, bandits and open circuits ask for."""
+    routed = routed_of(request)
+    for gateway in request.facts.configuration.off.gateways & {one.id for one in request.gateways}:
+        assert gateway not in in_order(routed)
+        assert reasons(routed)[gateway] == "gateway_switched_off"
 
 
 # Circuits

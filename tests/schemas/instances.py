@@ -21,6 +21,8 @@ from schemas.circuit import (
 from schemas.configuration import (
     BanditPolicySet,
     GatewaySet,
+    KillSwitchTurnedOff,
+    KillSwitchTurnedOn,
     ReservationStoreAdopted,
     RetryPolicySet,
     RoutingRulesSet,
@@ -81,6 +83,7 @@ from schemas.routing_configuration import (
     BanditPolicy,
     Condition,
     Exclude,
+    GatewaySwitch,
     MerchantRetryPolicy,
     Pin,
     Prefer,
@@ -90,6 +93,7 @@ from schemas.routing_configuration import (
     ScoringWeights,
     Segmentation,
     Split,
+    StrategySwitch,
 )
 from tests.builders import AT, PAYMENT, attempt, started
 
@@ -325,6 +329,12 @@ INSTANCES: tuple[Event, ...] = (
         by="asha",
         note="they would rather wait less",
         instead_of_version=2,
+    ),
+    KillSwitchTurnedOn(
+        switch=GatewaySwitch(name=ALPHA), by="asha", note="it charges twice", instead_of_version=0
+    ),
+    KillSwitchTurnedOff(
+        switch=StrategySwitch(name="scores"), by="asha", note="metrics are right again", instead_of_version=5
     ),
     GatewayNotified(
         gateway=ALPHA,

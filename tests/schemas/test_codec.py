@@ -121,6 +121,7 @@ def test_an_envelope_of_other_types_is_unreadable(name: str) -> None:
         b'{"type":"BanditPolicySet","segment":"UPI","policy":{"moon":1},%s}',
         b'{"type":"GatewaySet","gateway":"razorpay","terms":{"moon":1},%s}',
         b'{"type":"RetryPolicySet","merchant_id":"m","policy":{"max_attempts":2,"moon":1},%s}',
+        b'{"type":"KillSwitchTurnedOn","switch":{"kind":"strategy","name":"moon"},%s}',
         b'{"type":"MoonSet","moon":1,%s}',
     ],
 )
