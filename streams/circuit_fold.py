@@ -25,6 +25,7 @@ from commands.circuit_writing import WrittenCircuit, write
 from infra.kafka.partition import partition_for
 from projections.absorption import Counts, dead_letter, grouped
 from projections.ports import DeadLetters, RawRecord
+from schemas.base import Event
 from schemas.circuit import (
     CircuitEvent,
     CircuitKey,
@@ -34,7 +35,7 @@ from schemas.circuit import (
     circuit_name,
 )
 from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, CIRCUITS_TOPIC, decode
-from schemas.envelope import Position
+from schemas.envelope import Position, Recorded
 from schemas.errors import LogUnavailable, Unavailable, Unreadable
 from schemas.views import DeadLetter, Watermark
 from streams.circuit_forwarder import TELLS_FOR_MS
@@ -226,11 +227,12 @@ class CircuitFold:
         if not records:
             return
         changed: dict[CircuitKey, WrittenCircuit] = {}
-        told: list[tuple[CircuitEvent, int, Position]] = []
+        told: list[tuple[CircuitEvent, int, Recorded[Event]]] = []
         dead: list[DeadLetter] = []
         for record in records:
             try:
-                message = _message(record)
+                read = _read(record)
+                message = cast(CircuitMessage, read.event)
                 key = message.gateway, message.payment_method
                 policy = self._policy_of(key)
                 before = changed.get(key) or held.circuits.get(key) or unwritten(key, policy)
@@ -239,7 +241,7 @@ class CircuitFold:
                 dead.append(dead_letter(record, error))
                 continue
             changed[key] = after
-            told += [(event, after.sequence, _position(record)) for event in events]
+            told += [(event, after.sequence, read) for event in events]
         if dead:
             await self._dead_letters.publish(dead)
         if told:
@@ -260,12 +262,12 @@ class CircuitFold:
             self.transitions[(event.gateway, event.payment_method), type(event).__name__] += 1
 
 
-def _message(record: RawRecord) -> CircuitMessage:
+def _read(record: RawRecord) -> Recorded[Event]:
     recorded = decode(record.value, record.headers, _position(record), record.timestamp)
     message = cast(CircuitMessage, recorded.event)
     if record.key != circuit_name(message.gateway, message.payment_method).encode():
         raise Unreadable("its key is not its circuit")
-    return message
+    return recorded
 
 
 def _position(record: RawRecord) -> Position:

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from projections.ports import RawRecord
+from schemas.base import Event
 from schemas.circuit import CircuitEvent, CircuitKey, KnownCircuit, StoredCircuit
-from schemas.envelope import Position
+from schemas.envelope import Recorded
 from schemas.views import Watermark
 
 
@@ -34,7 +35,7 @@ class Log(Protocol):
 
 
 class Events(Protocol):
-    async def publish(self, told: Sequence[tuple[CircuitEvent, int, Position]]) -> None:
+    async def publish(self, told: Sequence[tuple[CircuitEvent, int, Recorded[Event]]]) -> None:
         """Returns when all are acknowledged. Raises Unavailable."""
 
 

@@ -8,10 +8,14 @@ from hashlib import sha256
 from infra.clock import SystemClock
 from infra.kafka.partition import partition_for
 from infra.kafka.producer import Message, Publisher
+from schemas.base import Event
 from schemas.circuit import (
     CallObserved,
     CircuitEvent,
+    CircuitForcedClosed,
+    CircuitForcedOpen,
     CircuitMessage,
+    CircuitReleased,
     CircuitTicked,
     ForwardedMessage,
     ProbeReturned,
@@ -19,7 +23,7 @@ from schemas.circuit import (
     circuit_name,
 )
 from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, CIRCUITS_TOPIC, PAYMENTS_TOPIC, encode
-from schemas.envelope import Envelope, Outgoing, Position, unowned
+from schemas.envelope import Envelope, Outgoing, Recorded, unowned
 
 
 class KafkaCircuitMessages:
@@ -70,21 +74,23 @@ class KafkaCircuitEvents:
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
 
-    async def publish(self, told: Sequence[tuple[CircuitEvent, int, Position]]) -> None:
-        """Each with its number among its circuit's events and the place of the message that led to it. An event that is
+    async def publish(self, told: Sequence[tuple[CircuitEvent, int, Recorded[Event]]]) -> None:
+        """Each with its number among its circuit's events and the message that led to it. An event that is
         told again has the same id and the same number."""
         await self._publisher.publish(CIRCUITS_TOPIC, 0, [_message(*one) for one in told])
 
 
-def _message(event: CircuitEvent, sequence: int, cause: Position) -> Message:
+def _message(event: CircuitEvent, sequence: int, message: Recorded[Event]) -> Message:
     name = circuit_name(event.gateway, event.payment_method)
+    cause = message.position
     caused_by = f"{cause.topic}-{cause.partition}:{cause.offset}"
+    is_ordered = isinstance(event, CircuitForcedOpen | CircuitForcedClosed | CircuitReleased)
     envelope = unowned(
         _hashed(f"{name} {caused_by}"),
         name,
         event.at,
         sequence=sequence,
-        correlation_id=getattr(event, "request_id", None) or caused_by,
+        correlation_id=message.envelope.correlation_id if is_ordered else caused_by,
         causation_id=caused_by,
     )
     return name.encode(), *encode(Outgoing(envelope=envelope, event=event))

@@ -14,6 +14,7 @@ from infra.kafka.partition import partition_for
 from infra.memory.circuits import MemoryCircuits
 from infra.memory.projections import MemoryDeadLetters, MemoryRecords, RawRecord
 from projections.circuit_facts import CircuitFacts
+from schemas.base import Event
 from schemas.circuit import CircuitEvent, CircuitMessage, CircuitTicked, circuit_name
 from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, CIRCUITS_TOPIC, encode
 from schemas.envelope import ALWAYS, Envelope, Outgoing, Position, Recorded
@@ -68,8 +69,9 @@ class Events:
         self._log = log
         self._facts = facts
 
-    async def publish(self, told: Sequence[tuple[CircuitEvent, int, Position]]) -> None:
-        for event, sequence, cause in told:
+    async def publish(self, told: Sequence[tuple[CircuitEvent, int, Recorded[Event]]]) -> None:
+        for event, sequence, message in told:
+            cause = message.position
             self.told.append((event, sequence, cause))
             name = circuit_name(event.gateway, event.payment_method)
             envelope = Envelope(

@@ -332,6 +332,15 @@ async def test_a_lost_checkpoint_is_made_again_from_the_topic_and_tells_nothing_
     assert [one.envelope.sequence for one in await world.told()] == [1, 2]
 
 
+async def test_an_operators_word_names_the_request_that_it_came_by(world: World) -> None:
+    world.worker.start()
+    await world.worker.becomes(200)
+    await world.messages.publish([world.force()], "req_7")
+    await world.becomes(lambda: world.view().status == "FORCED_OPEN", 10)
+    (told,) = await world.told()
+    assert told.envelope.correlation_id == "req_7"
+
+
 async def test_without_postgres_a_circuit_opens_in_time_and_a_crash_loses_nothing(world: World) -> None:
     if world.stack.postgres not in world.stack.servers:
         pytest.skip("somebody else's Postgres is not ours to pause")
