@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 
 from api import errors, metrics
 from api.admin import Admin
+from api.audit import Audit, AuditRoutes
 from api.bandit_state import BanditStateRoutes
 from api.body import BodyLimits
 from api.circuits import CircuitRoutes, Circuits
@@ -33,6 +34,7 @@ from api.reviews import ReviewRoutes
 from api.scoring import ScoringRoutes
 from commands.ports import Clock, RoutingFacts
 from infra.gateways.notifications import NotificationReader
+from schemas.codec import CIRCUITS_TOPIC, CONFIGURATION_TOPIC, EXPERIMENTS_TOPIC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,7 @@ class Services:
     dry_run: DryRun
     circuits: Circuits
     experiment_results: ExperimentResults
+    audit: Audit
     admin: Admin
     clock: Clock
     readiness: Readiness
@@ -118,6 +121,15 @@ def create_app(services: Services) -> Starlette:
         services.admin, services.experiments, services.facts, services.clock, services.body_limits
     )
     circuits = CircuitRoutes(services.admin, services.circuits, services.body_limits)
+    audit = AuditRoutes(
+        services.admin,
+        services.audit,
+        lambda: {
+            CONFIGURATION_TOPIC: services.configuration.current.routing.version,
+            EXPERIMENTS_TOPIC: services.experiments.current.version,
+            CIRCUITS_TOPIC: services.circuits.version + 1,
+        },
+    )
     ops = OpsRoutes(services.readiness, services.lag, services.draining)
     app = Starlette(
         routes=[
@@ -135,6 +147,7 @@ def create_app(services: Services) -> Starlette:
             *BanditStateRoutes(services.facts).routes(),
             *circuits.routes(),
             *ExperimentResultRoutes(services.experiment_results).routes(),
+            *audit.routes(),
             *ops.routes(),
             *metrics.routes(),
         ],

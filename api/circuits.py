@@ -94,6 +94,11 @@ class Circuits:
         self._clock = clock
         self._obeyed_within_s = obeyed_within_s
 
+    @property
+    def version(self) -> int:
+        """The offset of the last event that this process knows; -1 for none."""
+        return self._facts.version
+
     def answer(self, gateway: str | None, method: str | None) -> CircuitsAnswer:
         return CircuitsAnswer(
             circuits=tuple(

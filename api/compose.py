@@ -27,6 +27,7 @@ from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.kafka.tail import TopicTail
 from infra.kafka.topic_log import configuration_log, experiment_log
+from infra.postgres.audit import PostgresAudit
 from infra.postgres.circuits import PostgresCircuits
 from infra.postgres.database import Database
 from infra.postgres.experiments import PostgresExperiments
@@ -46,6 +47,7 @@ from projections.circuit_facts import CircuitFacts
 from projections.reader import PaymentReader
 from schemas.codec import (
     CIRCUIT_OUTCOMES_TOPIC,
+    CIRCUITS_TOPIC,
     CONFIGURATION_TOPIC,
     EXPERIMENTS_TOPIC,
     NOTIFICATIONS_TOPIC,
@@ -92,6 +94,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             tailed_circuits(settings, clock, circuit_store, circuit_facts)
         )
         experiment_store = PostgresExperiments(database)
+        audit = PostgresAudit(database)
         histories = LogHistories(views, reader, partition_for)
         redis = connect(settings.redis_url)
         stack.push_async_callback(redis.aclose)
@@ -146,6 +149,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             experiment_results=ExperimentResults(
                 experiment_store, experiments.loaded, settings.guardrails, clock
             ),
+            audit=audit,
             admin=Admin(settings.internal_api_key),
             clock=clock,
             readiness=Readiness(
@@ -169,6 +173,11 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                         group=settings.projection_consumer_group,
                         topics=(PAYMENTS_TOPIC,),
                         watermarks=views.watermarks,
+                    ),
+                    Consumer(
+                        group=settings.projection_consumer_group,
+                        topics=(CONFIGURATION_TOPIC, EXPERIMENTS_TOPIC, CIRCUITS_TOPIC, NOTIFICATIONS_TOPIC),
+                        watermarks=audit.watermarks,
                     ),
                     Consumer(
                         group=settings.verifier_consumer_group,

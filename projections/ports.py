@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from schemas.audit import AuditEntry
 from schemas.exposure import ArmKey, CustomerKey, Exposure, Figures, Tally
 from schemas.ids import ExperimentId, PaymentId
 from schemas.metrics import Changes, Found, StoredShard
@@ -161,3 +162,18 @@ class MetricsCheckpoints(Protocol):
     ) -> bool:
         """The minutes that have changed, an empty one to leave, on top of the expected checkpoint; instead of any with
         no expectation. False, and nothing is saved, when the checkpoint is another one."""
+
+
+class AuditSink(Protocol):
+    """Entries of the audit and how far each topic is in them, changed in one transaction. Raises StoreUnavailable."""
+
+    async def watermarks(self) -> Mapping[tuple[str, int], Watermark]:
+        """By topic and partition; a partition that was never read has none."""
+
+    async def keep(
+        self, topic: str, partition: int, first: int, entries: Sequence[AuditEntry], reached: Watermark
+    ) -> bool:
+        """What the records from `first` up to the watermark come to; what is kept already is left as it is.
+
+        False, and nothing is kept, where what comes before `first` is missing.
+        """

@@ -1,4 +1,4 @@
-"""The worker that keeps the payments read model in Postgres: one agent over `payments.events.v1`."""
+"""The worker that keeps the payments read model in Postgres, by one agent over `payments.events.v1`, and the audit."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -12,6 +12,7 @@ from infra.clock import SystemClock
 from infra.kafka.partition import partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
+from infra.postgres.audit import PostgresAudit
 from infra.postgres.database import Database
 from infra.postgres.messages import forget_used
 from infra.postgres.migrate import make_month_partitions
@@ -22,6 +23,7 @@ from schemas.codec import PAYMENTS_TOPIC
 from schemas.errors import StoreUnavailable
 from streams.agent import first_to_end, patiently
 from streams.app import STOP_WITHIN_S, make_app
+from streams.audit_keeper import AuditKeeper
 from streams.consumption import Consumption
 from streams.dead_letters import KafkaDeadLetters
 from streams.metrics import ProjectionMetrics
@@ -51,6 +53,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 
         letters = KafkaDeadLetters(publisher, settings.projection_consumer_group)
         projection = Projection(PAYMENTS_TOPIC, PostgresPaymentSink(database), reader, letters, partition_for)
+        audit = AuditKeeper(PostgresAudit(database), reader, KafkaDeadLetters(publisher, "audit"))
         consumption = Consumption(app, PAYMENTS_TOPIC, projection.absorb, reader, views, clock.elapsed_ms)
 
         registry = CollectorRegistry()
@@ -58,7 +61,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             ProjectionMetrics("payments", projection.counts, consumption.watchdog, clock.now_ms)
         )
         address = host_and_port(settings.projection_worker_web)
-        web = await serve(address, lambda: consumption.complaint, registry)
+        web = await serve(address, lambda: consumption.complaint or audit.trouble, registry)
         stack.push_async_callback(web.cleanup)
 
         await consumption.catch_up()
@@ -68,6 +71,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             stop.wait(),
             app.wait_until_stopped(),
             consumption.watch(),
+            audit.run(),
             _keep_house(database),
         )
         if app.crash_reason is not None:

@@ -27,6 +27,7 @@ from commands.circuit import decide
 from commands.circuit_state import Circuit, new_circuit
 from commands.handler import Handled
 from infra.gateways.notifications import NotificationReader
+from infra.memory.audit import MemoryAudit
 from infra.memory.configuration import MemoryConfigurationTopic
 from infra.memory.experiment_topic import MemoryExperimentsTopic
 from infra.memory.experiments import MemoryExperiments
@@ -422,6 +423,7 @@ class World:
     experiments_topic: MemoryExperimentsTopic = field(default_factory=MemoryExperimentsTopic)
     log: ScriptedCheck = field(default_factory=ScriptedCheck)
     redis: ScriptedCheck = field(default_factory=ScriptedCheck)
+    audit: MemoryAudit = field(default_factory=MemoryAudit)
     limits: BodyLimits = field(default_factory=BodyLimits)
     lag: Callable[[ManualClock], LagMonitor] = lambda clock: LagMonitor(clock, nothing, no_offsets, ())
 
@@ -470,6 +472,7 @@ class World:
             experiment_results=ExperimentResults(
                 self.arms, self.experiments.loaded, Guardrails(), self.clock
             ),
+            audit=self.audit,
             admin=Admin(ADMIN_KEY),
             clock=self.clock,
             readiness=Readiness(

@@ -13,20 +13,25 @@ from infra.clock import SystemClock
 from infra.kafka.partition import partition_for
 from infra.kafka.producer import Message, Publisher
 from infra.kafka.reader import LogReader
+from infra.kafka.topic_log import configuration_log
 from infra.kafka.topics import DEAD_LETTERS_TOPIC, make_topics
 from infra.local.ports import free_ports
 from infra.local.stack import Stack
+from infra.postgres.audit import PostgresAudit
 from infra.postgres.database import Database
 from infra.postgres.migrate import migrate
 from infra.postgres.payments import PaymentViews
 from infra.settings import Settings
 from projections.absorption import readable
 from projections.payments import evolve
+from schemas.audit import AuditEntry
 from schemas.base import Event
 from schemas.codec import PAYMENTS_TOPIC
+from schemas.configuration import KillSwitchTurnedOff, KillSwitchTurnedOn, kill_switch
 from schemas.envelope import Window
 from schemas.errors import Unavailable, Unreadable
 from schemas.ids import PaymentId
+from schemas.routing_configuration import MerchantSwitch
 from schemas.views import PaymentHistory
 from tests.projections.story import (
     BETA,
@@ -251,3 +256,38 @@ async def test_a_store_that_does_not_answer_makes_the_worker_wait_and_lose_nothi
 
     await world.assert_rows_equal_a_fold_of_the_topic()
     await world.worker.becomes(200)
+
+
+# The audit
+
+
+async def test_what_people_change_is_in_the_audit_once_whatever_becomes_of_its_worker(world: World) -> None:
+    """Killed in the middle, and with watermarks taken back."""
+    log, audit = configuration_log(world.publisher, _clock), PostgresAudit(world.database)
+    switch = MerchantSwitch(name=_clock.payment_id())
+
+    async def become(entries: int) -> list[AuditEntry]:
+        async with asyncio.timeout(CATCHES_UP_WITHIN_S):
+            while True:
+                if len(found := await audit.entries(kill_switch(switch), None, None, 10)) >= entries:
+                    return found
+                await asyncio.sleep(0.05)
+
+    on = KillSwitchTurnedOn(switch=switch, by="asha", note="a test", instead_of_version=0)
+    await log.append(on, _clock.event_id(), "req_on")
+    world.worker.start()
+    (first,) = await become(1)
+    assert (first.by, first.request_id, first.before) == ("asha", "req_on", None)
+
+    world.worker.signal(signal.SIGKILL)
+    off = KillSwitchTurnedOff(switch=switch, by="ravi", note="", instead_of_version=first.position.offset + 1)
+    await log.append(off, _clock.event_id(), "req_off")
+    await log.append(off, _clock.event_id(), "req_void")
+    world.worker.start()
+    last, again = await become(2)
+    assert again == first
+    assert (last.by, last.request_id, last.before) == ("ravi", "req_off", first.after)
+
+    await world.database.fetch("DELETE FROM watermarks WHERE projection = 'audit'")
+    await world.database.fetch("DELETE FROM audit_entries WHERE said_by = 'asha'")
+    assert await become(2) == [last, first]
