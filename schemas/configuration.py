@@ -21,6 +21,7 @@ from schemas.routing_configuration import (
     ScoringWeights,
     Segmentation,
 )
+from schemas.webhook import WebhookEvent
 
 Version = Annotated[int, Meta(ge=0)]
 
@@ -232,7 +233,7 @@ RoutingSet = (
     | KillSwitchTurnedOn
     | KillSwitchTurnedOff
 )
-ConfigurationEvent = ReservationStoreAdopted | RoutingSet
+ConfigurationEvent = ReservationStoreAdopted | RoutingSet | WebhookEvent
 Heard = ConfigurationEvent | UnreadSet
 
 

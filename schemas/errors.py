@@ -39,6 +39,9 @@ class Refusal(StrEnum):
     SEGMENT_NOT_FOUND = "segment-not-found"
     EXPERIMENT_NOT_FOUND = "experiment-not-found"
     EXPERIMENT_CONFLICT = "experiment-conflict"
+    SUBSCRIPTION_NOT_FOUND = "subscription-not-found"
+    SUBSCRIPTION_CONFLICT = "subscription-conflict"
+    DELIVERY_NOT_FOUND = "delivery-not-found"
 
 
 class Refused(PaymentsError):

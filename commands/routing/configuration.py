@@ -40,6 +40,7 @@ from schemas.envelope import Recorded
 from schemas.errors import Refusal, Refused
 from schemas.gateway import NO_TERMS
 from schemas.routing_configuration import RoutingConfiguration
+from schemas.webhook import WebhookEvent
 
 
 class Setting(Value, frozen=True, kw_only=True):
@@ -187,7 +188,7 @@ def _set(command: SetRouting) -> RoutingSet:
 def evolve(configured: Configured, record: Recorded[Heard]) -> Configured:
     """A void event changes nothing, not even a version."""
     event = record.event
-    if isinstance(event, ReservationStoreAdopted) or is_void(configured, record):
+    if isinstance(event, ReservationStoreAdopted | WebhookEvent) or is_void(configured, record):
         return configured
     aggregate, version = aggregate_of(event), record.position.offset + 1
     if isinstance(event, UnreadSet):
@@ -203,7 +204,7 @@ def evolve(configured: Configured, record: Recorded[Heard]) -> Configured:
 def is_void(configured: Configured, record: Recorded[Heard]) -> bool:
     """Whether its writer had not seen what stands there before it."""
     event = record.event
-    if isinstance(event, ReservationStoreAdopted):
+    if isinstance(event, ReservationStoreAdopted | WebhookEvent):
         return record.is_void
     return record.is_void or event.instead_of_version != configured.version(aggregate_of(event))
 

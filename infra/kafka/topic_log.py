@@ -10,6 +10,7 @@ from schemas.codec import CONFIGURATION_TOPIC, EXPERIMENTS_TOPIC, encode
 from schemas.configuration import RoutingSet, aggregate_of
 from schemas.envelope import Outgoing, unowned
 from schemas.experiment import ExperimentEvent
+from schemas.webhook import WebhookEvent, webhook_aggregate
 
 E = TypeVar("E", bound=Event)
 
@@ -41,3 +42,7 @@ def configuration_log(publisher: Publisher, clock: SystemClock) -> KafkaTopicLog
 
 def experiment_log(publisher: Publisher, clock: SystemClock) -> KafkaTopicLog[ExperimentEvent]:
     return KafkaTopicLog(publisher, clock, EXPERIMENTS_TOPIC, lambda event: event.experiment_id)
+
+
+def webhook_log(publisher: Publisher, clock: SystemClock) -> KafkaTopicLog[WebhookEvent]:
+    return KafkaTopicLog(publisher, clock, CONFIGURATION_TOPIC, webhook_aggregate)

@@ -95,6 +95,14 @@ from schemas.routing_configuration import (
     Split,
     StrategySwitch,
 )
+from schemas.webhook import (
+    SecretVersion,
+    SubscriptionId,
+    WebhookDisabled,
+    WebhookSecretRotated,
+    WebhookSubscribed,
+    WebhookUnsubscribed,
+)
 from tests.builders import AT, PAYMENT, attempt, started
 
 ALPHA = GatewayId("alpha")
@@ -112,6 +120,7 @@ ARMS = (
     BucketRange(variant="control", first=0, end=500),
     BucketRange(variant="alpha-first", first=500, end=1_000),
 )
+SUBSCRIPTION = SubscriptionId("whs_" + PAYMENT[4:])
 ALLOCATION = (
     BucketRange(variant="control", first=0, end=500),
     BucketRange(variant="alpha-first", first=500, end=1_000),
@@ -472,4 +481,28 @@ INSTANCES: tuple[Event, ...] = (
     ExperimentResumed(experiment_id=EXPERIMENT, allocation=ALLOCATION, by="asha", note="alpha is repaired"),
     ExperimentStopped(experiment_id=EXPERIMENT, by="asha", note="enough"),
     ExperimentConcluded(experiment_id=EXPERIMENT, by="experiment_analyzer", evidence=EVIDENCE),
+    WebhookSubscribed(
+        subscription_id=SUBSCRIPTION,
+        url="https://receiver.example/hook",
+        event_types=("payment.*", "circuit.opened"),
+        merchant_ids=("m_001",),
+        secret=SecretVersion(number=1, key="5e0c9a11"),
+        by="asha",
+        note="the shop's books",
+    ),
+    WebhookSecretRotated(
+        subscription_id=SUBSCRIPTION,
+        secret=SecretVersion(number=2, key="5e0c9a11"),
+        former_until=AT,
+        by="asha",
+        note="a laptop was lost",
+        instead_of_version=7,
+    ),
+    WebhookDisabled(
+        subscription_id=SUBSCRIPTION,
+        by="webhook_dispatcher",
+        note="its receiver answered 410 Gone",
+        instead_of_version=8,
+    ),
+    WebhookUnsubscribed(subscription_id=SUBSCRIPTION, by="asha", note="done", instead_of_version=9),
 )

@@ -1,0 +1,220 @@
+"""Webhook subscriptions: the fold of their events on `configuration.events.v1`, and what may be done with them.
+
+The log is the judge between two who write at once, by the version of each subscription (ADR 6).
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import assert_never, cast
+
+import msgspec
+from msgspec.structs import replace
+
+from schemas.base import Event, Value
+from schemas.envelope import Recorded
+from schemas.errors import Refusal, Refused
+from schemas.webhook import (
+    WEBHOOK_EVENTS,
+    DisableSubscription,
+    RotateSecret,
+    SecretVersion,
+    Subscribe,
+    SubscriptionId,
+    Unsubscribe,
+    WebhookCommand,
+    WebhookDisabled,
+    WebhookEvent,
+    WebhookSecretRotated,
+    WebhookSubscribed,
+    WebhookUnsubscribed,
+)
+
+MOST_SUBSCRIPTIONS = 1_000
+FORMER_SECRET_VALID = timedelta(hours=24)
+"""For so long after a rotation both signatures are sent: a receiver has a day to take the new secret."""
+TOLD_WITHIN_MS = 3 * 86_400_000
+"""What happened earlier is not told any more: a store that was lost must not have months told again."""
+
+
+class Subscription(Value, frozen=True, kw_only=True):
+    subscription_id: SubscriptionId
+    version: int
+    url: str
+    event_types: tuple[str, ...]
+    merchant_ids: tuple[str, ...]
+    secret: SecretVersion
+    since_ms: int
+    """The broker's stamp of its event: what was appended before is not told."""
+    created_at: datetime
+    by: str
+    note: str
+    former: SecretVersion | None = None
+    former_until: datetime | None = None
+    is_disabled: bool = False
+
+
+class Subscriptions(Value, frozen=True, kw_only=True):
+    known: dict[SubscriptionId, Subscription] = msgspec.field(default_factory=dict)
+    ended: frozenset[SubscriptionId] = frozenset()
+    version: int = 0
+
+    @property
+    def active(self) -> list[Subscription]:
+        return [one for one in self.known.values() if not one.is_disabled]
+
+
+INITIAL = Subscriptions()
+
+
+def decide(command: WebhookCommand, subscriptions: Subscriptions) -> list[WebhookEvent]:
+    """`[]` when it is so already. Raises Refused."""
+    match command:
+        case Subscribe():
+            return [_subscribed(command, subscriptions)]
+        case RotateSecret():
+            one = _seen(command.subscription_id, command.instead_of_version, subscriptions)
+            return [
+                WebhookSecretRotated(
+                    subscription_id=one.subscription_id,
+                    secret=SecretVersion(number=one.secret.number + 1, key=command.key),
+                    former_until=command.at + FORMER_SECRET_VALID,
+                    by=command.by,
+                    note=command.note,
+                    instead_of_version=one.version,
+                )
+            ]
+        case DisableSubscription():
+            one = _seen(command.subscription_id, command.instead_of_version, subscriptions)
+            return [] if one.is_disabled else [_ended(WebhookDisabled, command)]
+        case Unsubscribe():
+            _seen(command.subscription_id, command.instead_of_version, subscriptions)
+            return [_ended(WebhookUnsubscribed, command)]
+        case _:
+            assert_never(command)
+
+
+def found(subscriptions: Subscriptions, subscription_id: SubscriptionId) -> Subscription:
+    if (one := subscriptions.known.get(subscription_id)) is None:
+        raise Refused(Refusal.SUBSCRIPTION_NOT_FOUND, "There is no such subscription.")
+    return one
+
+
+def _seen(subscription_id: SubscriptionId, version: int, subscriptions: Subscriptions) -> Subscription:
+    one = found(subscriptions, subscription_id)
+    if one.version != version:
+        raise Refused(Refusal.STALE_VERSION, f"Version {one.version} is in force: look at it first.")
+    return one
+
+
+def _subscribed(command: Subscribe, subscriptions: Subscriptions) -> WebhookSubscribed:
+    wanted = (command.url, frozenset(command.event_types), frozenset(command.merchant_ids))
+    for one in subscriptions.active:
+        if (one.url, frozenset(one.event_types), frozenset(one.merchant_ids)) == wanted:
+            raise Refused(
+                Refusal.SUBSCRIPTION_CONFLICT,
+                f"{one.subscription_id} is the same. Rotate its secret if you have not seen it.",
+            )
+    if len(subscriptions.known) >= MOST_SUBSCRIPTIONS:
+        raise Refused(
+            Refusal.SUBSCRIPTION_CONFLICT, f"There are {MOST_SUBSCRIPTIONS} already: end one first."
+        )
+    return WebhookSubscribed(
+        subscription_id=command.subscription_id,
+        url=command.url,
+        event_types=command.event_types,
+        merchant_ids=command.merchant_ids,
+        secret=SecretVersion(number=1, key=command.key),
+        by=command.by,
+        note=command.note,
+    )
+
+
+def _ended(
+    event: type[WebhookDisabled] | type[WebhookUnsubscribed], command: DisableSubscription | Unsubscribe
+) -> WebhookDisabled | WebhookUnsubscribed:
+    return event(
+        subscription_id=command.subscription_id,
+        by=command.by,
+        note=command.note,
+        instead_of_version=command.instead_of_version,
+    )
+
+
+def is_void(subscriptions: Subscriptions, record: Recorded[Event]) -> bool:
+    """Whether its writer had not seen what stands there before it, or it is no event of a subscription."""
+    if record.is_void or not isinstance(record.event, WEBHOOK_EVENTS):
+        return True
+    event = cast(WebhookEvent, record.event)
+    known = subscriptions.known.get(event.subscription_id)
+    if isinstance(event, WebhookSubscribed):
+        return known is not None or event.subscription_id in subscriptions.ended
+    return known is None or known.version != event.instead_of_version
+
+
+def evolve(subscriptions: Subscriptions, record: Recorded[Event]) -> Subscriptions:
+    """A void event changes nothing, not even a version."""
+    if is_void(subscriptions, record):
+        return subscriptions
+    event, version = cast(WebhookEvent, record.event), record.position.offset + 1
+    known = dict(subscriptions.known)
+    if isinstance(event, WebhookUnsubscribed):
+        del known[event.subscription_id]
+        ended = subscriptions.ended | {event.subscription_id}
+        return Subscriptions(known=known, ended=ended, version=version)
+    known[event.subscription_id] = _changed(known.get(event.subscription_id), event, record, version)
+    return replace(subscriptions, known=known, version=version)
+
+
+def _changed(
+    before: Subscription | None,
+    event: WebhookSubscribed | WebhookSecretRotated | WebhookDisabled,
+    record: Recorded[Event],
+    version: int,
+) -> Subscription:
+    if isinstance(event, WebhookSubscribed):
+        return Subscription(
+            subscription_id=event.subscription_id,
+            version=version,
+            url=event.url,
+            event_types=event.event_types,
+            merchant_ids=event.merchant_ids,
+            secret=event.secret,
+            since_ms=record.stamp_ms,
+            created_at=record.envelope.at,
+            by=event.by,
+            note=event.note,
+        )
+    assert before is not None, "void otherwise"
+    if isinstance(event, WebhookDisabled):
+        return replace(before, version=version, is_disabled=True)
+    return replace(
+        before,
+        version=version,
+        secret=event.secret,
+        former=before.secret,
+        former_until=event.former_until,
+    )
+
+
+def secrets_in_force(subscription: Subscription, at: datetime) -> tuple[SecretVersion, ...]:
+    """The newest first."""
+    if (
+        subscription.former is not None
+        and subscription.former_until is not None
+        and at < subscription.former_until
+    ):
+        return subscription.secret, subscription.former
+    return (subscription.secret,)
+
+
+def recipients(
+    wanting: Sequence[Subscription], merchant_id: str | None, stamp_ms: int, now_ms: float
+) -> list[SubscriptionId]:
+    """Of those that want such events, whom to tell of one that was appended at `stamp_ms`."""
+    if now_ms - stamp_ms > TOLD_WITHIN_MS:
+        return []
+    return [
+        one.subscription_id
+        for one in wanting
+        if stamp_ms >= one.since_ms and (not one.merchant_ids or merchant_id in one.merchant_ids)
+    ]

@@ -1,0 +1,107 @@
+"""Who is told of what: webhook subscriptions, as events on `configuration.events.v1`, and what may be asked of them.
+
+No secret is on the log: each follows from a key of ours and from what the events say (`infra/webhooks/secrets.py`).
+"""
+
+from datetime import datetime
+from typing import NewType, get_args
+
+from schemas.base import Command, Event, Value
+
+SubscriptionId = NewType("SubscriptionId", str)
+
+
+class SecretVersion(Value, frozen=True, kw_only=True):
+    """Enough to make a secret again, for whoever has the key that it was made of."""
+
+    number: int
+    key: str
+    """The name of that key."""
+
+
+# Commands
+
+
+class Subscribe(Command, frozen=True, kw_only=True):
+    subscription_id: SubscriptionId
+    url: str
+    event_types: tuple[str, ...]
+    merchant_ids: tuple[str, ...]
+    key: str
+    by: str
+    note: str
+
+
+class RotateSecret(Command, frozen=True, kw_only=True):
+    subscription_id: SubscriptionId
+    key: str
+    at: datetime
+    by: str
+    note: str
+    instead_of_version: int
+
+
+class DisableSubscription(Command, frozen=True, kw_only=True):
+    subscription_id: SubscriptionId
+    by: str
+    note: str
+    instead_of_version: int
+
+
+class Unsubscribe(Command, frozen=True, kw_only=True):
+    subscription_id: SubscriptionId
+    by: str
+    note: str
+    instead_of_version: int
+
+
+WebhookCommand = Subscribe | RotateSecret | DisableSubscription | Unsubscribe
+
+# Events
+
+
+class WebhookSubscribed(Event, frozen=True, kw_only=True):
+    subscription_id: SubscriptionId
+    url: str
+    event_types: tuple[str, ...]
+    merchant_ids: tuple[str, ...]
+    """Empty: of all merchants, and what is of no merchant too."""
+    secret: SecretVersion
+    by: str
+    note: str
+    instead_of_version: int = 0
+
+
+class WebhookSecretRotated(Event, frozen=True, kw_only=True):
+    """Until `former_until`, what is sent is signed with the secret before it too."""
+
+    subscription_id: SubscriptionId
+    secret: SecretVersion
+    former_until: datetime
+    by: str
+    note: str
+    instead_of_version: int
+
+
+class WebhookDisabled(Event, frozen=True, kw_only=True):
+    """Its receiver has said that it is gone for good."""
+
+    subscription_id: SubscriptionId
+    by: str
+    note: str
+    instead_of_version: int
+
+
+class WebhookUnsubscribed(Event, frozen=True, kw_only=True):
+    subscription_id: SubscriptionId
+    by: str
+    note: str
+    instead_of_version: int
+
+
+WebhookEvent = WebhookSubscribed | WebhookSecretRotated | WebhookDisabled | WebhookUnsubscribed
+WEBHOOK_EVENTS: tuple[type[Event], ...] = get_args(WebhookEvent)
+
+
+def webhook_aggregate(event: WebhookEvent) -> str:
+    return f"webhook:{event.subscription_id}"

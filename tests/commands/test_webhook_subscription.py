@@ -1,0 +1,199 @@
+"""Webhook subscriptions: what their events come to, what may be done with them, and whom to tell."""
+
+import pytest
+
+from commands.webhook_subscription import (
+    FORMER_SECRET_VALID,
+    INITIAL,
+    MOST_SUBSCRIPTIONS,
+    TOLD_WITHIN_MS,
+    Subscriptions,
+    decide,
+    evolve,
+    recipients,
+    secrets_in_force,
+)
+from schemas.base import Event
+from schemas.codec import CONFIGURATION_TOPIC
+from schemas.configuration import ReservationStoreAdopted
+from schemas.envelope import Position, Recorded, unowned
+from schemas.errors import Refusal, Refused
+from schemas.webhook import (
+    DisableSubscription,
+    RotateSecret,
+    SecretVersion,
+    Subscribe,
+    SubscriptionId,
+    Unsubscribe,
+    WebhookCommand,
+    WebhookDisabled,
+    WebhookSecretRotated,
+    WebhookSubscribed,
+    WebhookUnsubscribed,
+)
+from tests.builders import AT
+
+ONE, TWO = SubscriptionId("whs_1"), SubscriptionId("whs_2")
+
+
+def subscribed(
+    to: SubscriptionId = ONE,
+    *,
+    url: str = "https://receiver.example/hook",
+    event_types: tuple[str, ...] = ("payment.*",),
+    merchant_ids: tuple[str, ...] = (),
+) -> WebhookSubscribed:
+    return WebhookSubscribed(
+        subscription_id=to,
+        url=url,
+        event_types=event_types,
+        merchant_ids=merchant_ids,
+        secret=SecretVersion(number=1, key="k1"),
+        by="asha",
+        note="",
+    )
+
+
+def rotated(instead_of_version: int, number: int = 2) -> WebhookSecretRotated:
+    return WebhookSecretRotated(
+        subscription_id=ONE,
+        secret=SecretVersion(number=number, key="k2"),
+        former_until=AT + FORMER_SECRET_VALID,
+        by="asha",
+        note="",
+        instead_of_version=instead_of_version,
+    )
+
+
+def disabled(instead_of_version: int) -> WebhookDisabled:
+    return WebhookDisabled(
+        subscription_id=ONE, by="webhook_dispatcher", note="410", instead_of_version=instead_of_version
+    )
+
+
+def unsubscribed(instead_of_version: int) -> WebhookUnsubscribed:
+    return WebhookUnsubscribed(subscription_id=ONE, by="asha", note="", instead_of_version=instead_of_version)
+
+
+def on_the_log(event: Event, offset: int, stamp_ms: int = 1_000) -> Recorded[Event]:
+    position = Position(topic=CONFIGURATION_TOPIC, partition=0, offset=offset)
+    envelope = unowned(f"evt_{offset}", "webhook", AT)
+    return Recorded(envelope=envelope, event=event, position=position, stamp_ms=stamp_ms)
+
+
+def after(*events: Event) -> Subscriptions:
+    state = INITIAL
+    for offset, event in enumerate(events):
+        state = evolve(state, on_the_log(event, offset))
+    return state
+
+
+def subscribe(to: SubscriptionId = TWO, url: str = "https://other.example/hook") -> Subscribe:
+    return Subscribe(
+        subscription_id=to,
+        url=url,
+        event_types=("payment.*",),
+        merchant_ids=(),
+        key="k1",
+        by="asha",
+        note="",
+    )
+
+
+def refusal(command: WebhookCommand, state: Subscriptions) -> Refusal:
+    with pytest.raises(Refused) as refused:
+        decide(command, state)
+    return refused.value.reason
+
+
+def test_a_subscription_is_known_by_its_event_and_its_version_is_the_offset_after_it() -> None:
+    known = after(subscribed()).known[ONE]
+    assert (known.version, known.secret.number, known.url) == (1, 1, "https://receiver.example/hook")
+
+
+def test_of_two_who_act_on_one_version_the_second_is_void() -> None:
+    state = after(subscribed(), rotated(1), rotated(1, number=9), unsubscribed(1))
+    assert state.known[ONE].secret.number == 2
+    assert state.known[ONE].version == 2
+
+
+def test_what_is_no_event_of_a_subscription_changes_nothing() -> None:
+    state = after(subscribed())
+    adopted = ReservationStoreAdopted(system_identifier="7", timeline=1)
+    assert evolve(state, on_the_log(adopted, 1)) == state
+
+
+def test_one_that_ended_is_not_known_and_does_not_come_back() -> None:
+    state = after(subscribed(), unsubscribed(1), subscribed(), rotated(2))
+    assert state.known == {}
+    assert state.ended == {ONE}
+
+
+def test_a_rotation_signs_with_both_secrets_for_a_day_and_then_with_the_new_one() -> None:
+    known = after(subscribed(), rotated(1)).known[ONE]
+    assert [one.number for one in secrets_in_force(known, AT)] == [2, 1]
+    assert [one.number for one in secrets_in_force(known, AT + FORMER_SECRET_VALID)] == [2]
+
+
+def test_to_subscribe_makes_the_first_secret() -> None:
+    (event,) = decide(subscribe(), after(subscribed()))
+    assert isinstance(event, WebhookSubscribed)
+    assert event.secret == SecretVersion(number=1, key="k1")
+
+
+def test_the_same_subscription_twice_is_refused() -> None:
+    again = subscribe(TWO, url="https://receiver.example/hook")
+    assert refusal(again, after(subscribed())) == Refusal.SUBSCRIPTION_CONFLICT
+    assert decide(again, after(subscribed(), disabled(1)))
+
+
+def test_there_is_a_most_that_there_can_be() -> None:
+    crowd = [
+        subscribed(SubscriptionId(f"whs_{n}"), url=f"https://{n}.example/") for n in range(MOST_SUBSCRIPTIONS)
+    ]
+    assert refusal(subscribe(), after(*crowd)) == Refusal.SUBSCRIPTION_CONFLICT
+
+
+def test_whoever_has_not_seen_the_newest_version_is_refused() -> None:
+    state = after(subscribed(), rotated(1))
+    end = Unsubscribe(subscription_id=ONE, by="asha", note="", instead_of_version=1)
+    assert refusal(end, state) == Refusal.STALE_VERSION
+
+
+def test_what_is_not_there_is_not_found() -> None:
+    end = Unsubscribe(subscription_id=TWO, by="asha", note="", instead_of_version=1)
+    assert refusal(end, after(subscribed())) == Refusal.SUBSCRIPTION_NOT_FOUND
+
+
+def test_a_rotation_takes_the_next_number_and_the_newest_key() -> None:
+    rotate = RotateSecret(subscription_id=ONE, key="k2", at=AT, by="asha", note="", instead_of_version=1)
+    assert decide(rotate, after(subscribed())) == [rotated(1)]
+
+
+def test_to_disable_what_is_disabled_is_nothing() -> None:
+    disable = DisableSubscription(subscription_id=ONE, by="d", note="", instead_of_version=2)
+    state = after(subscribed(), disabled(1))
+    assert decide(disable, state) == []
+    assert state.active == []
+
+
+def told(state: Subscriptions, *, merchant: str | None = None, stamp_ms: int = 2_000) -> list[SubscriptionId]:
+    return recipients(state.active, merchant, stamp_ms, now_ms=3_000)
+
+
+def test_one_with_merchants_is_told_of_theirs_alone() -> None:
+    state = after(subscribed(merchant_ids=("m_1",)), subscribed(TWO))
+    assert told(state, merchant="m_1") == [ONE, TWO]
+    assert told(state, merchant="m_2") == [TWO]
+    assert told(state, merchant=None) == [TWO]
+
+
+def test_nobody_is_told_of_what_was_before_the_subscription() -> None:
+    assert told(after(subscribed()), stamp_ms=999) == []
+    assert told(after(subscribed()), stamp_ms=1_000) == [ONE]
+
+
+def test_nobody_is_told_of_what_is_days_old() -> None:
+    state = after(subscribed())
+    assert recipients(state.active, None, 2_000, now_ms=2_000 + TOLD_WITHIN_MS) == [ONE]
+    assert recipients(state.active, None, 2_000, now_ms=2_001 + TOLD_WITHIN_MS) == []
