@@ -1,0 +1,1 @@
+"""How webhooks leave: signed, to addresses that anybody may call, and to nobody else."""
