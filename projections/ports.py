@@ -5,9 +5,11 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from schemas.audit import AuditEntry
+from schemas.delivery import Delivery
 from schemas.exposure import ArmKey, CustomerKey, Exposure, Figures, Tally
 from schemas.ids import ExperimentId, PaymentId
 from schemas.metrics import Changes, Found, StoredShard
+from schemas.payment import Order
 from schemas.verification import VerificationWork
 from schemas.views import (
     AttemptView,
@@ -17,6 +19,7 @@ from schemas.views import (
     RoutingDecisionView,
     Watermark,
 )
+from schemas.webhook import SubscriptionId
 
 
 class RawRecord(Protocol):
@@ -127,6 +130,45 @@ class ExposureSink(Protocol):
         self, topic: str, partitions: Collection[int]
     ) -> AbstractAsyncContextManager[ExposureTransaction]:
         """Committed when the block ends. Raises StoreUnavailable."""
+
+
+class DeliveryTransaction(Protocol):
+    """Stored together or not at all."""
+
+    @property
+    def watermarks(self) -> Mapping[int, Watermark]:
+        """Of every partition asked for; nobody else can move them before the end of the transaction."""
+
+    async def projected(self) -> Mapping[int, int]:
+        """How far the payments' projection had come in each partition."""
+
+    async def orders(self, payment_ids: Collection[PaymentId]) -> Mapping[PaymentId, Order]:
+        """As far as the payments' projection has come by then."""
+
+    async def store(self, deliveries: Sequence[Delivery], watermarks: Mapping[int, Watermark]) -> None:
+        """One of the same event to the same subscription that is there already is left as it is.
+
+        Raises Unreadable when a value is none the store can hold; the transaction is then of no more use.
+        """
+
+
+class DeliverySink(Protocol):
+    def transaction(
+        self, topic: str, partitions: Collection[int]
+    ) -> AbstractAsyncContextManager[DeliveryTransaction]:
+        """Committed when the block ends. Raises StoreUnavailable."""
+
+
+class Recipients(Protocol):
+    """Whom to tell, as far as it was heard."""
+
+    def require(self) -> None:
+        """Raises Unavailable before all was heard that was there at the start."""
+
+    def want(self, event_type: str) -> bool:
+        """Whether anybody wants to be told of such events."""
+
+    def of(self, event_type: str, merchant_id: str | None, stamp_ms: int) -> Sequence[SubscriptionId]: ...
 
 
 class TimedLog(Log, Protocol):

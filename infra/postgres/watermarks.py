@@ -36,6 +36,16 @@ async def move(
     await execute_rows(connection, _sql.move, moved, *projection, topic)
 
 
+async def seen(connection: Connection, projection: Projection, topic: str) -> dict[int, Watermark]:
+    """Of another projection, as far as it was committed when it is asked; nothing is locked."""
+    rows = await connection.fetch(_sql.all_of, *projection)
+    return {
+        row["partition"]: Watermark(next_offset=row["next_offset"], last_stamp_ms=row["last_stamp_ms"])
+        for row in rows
+        if row["topic"] == topic
+    }
+
+
 async def all_of(database: Database, projection: Projection) -> dict[tuple[str, int], Watermark]:
     """By topic and partition; a partition that was never read has none."""
     rows = await database.fetch(_sql.all_of, *projection)
