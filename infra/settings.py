@@ -1,6 +1,7 @@
 """Every setting, from the environment, in one struct. A bad value stops the start with one line naming the variable."""
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Annotated, Any, Literal, get_origin, get_type_hints
 
 import msgspec
@@ -17,6 +18,7 @@ Address = Annotated[
 Secret = Annotated[str, Meta(min_length=8)]
 """An empty one, as a list that ends with a comma has, would let anybody sign."""
 DEFAULT_ADMIN_KEY = "dev-internal-key"
+DEFAULT_WEBHOOK_SECRET_KEY = "dev-webhook-secret-key-0000000000"
 
 
 class BadSetting(SystemExit):
@@ -115,6 +117,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     experiment_consumer_name: str = "experiment-analyzer-1"
     experiment_analyzer_web: Address = "127.0.0.1:13005"
 
+    webhook_secret_keys: tuple[Annotated[str, Meta(min_length=32)], ...] = (DEFAULT_WEBHOOK_SECRET_KEY,)
+    """What every subscription's secret is made of: a list, comma-separated, the newest first. An old one goes when each
+    subscription's secret was rotated. `openssl rand -hex 32` makes one."""
+    webhook_allowed_targets: tuple[str, ...] = ()
+    """Networks, such as 127.0.0.0/8, that webhooks may be sent to though they are not public, by plain http too: for
+    development, and refused in production."""
+    webhook_consumer_group: str = "webhooks-v1"
+    webhook_consumer_name: str = "webhook-dispatcher-1"
+    webhook_dispatcher_web: Address = "127.0.0.1:13006"
+
     def __repr__(self) -> str:
         """Without a single value: most of these are addresses, and some are secrets."""
         return "Settings(…)"
@@ -133,6 +145,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         settings = msgspec.convert(given, cls, strict=False)
         if settings.app_env == "production" and settings.internal_api_key == DEFAULT_ADMIN_KEY:
             raise BadSetting("INTERNAL_API_KEY: the default key is refused in production")
+        _check_webhooks(settings)
         if settings.drain_timeout_s * 1000 < settings.retry_latency_budget_ms + settings.gateway_timeout_ms:
             raise BadSetting(
                 "DRAIN_TIMEOUT_S: is less than one payment may take, so that a restart would cut it off"
@@ -167,6 +180,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def bind(self) -> tuple[str, int]:
         return host_and_port(self.bind_addr)
+
+
+def _check_webhooks(settings: Settings) -> None:
+    for network in settings.webhook_allowed_targets:
+        try:
+            ip_network(network)
+        except ValueError:
+            raise BadSetting(f"WEBHOOK_ALLOWED_TARGETS: {network!r} is no network") from None
+    if settings.app_env == "production":
+        if settings.webhook_allowed_targets:
+            raise BadSetting("WEBHOOK_ALLOWED_TARGETS: is for development, and refused in production")
+        if DEFAULT_WEBHOOK_SECRET_KEY in settings.webhook_secret_keys:
+            raise BadSetting("WEBHOOK_SECRET_KEYS: the default key is refused in production")
 
 
 def host_and_port(address: str) -> tuple[str, int]:

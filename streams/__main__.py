@@ -22,6 +22,7 @@ WORKERS = (
     "metrics_worker",
     "circuit_writer",
     "experiment_analyzer",
+    "webhook_dispatcher",
 )
 """Modules of this package. A process imports its own only: the statistics of experiments are 45 MiB by themselves."""
 

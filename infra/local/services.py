@@ -71,6 +71,13 @@ def programs() -> list[Program]:
             usual=f"{HOST}:{base + 3005}",
             ready="/ops/liveness",
         ),
+        Program(
+            name="webhook_dispatcher",
+            module=("streams", "webhook_dispatcher"),
+            variable="WEBHOOK_DISPATCHER_WEB",
+            usual=f"{HOST}:{base + 3006}",
+            ready="/ops/liveness",
+        ),
     ]
 
 
@@ -82,6 +89,7 @@ def services(folder: Path, stack_env: Mapping[str, str]) -> dict[str, Service]:
         for program in programs()
     }
     env = {
+        "WEBHOOK_ALLOWED_TARGETS": "127.0.0.0/8",  # a receiver that is being written listens on this machine
         **stack_env,
         **binds,
         "SIMULATOR_URL": urls["simulator"],

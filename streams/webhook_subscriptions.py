@@ -1,0 +1,56 @@
+"""The webhook subscriptions as a dispatcher has heard them from the log."""
+
+from collections.abc import Callable, Collection, Sequence
+
+from commands.webhook_subscription import (
+    INITIAL,
+    Subscription,
+    Subscriptions,
+    evolve,
+    recipients,
+)
+from schemas.base import Event
+from schemas.envelope import Recorded
+from schemas.errors import LogUnavailable
+from schemas.webhook import SubscriptionId
+from schemas.webhook_types import TYPES, is_wanted
+
+
+class HeardSubscriptions:
+    """`is_loaded` says whether all was heard that was there at the start: before, nobody knows whom to tell."""
+
+    def __init__(self, now_ms: Callable[[], float]) -> None:
+        self._now_ms = now_ms
+        self.current: Subscriptions = INITIAL
+        self.is_loaded: Callable[[], bool] = lambda: False
+        self._of_type: dict[str, list[Subscription]] = {}
+
+    def take(self, record: Recorded[Event]) -> None:
+        before, self.current = self.current, evolve(self.current, record)
+        if self.current is not before:
+            active = self.current.active
+            self._of_type = {
+                name: wanting
+                for name in TYPES.values()
+                if (wanting := [one for one in active if is_wanted(name, one.event_types)])
+            }
+
+    def active(self, subscription_id: SubscriptionId) -> Subscription | None:
+        one = self.current.known.get(subscription_id)
+        return one if one is not None and not one.is_disabled else None
+
+    @property
+    def ended(self) -> Collection[SubscriptionId]:
+        """Whoever is of these is told nothing more."""
+        disabled = (one.subscription_id for one in self.current.known.values() if one.is_disabled)
+        return self.current.ended.union(disabled)
+
+    def require(self) -> None:
+        if not self.is_loaded():
+            raise LogUnavailable("webhook subscriptions are not loaded yet")
+
+    def want(self, event_type: str) -> bool:
+        return event_type in self._of_type
+
+    def of(self, event_type: str, merchant_id: str | None, stamp_ms: int) -> Sequence[SubscriptionId]:
+        return recipients(self._of_type.get(event_type, ()), merchant_id, stamp_ms, self._now_ms())
