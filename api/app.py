@@ -15,6 +15,7 @@ from api.bandit_state import BanditStateRoutes
 from api.body import BodyLimits
 from api.circuits import CircuitRoutes, Circuits
 from api.configuration import ConfigurationRoutes
+from api.deliveries import DeliveryRoutes
 from api.dry_run import DryRunRoutes
 from api.experiment_results import ExperimentResultRoutes, ExperimentResults
 from api.experiments import ExperimentRoutes
@@ -32,6 +33,7 @@ from api.readiness import Readiness
 from api.retry_policies import RetryPolicyRoutes
 from api.reviews import ReviewRoutes
 from api.scoring import ScoringRoutes
+from api.webhooks import WebhookRoutes, Webhooks
 from commands.ports import Clock, RoutingFacts
 from infra.gateways.notifications import NotificationReader
 from schemas.codec import CIRCUITS_TOPIC, CONFIGURATION_TOPIC, EXPERIMENTS_TOPIC
@@ -58,6 +60,7 @@ class Services:
     circuits: Circuits
     experiment_results: ExperimentResults
     audit: Audit
+    webhooks: Webhooks
     admin: Admin
     clock: Clock
     readiness: Readiness
@@ -148,6 +151,8 @@ def create_app(services: Services) -> Starlette:
             *circuits.routes(),
             *ExperimentResultRoutes(services.experiment_results).routes(),
             *audit.routes(),
+            *WebhookRoutes(services.admin, services.webhooks, services.clock, services.body_limits).routes(),
+            *DeliveryRoutes(services.admin, services.webhooks).routes(),
             *ops.routes(),
             *metrics.routes(),
         ],

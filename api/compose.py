@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from api.admin import Admin
 from api.app import Services
@@ -13,8 +14,11 @@ from api.lag import Consumer, LagMonitor
 from api.live_configuration import LiveConfiguration
 from api.live_experiments import LiveExperiments
 from api.live_facts import LiveFacts
+from api.live_webhooks import LiveWebhooks
 from api.readiness import Readiness
+from api.webhooks import Webhooks
 from commands.handler import PaymentHandler
+from commands.webhook_delivery import GIVEN_UP_AFTER_MS
 from infra.clock import SystemClock
 from infra.gateways.registry import notification_reader, registry
 from infra.histories import LogHistories
@@ -26,10 +30,11 @@ from infra.kafka.partition import PAYMENT_PARTITIONS, partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.kafka.tail import TopicTail
-from infra.kafka.topic_log import configuration_log, experiment_log
 from infra.postgres.audit import PostgresAudit
+from infra.kafka.topic_log import configuration_log, experiment_log, webhook_log
 from infra.postgres.circuits import PostgresCircuits
 from infra.postgres.database import Database
+from infra.postgres.deliveries import PostgresDeliveries
 from infra.postgres.experiments import PostgresExperiments
 from infra.postgres.messages import PostgresMessages
 from infra.postgres.payments import PaymentViews
@@ -43,6 +48,8 @@ from infra.redis.shards import RedisShards
 from infra.redis.snapshots import SnapshotFeed
 from infra.resources import admitted, tailed_circuits
 from infra.settings import Settings
+from infra.webhooks.secrets import Secrets
+from infra.webhooks.targets import Targets, ThreadedResolver
 from projections.circuit_facts import CircuitFacts
 from projections.reader import PaymentReader
 from schemas.codec import (
@@ -52,6 +59,7 @@ from schemas.codec import (
     EXPERIMENTS_TOPIC,
     NOTIFICATIONS_TOPIC,
     PAYMENTS_TOPIC,
+    RELIABILITY_TOPIC,
 )
 
 
@@ -89,12 +97,22 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         )
         stack.push_async_callback(experiments.stop)
         await experiments.start()
+        subscriptions = LiveWebhooks(
+            lambda take: TopicTail(settings.kafka_bootstrap_servers, CONFIGURATION_TOPIC, take, clock),
+            webhook_log(publisher, clock),
+            clock,
+        )
+        stack.push_async_callback(subscriptions.stop)
+        await subscriptions.start()
+        resolver = ThreadedResolver()
+        stack.push_async_callback(resolver.close)
         circuit_facts, circuit_store = CircuitFacts(), PostgresCircuits(database)
         circuit_tail = await stack.enter_async_context(
             tailed_circuits(settings, clock, circuit_store, circuit_facts)
         )
         experiment_store = PostgresExperiments(database)
         audit = PostgresAudit(database)
+        deliveries = PostgresDeliveries(database, GIVEN_UP_AFTER_MS)
         histories = LogHistories(views, reader, partition_for)
         redis = connect(settings.redis_url)
         stack.push_async_callback(redis.aclose)
@@ -150,6 +168,12 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                 experiment_store, experiments.loaded, settings.guardrails, clock
             ),
             audit=audit,
+            webhooks=Webhooks(
+                subscriptions=subscriptions,
+                deliveries=deliveries,
+                secrets=Secrets(settings.webhook_secret_keys),
+                check_target=partial(Targets(settings.webhook_allowed_targets).check, resolver=resolver),
+            ),
             admin=Admin(settings.internal_api_key),
             clock=clock,
             readiness=Readiness(
@@ -195,6 +219,11 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                         group=settings.experiment_consumer_group,
                         topics=(PAYMENTS_TOPIC,),
                         watermarks=experiment_store.watermarks,
+                    ),
+                    Consumer(
+                        group=settings.webhook_consumer_group,
+                        topics=(PAYMENTS_TOPIC, CIRCUITS_TOPIC, RELIABILITY_TOPIC),
+                        watermarks=deliveries.watermarks,
                     ),
                     Consumer(group=settings.circuit_consumer_group, topics=(PAYMENTS_TOPIC,)),
                     Consumer(

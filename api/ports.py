@@ -12,6 +12,7 @@ from commands.routing.experiments import Routed
 from schemas.base import Value
 from schemas.circuit import CircuitKey, CircuitMessage, KnownCircuit
 from schemas.configuration import SetRouting
+from schemas.delivery import DeliveryFilter, DeliveryId, DeliveryView
 from schemas.envelope import Position, Recorded
 from schemas.experiment import ExperimentCommand
 from schemas.http import PaymentBody
@@ -90,6 +91,20 @@ class Experiments(Live[KnownExperiments], Protocol):
     async def obey(self, command: ExperimentCommand, request_id: str) -> KnownExperiments:
         """The experiments as the command leaves them. Raises Refused: their state does not allow it, or it cannot be
         told in time whether it counts; LogUnavailable: nothing was done."""
+
+
+class Deliveries(Protocol):
+    """Raises StoreUnavailable."""
+
+    async def page(
+        self, before: DeliveryId | None, wanted: DeliveryFilter, limit: int
+    ) -> Sequence[DeliveryView]:
+        """Newest first, from the one before `before` on."""
+
+    async def find(self, delivery_id: DeliveryId) -> DeliveryView | None: ...
+
+    async def replay(self, delivery_id: DeliveryId) -> None:
+        """It is due now, and from the start of its schedule."""
 
 
 class DryRun(Protocol):

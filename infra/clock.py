@@ -8,7 +8,6 @@ from uuid import UUID
 
 from schemas import ids
 from schemas.ids import ExperimentId, PaymentId
-from schemas.webhook import SubscriptionId
 
 
 class SystemClock:
@@ -30,9 +29,6 @@ class SystemClock:
 
     def experiment_id(self) -> ExperimentId:
         return ids.experiment_id(_minted())
-
-    def subscription_id(self) -> SubscriptionId:
-        return SubscriptionId("whs_" + ids.base32(_minted().int))
 
     def event_id(self) -> str:
         """Sorts by time like a UUIDv7, and costs a tenth: there are five to a payment."""

@@ -21,17 +21,23 @@ from api.lag import LagMonitor
 from api.live_configuration import LiveConfiguration
 from api.live_experiments import LiveExperiments
 from api.live_fold import Take
+from api.live_webhooks import LiveWebhooks
 from api.ports import Check, Proof
 from api.readiness import Readiness
+from api.webhooks import Webhooks
 from commands.circuit import decide
 from commands.circuit_state import Circuit, new_circuit
 from commands.handler import Handled
 from infra.gateways.notifications import NotificationReader
 from infra.memory.audit import MemoryAudit
 from infra.memory.configuration import MemoryConfigurationTopic
+from infra.memory.deliveries import MemoryDeliveries
 from infra.memory.experiment_topic import MemoryExperimentsTopic
 from infra.memory.experiments import MemoryExperiments
 from infra.memory.topic import MemoryTail
+from infra.memory.webhook_topic import MemoryWebhooksTopic
+from infra.webhooks.secrets import Secrets
+from infra.webhooks.targets import TargetRefused
 from projections.circuit_facts import CircuitFacts
 from schemas.circuit import CircuitKey, CircuitMessage, CircuitPolicy
 from schemas.codec import CIRCUITS_TOPIC, PAYMENTS_TOPIC
@@ -66,6 +72,7 @@ START = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 STAMP_MS = round(START.timestamp() * 1000)
 PARTITION = 5
 ADMIN_KEY = "a key for the operators"
+WEBHOOK_SECRET_KEY = "a-key-of-more-than-enough-characters"
 
 REQUESTED = PaymentRequested(
     order=Order(
@@ -401,6 +408,11 @@ async def no_offsets(_: str) -> Mapping[tuple[str, int], int]:
     return {}
 
 
+async def refuse_ours(url: str) -> None:
+    if "localhost" in url:
+        raise TargetRefused("is not an address of the public network")
+
+
 @dataclass
 class World:
     """Everything the application works with, for a test to prepare and look at."""
@@ -421,6 +433,7 @@ class World:
     arms: MemoryExperiments = field(default_factory=MemoryExperiments)
     topic: MemoryConfigurationTopic = field(default_factory=MemoryConfigurationTopic)
     experiments_topic: MemoryExperimentsTopic = field(default_factory=MemoryExperimentsTopic)
+    webhooks_topic: MemoryWebhooksTopic = field(default_factory=MemoryWebhooksTopic)
     log: ScriptedCheck = field(default_factory=ScriptedCheck)
     redis: ScriptedCheck = field(default_factory=ScriptedCheck)
     audit: MemoryAudit = field(default_factory=MemoryAudit)
@@ -433,6 +446,11 @@ class World:
         self.experiments = LiveExperiments(
             self._experiments_tail, self.experiments_topic, self.clock, confirmed_within_s=0.2
         )
+        self.webhooks = LiveWebhooks(
+            self._webhooks_tail, self.webhooks_topic, self.clock, confirmed_within_s=0.2
+        )
+        self.deliveries = MemoryDeliveries(60_000, lambda: self.clock.ms)
+        self.secrets = Secrets([WEBHOOK_SECRET_KEY])
         self.circuit_writer = MemoryCircuitWriter(self.circuit_facts)
 
     def _tail(self, take: Take) -> MemoryTail:
@@ -444,6 +462,11 @@ class World:
         self.experiments_tail = self.experiments_topic.tail(take)
         self.experiments_tail.is_caught_up = True
         return self.experiments_tail
+
+    def _webhooks_tail(self, take: Take) -> MemoryTail:
+        self.webhooks_tail = self.webhooks_topic.tail(take)
+        self.webhooks_tail.is_caught_up = True
+        return self.webhooks_tail
 
     def services(self) -> Services:
         required: dict[str, Check] = {"log": self.log}
@@ -473,6 +496,12 @@ class World:
                 self.arms, self.experiments.loaded, Guardrails(), self.clock
             ),
             audit=self.audit,
+            webhooks=Webhooks(
+                subscriptions=self.webhooks,
+                deliveries=self.deliveries,
+                secrets=self.secrets,
+                check_target=refuse_ours,
+            ),
             admin=Admin(ADMIN_KEY),
             clock=self.clock,
             readiness=Readiness(

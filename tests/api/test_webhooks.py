@@ -1,0 +1,291 @@
+"""`/webhooks`: who may subscribe, what is refused, where a secret is told, and what became of deliveries."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from standardwebhooks import Webhook
+
+from infra.webhooks.signing import signed_headers
+from projections.webhooks import delivery_id
+from schemas.codec import PAYMENTS_TOPIC
+from schemas.delivery import Delivery, DeliveryId
+from schemas.ids import PaymentId
+from schemas.views import Watermark
+from schemas.webhook import SubscriptionId, WebhookDisabled, WebhookSecretRotated, WebhookSubscribed
+from tests.api.client import Answer, Client, Headers
+from tests.api.requests import CARD_NUMBER, JSON, assert_problem
+from tests.api.stand_ins import ADMIN_KEY, WEBHOOK_SECRET_KEY, World
+from tests.builders import AT
+
+KEY = ("X-Internal-Api-Key", ADMIN_KEY)
+SUBSCRIPTIONS, DELIVERIES = "/webhooks/subscriptions", "/webhooks/deliveries"
+SUBSCRIPTION = {
+    "url": "https://receiver.example/hook",
+    "event_types": ["payment.succeeded", "circuit.*"],
+    "merchant_ids": ["m_001"],
+    "by": "asha",
+    "note": "the shop's books",
+}
+
+
+async def call(
+    client: Client, method: str, path: str, document: object = None, headers: Headers = (KEY,)
+) -> Answer:
+    if document is None:
+        return await client.request(method, path, headers)
+    return await client.request(method, path, [JSON, *headers], msgspec.json.encode(document))
+
+
+async def subscribed(client: Client, **changes: object) -> Any:
+    answer = await call(client, "POST", SUBSCRIPTIONS, {**SUBSCRIPTION, **changes})
+    assert answer.status == 201, answer.body
+    return answer.json
+
+
+async def an_id(client: Client, **changes: object) -> str:
+    return str((await subscribed(client, **changes))["subscription"]["subscription_id"])
+
+
+# Who may
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", SUBSCRIPTIONS),
+        ("POST", SUBSCRIPTIONS),
+        ("GET", f"{SUBSCRIPTIONS}/whs_1"),
+        ("DELETE", f"{SUBSCRIPTIONS}/whs_1"),
+        ("POST", f"{SUBSCRIPTIONS}/whs_1/rotate-secret"),
+        ("GET", DELIVERIES),
+        ("POST", f"{DELIVERIES}/dlv_1/replay"),
+    ],
+)
+async def test_nothing_is_told_or_done_without_the_key(client: Client, method: str, path: str) -> None:
+    assert_problem(await call(client, method, path, SUBSCRIPTION, ()), 401, "unauthorized")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", SUBSCRIPTIONS, {"GET", "HEAD", "POST"}),
+        ("POST", f"{SUBSCRIPTIONS}/x", {"GET", "HEAD", "DELETE"}),
+    ],
+)
+async def test_a_405_names_every_method_of_the_path(
+    client: Client, method: str, path: str, allowed: set[str]
+) -> None:
+    answer = await call(client, method, path, SUBSCRIPTION)
+    assert_problem(answer, 405, "method-not-allowed")
+    assert set(answer.headers["allow"].split(", ")) == allowed
+
+
+# Subscriptions and their secrets
+
+
+async def test_what_is_subscribed_is_shown_from_then_on(client: Client) -> None:
+    answer = await call(client, "POST", SUBSCRIPTIONS, SUBSCRIPTION)
+    made = answer.json["subscription"]
+    shown = await call(client, "GET", answer.headers["location"])
+    assert shown.json == made
+    assert shown.headers["etag"] == answer.headers["etag"] == '"1"'
+    assert (await call(client, "GET", SUBSCRIPTIONS)).json == {"subscriptions": [made]}
+    assert {name: made[name] for name in ("status", "url", "event_types", "merchant_ids", "created_by")} == {
+        "status": "active",
+        "url": "https://receiver.example/hook",
+        "event_types": ["payment.succeeded", "circuit.*"],
+        "merchant_ids": ["m_001"],
+        "created_by": "asha",
+    }
+
+
+async def test_the_secret_is_shown_once_and_is_the_one_that_signs(world: World, client: Client) -> None:
+    answer = await call(client, "POST", SUBSCRIPTIONS, SUBSCRIPTION)
+    assert answer.headers["cache-control"] == "no-store"
+    secret, one = answer.json["secret"], answer.json["subscription"]["subscription_id"]
+    known = world.webhooks.current.known[SubscriptionId(one)]
+    signing = world.secrets.secret(known.subscription_id, known.secret)
+    headers = signed_headers("dlv_1", int(world.clock.now().timestamp()), b"{}", [signing])
+    with pytest.raises(Exception, match="too old"):  # the clock of this test stands still
+        Webhook(secret).verify(b"{}", headers)
+    assert headers["webhook-signature"] == Webhook(secret).sign("dlv_1", world.clock.now(), "{}")
+    for path in (SUBSCRIPTIONS, f"{SUBSCRIPTIONS}/{one}"):
+        assert secret.encode() not in (await call(client, "GET", path)).body
+
+
+async def test_no_secret_and_no_key_is_on_the_log(world: World, client: Client) -> None:
+    made = await subscribed(client)
+    await call(client, "POST", f"{SUBSCRIPTIONS}/{made['subscription']['subscription_id']}/rotate-secret")
+    log = msgspec.json.encode([record.event for record in world.webhooks_topic.records])
+    assert len(world.webhooks_topic.records) == 2
+    for hidden in (made["secret"], made["secret"].removeprefix("whsec_"), WEBHOOK_SECRET_KEY):
+        assert hidden.encode() not in log
+
+
+async def test_a_rotated_secret_is_another_one_and_the_former_signs_for_a_day(
+    world: World, client: Client
+) -> None:
+    made = await subscribed(client)
+    one = made["subscription"]["subscription_id"]
+    answer = await call(client, "POST", f"{SUBSCRIPTIONS}/{one}/rotate-secret", {"by": "ravi"})
+    assert (answer.status, answer.headers["cache-control"]) == (200, "no-store")
+    assert answer.json["secret"] != made["secret"]
+    assert answer.json["subscription"]["secret_number"] == 2
+    assert answer.json["subscription"]["former_secret_until"] == "2026-11-24T09:30:00Z"
+    assert isinstance(world.webhooks_topic.records[-1].event, WebhookSecretRotated)
+
+
+async def test_who_names_a_version_that_is_not_the_newest_changes_nothing(client: Client) -> None:
+    one = await an_id(client)
+    stale = (KEY, ("If-Match", '"7"'))
+    for method, path in (
+        ("DELETE", f"{SUBSCRIPTIONS}/{one}"),
+        ("POST", f"{SUBSCRIPTIONS}/{one}/rotate-secret"),
+    ):
+        assert_problem(await call(client, method, path, None, stale), 412, "stale-version")
+    newest = (KEY, ("If-Match", '"1"'))
+    assert (await call(client, "DELETE", f"{SUBSCRIPTIONS}/{one}", None, newest)).status == 204
+
+
+async def test_what_is_ended_is_not_found_any_more(client: Client) -> None:
+    one = await an_id(client)
+    assert (await call(client, "DELETE", f"{SUBSCRIPTIONS}/{one}", {"by": "asha"})).status == 204
+    for method, path in (
+        ("GET", f"{SUBSCRIPTIONS}/{one}"),
+        ("DELETE", f"{SUBSCRIPTIONS}/{one}"),
+        ("POST", f"{SUBSCRIPTIONS}/{one}/rotate-secret"),
+    ):
+        assert_problem(await call(client, method, path), 404, "subscription-not-found")
+
+
+async def test_the_same_twice_is_409_and_names_the_first(client: Client) -> None:
+    one = await an_id(client)
+    answer = await call(client, "POST", SUBSCRIPTIONS, {**SUBSCRIPTION, "note": "again"})
+    assert_problem(answer, 409, "subscription-conflict")
+    assert one in answer.json["detail"]
+
+
+async def test_an_answer_that_is_known_is_not_sent_again(client: Client) -> None:
+    one = await an_id(client)
+    answer = await call(client, "GET", f"{SUBSCRIPTIONS}/{one}", None, (KEY, ("If-None-Match", '"1"')))
+    assert (answer.status, answer.body) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer"),
+    [
+        ({"url": "https://localhost/hook"}, "/url"),
+        ({"url": ""}, "/url"),
+        ({"event_types": []}, "/event_types"),
+        ({"event_types": ["payment.succeeded", "*"]}, "/event_types/1"),
+        ({"event_types": ["payment.refunded"]}, "/event_types/0"),
+        ({"merchant_ids": ["a b"]}, "/merchant_ids/0"),
+        ({"note": f"card {CARD_NUMBER}"}, "/note"),
+        ({"by": ""}, "/by"),
+        ({"secret": "mine"}, "/secret"),
+    ],
+)
+async def test_what_is_wrong_with_a_subscription_is_named(
+    world: World, client: Client, changes: dict[str, object], pointer: str
+) -> None:
+    answer = await call(client, "POST", SUBSCRIPTIONS, {**SUBSCRIPTION, **changes})
+    assert_problem(answer, 422, "invalid-body")
+    assert [error["pointer"] for error in answer.json["errors"]] == [pointer]
+    assert world.webhooks_topic.records == []
+
+
+async def test_while_the_log_is_away_nothing_is_subscribed(world: World, client: Client) -> None:
+    world.webhooks_topic.is_available = False
+    assert_problem(await call(client, "POST", SUBSCRIPTIONS, SUBSCRIPTION), 503, "log-unavailable")
+
+
+async def test_what_another_process_did_is_known_here(world: World, client: Client) -> None:
+    one = SubscriptionId(await an_id(client))
+    event = WebhookDisabled(subscription_id=one, by="webhook_dispatcher", note="410", instead_of_version=1)
+    await world.webhooks_topic.append(event, "evt_d", "evt_d")
+    assert (await call(client, "GET", f"{SUBSCRIPTIONS}/{one}")).json["status"] == "disabled"
+    assert isinstance(world.webhooks_topic.records[0].event, WebhookSubscribed)
+
+
+# Deliveries
+
+
+async def delivered(world: World, to: str, *events: str) -> list[DeliveryId]:
+    """Made of these events; none was attempted yet."""
+    made = [
+        Delivery(
+            delivery_id=delivery_id(AT, event, SubscriptionId(to)),
+            subscription_id=SubscriptionId(to),
+            event_id=event,
+            event_type="payment.succeeded",
+            subject=PaymentId("pay_1"),
+            merchant_id="m_001",
+            body="{}",
+        )
+        for event in events
+    ]
+    async with world.deliveries.transaction(PAYMENTS_TOPIC, [0]) as transaction:
+        await transaction.store(made, {0: Watermark(next_offset=1, last_stamp_ms=1)})
+    return sorted((one.delivery_id for one in made), reverse=True)
+
+
+async def test_deliveries_are_paged_from_the_newest_on(world: World, client: Client) -> None:
+    ids = await delivered(world, await an_id(client), "evt_a", "evt_b", "evt_c")
+    first = (await call(client, "GET", f"{DELIVERIES}?limit=2")).json
+    second = (await call(client, "GET", f"{DELIVERIES}?limit=2&before={first['next']}")).json
+    assert [one["delivery_id"] for one in [*first["deliveries"], *second["deliveries"]]] == ids
+    assert second["next"] is None
+    assert first["deliveries"][0]["status"] == "waiting"
+    assert "body" not in first["deliveries"][0]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("status=waiting", 1),
+        ("status=dead", 0),
+        ("event_type=payment.succeeded", 1),
+        ("event_type=payment.failed", 0),
+        ("subject=pay_1", 1),
+        ("subject=pay_2", 0),
+        ("subscription_id=whs_nobody", 0),
+    ],
+)
+async def test_filters_leave_out_what_was_not_asked_for(
+    world: World, client: Client, query: str, found: int
+) -> None:
+    await delivered(world, await an_id(client), "evt_a")
+    assert len((await call(client, "GET", f"{DELIVERIES}?{query}")).json["deliveries"]) == found
+
+
+@pytest.mark.parametrize(
+    "query", ["status=lost", "event_type=moon", "before=dlv_1", "limit=0", "subject=%00", "subscription_id="]
+)
+async def test_a_query_that_cannot_be_is_400(client: Client, query: str) -> None:
+    assert_problem(await call(client, "GET", f"{DELIVERIES}?{query}"), 400, "malformed-query")
+
+
+async def test_a_replay_makes_it_due_under_its_own_id(world: World, client: Client) -> None:
+    to = await an_id(client)
+    (one,) = await delivered(world, to, "evt_a")
+    await world.deliveries.claim({SubscriptionId(to): 1}, 1, 60_000)
+    answer = await call(client, "POST", f"{DELIVERIES}/{one}/replay")
+    assert (answer.status, answer.json["delivery_id"], answer.json["replays"]) == (202, one, 1)
+    assert [one] == [
+        claimed.delivery_id for claimed in await world.deliveries.claim({SubscriptionId(to): 9}, 9, 1)
+    ]
+
+
+@pytest.mark.parametrize("delivery", ["dlv_1", "dlv_" + "0" * 26, "x%00y"])
+async def test_what_is_not_there_cannot_be_replayed(client: Client, delivery: str) -> None:
+    answer = await call(client, "POST", f"{DELIVERIES}/{delivery}/replay")
+    assert_problem(answer, 404, "delivery-not-found")
+
+
+async def test_nothing_is_replayed_to_a_subscription_that_ended(world: World, client: Client) -> None:
+    to = await an_id(client)
+    (one,) = await delivered(world, to, "evt_a")
+    await call(client, "DELETE", f"{SUBSCRIPTIONS}/{to}")
+    answer = await call(client, "POST", f"{DELIVERIES}/{one}/replay")
+    assert_problem(answer, 409, "subscription-conflict")
