@@ -114,7 +114,11 @@ class Dispatch:
     async def turn(self) -> None:
         """Raises StoreUnavailable; what was not written down by then is kept for the next turn."""
         self.trouble = self._unsigned()
-        await self._write_down()
+        outcomes = await asyncio.gather(self._claim(), self._write_down(), return_exceptions=True)
+        for failed in filter(None, outcomes):
+            raise failed
+
+    async def _claim(self) -> None:
         most, room = IN_FLIGHT_MOST - self.in_flight, self._room()
         if room and most > 0:
             for claimed in await self._queue.claim(room, most, LEASE_MS):

@@ -46,6 +46,9 @@ HOUSE_KEPT_EVERY_S = 60.0
 AT_A_TIME = 5_000
 KEPT_DAYS = 14
 """For so long after its event a delivery that waits for nothing can be looked at, and replayed."""
+NOT_WAITED_FOR = {"synchronous_commit": "off"}
+"""No disk is waited for: what a server that loses its power forgets is the newest of it, deliveries together with their
+watermarks, and is read and sent again."""
 _A_DAY_MS = 86_400_000
 
 
@@ -59,7 +62,11 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         publisher = Publisher(servers, settings.acknowledgement_timeout_ms)
         await publisher.start()
         stack.push_async_callback(publisher.stop)
-        database = await patiently(lambda: Database.connect(settings.database_url, min_size=2, max_size=6))
+        database = await patiently(
+            lambda: Database.connect(
+                settings.database_url, min_size=2, max_size=6, server_settings=NOT_WAITED_FOR
+            )
+        )
         stack.push_async_callback(database.close)
         for topic in TOPICS:  # a worker that starts before a topic would never hear of it
             await patiently(partial(reader.end_offsets, topic))

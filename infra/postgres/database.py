@@ -5,7 +5,7 @@ so a connection that missed its deadline is terminated, not reused.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -45,6 +45,7 @@ class Database:
         min_size: int = 1,
         max_size: int = 8,
         on_connect: Callable[[Any], Coroutine[Any, Any, None]] | None = None,
+        server_settings: Mapping[str, str] | None = None,
     ) -> "Database":
         """Raises StoreUnavailable when no connection can be made within 5 s."""
         pool = asyncpg.create_pool(
@@ -55,6 +56,7 @@ class Database:
             command_timeout=None,
             max_inactive_connection_lifetime=300,
             init=on_connect,
+            server_settings=dict(server_settings or {}),
         )
         try:
             async with asyncio.timeout(5):

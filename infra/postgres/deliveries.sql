@@ -15,13 +15,14 @@ ON CONFLICT DO NOTHING
 
 -- name: claim
 -- The longest due of each subscription, as many as there is room for ($2), $4 in all at most, leased for $3 ms. Nobody waits
--- for a lock, and no subscription for another.
-WITH due AS MATERIALIZED (
+-- for a lock, and no subscription for another. One moment for all, so that the index ends where nothing is due any more.
+WITH moment AS MATERIALIZED (SELECT now_ms() AS now_ms),
+due AS MATERIALIZED (
     SELECT of_one.delivery_id
-    FROM unnest($1::text[], $2::int[]) AS room (subscription_id, attempts), LATERAL (
+    FROM moment, unnest($1::text[], $2::int[]) AS room (subscription_id, attempts), LATERAL (
         SELECT d.delivery_id
         FROM webhook_deliveries AS d
-        WHERE d.subscription_id = room.subscription_id AND d.status = 'waiting' AND d.due_at_ms <= now_ms()
+        WHERE d.subscription_id = room.subscription_id AND d.status = 'waiting' AND d.due_at_ms <= moment.now_ms
         ORDER BY d.due_at_ms
         LIMIT room.attempts
         FOR UPDATE SKIP LOCKED

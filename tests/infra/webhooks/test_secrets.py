@@ -1,5 +1,12 @@
 """Secrets and signatures, as the public library of Standard Webhooks judges them."""
 
+import base64
+import hmac
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
@@ -7,6 +14,7 @@ from infra.clock import SystemClock
 from infra.webhooks.secrets import Secrets
 from infra.webhooks.signing import signed_headers
 from schemas.webhook import SecretVersion, SubscriptionId
+from schemas.webhook_types import TYPES
 
 OLD, NEW = "an-old-key-of-enough-characters-00", "a-new-key-of-enough-characters-000"
 ONE, TWO = SubscriptionId("whs_1"), SubscriptionId("whs_2")
@@ -68,3 +76,36 @@ def test_the_same_secret_is_made_again_from_its_name_by_whoever_has_the_key() ->
 def test_no_key_is_shown_by_accident() -> None:
     assert NEW not in repr(Secrets([NEW]))
     assert NEW not in Secrets([NEW]).newest
+
+
+# What the documentation says to receivers
+
+
+def documented() -> Callable[[str, dict[str, str], bytes], bool]:
+    """The ten lines of docs/webhooks.md, as they stand there."""
+    text = (Path(__file__).parents[3] / "docs" / "webhooks.md").read_text()
+    block = next(part for part in text.split("```\n") if part.startswith("def verify("))
+    names: dict[str, Any] = {"base64": base64, "hmac": hmac, "time": time}
+    exec(block, names)
+    verify: Callable[[str, dict[str, str], bytes], bool] = names["verify"]
+    return verify
+
+
+def test_the_documented_lines_verify_what_we_send_and_nothing_else() -> None:
+    keys = Secrets([NEW])
+    first, second = version(1, keys), version(2, keys)
+    sent = headers(keys.secret(ONE, second), keys.secret(ONE, first))
+    verify = documented()
+    assert verify(keys.shown(ONE, first), sent, BODY)
+    assert verify(keys.shown(ONE, second), sent, BODY)
+    assert not verify(keys.shown(TWO, first), sent, BODY)
+    assert not verify(keys.shown(ONE, first), sent, BODY + b" ")
+    old = signed_headers("dlv_1", int(time.time()) - 3_600, BODY, [keys.secret(ONE, first)])
+    assert not verify(keys.shown(ONE, first), old, BODY)
+
+
+def test_every_type_is_documented() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "webhooks.md").read_text()
+    for name in TYPES.values():
+        family, _, rest = name.partition(".")
+        assert family == "reliability" or f"`{name}`" in text or f"`.{rest}`" in text, name
