@@ -15,7 +15,11 @@ from schemas.errors import BadSignature
 from schemas.gateway import GatewayConfiguration
 
 SIMULATOR = "http://127.0.0.1:18080"
-PRODUCTION = {"APP_ENV": "production", "INTERNAL_API_KEY": "an-internal-key"}
+PRODUCTION = {
+    "APP_ENV": "production",
+    "INTERNAL_API_KEY": "an-internal-key",
+    "WEBHOOK_SECRET_KEYS": "a-key-of-enough-characters-for-webhooks",
+}
 KEYS = {
     "razorpay": {"RAZORPAY_KEY_ID": "rzp_live_4Xyz", "RAZORPAY_KEY_SECRET": "do-not-tell"},
     "stripe": {"STRIPE_SECRET_KEY": "sk_live_1234"},
