@@ -66,6 +66,7 @@ class Product:
         circuit_writers: int = 0,
         metrics_workers: int = 0,
         experiment_analyzers: int = 0,
+        webhook_dispatchers: int = 0,
         profiles: Sequence[Profile] = PLAIN_PROFILES,
         gateways: Sequence[Mapping[str, object]] = PLAIN_GATEWAYS,
         env: Mapping[str, str] | None = None,
@@ -99,6 +100,7 @@ class Product:
         self.circuit_writers = [self.another_circuit_writer() for _ in range(circuit_writers)]
         self.metrics_workers = [self.another_metrics_worker() for _ in range(metrics_workers)]
         self.experiment_analyzers = [self.another_analyzer() for _ in range(experiment_analyzers)]
+        self.webhook_dispatchers = [self.another_dispatcher() for _ in range(webhook_dispatchers)]
 
     def another_worker(self) -> Service:
         """Not started, and for its maker to stop."""
@@ -130,6 +132,12 @@ class Product:
         env = {"EXPERIMENT_ANALYZER_WEB": bind, "EXPERIMENT_CONSUMER_NAME": name}
         return self._service(name, ["streams", "experiment_analyzer"], bind, "/ops/readiness", env)
 
+    def another_dispatcher(self) -> Service:
+        """Not started, and for its maker to stop."""
+        name, bind = f"dispatcher-{next(self._worker_names)}", f"{HOST}:{free_ports(1)[0]}"
+        env = {"WEBHOOK_DISPATCHER_WEB": bind, "WEBHOOK_CONSUMER_NAME": name}
+        return self._service(name, ["streams", "webhook_dispatcher"], bind, "/ops/readiness", env)
+
     @property
     def api(self) -> Service:
         return self.apis[0]
@@ -147,6 +155,7 @@ class Product:
             *self.circuit_writers,
             *self.metrics_workers,
             *self.experiment_analyzers,
+            *self.webhook_dispatchers,
             *self.apis,
         ]
 

@@ -17,6 +17,7 @@ SUBCOMMANDS = {
     "routing": "play hours with outages through our routing, beside the policies of others; needs no servers",
     "experiments": "simulate thousands of experiments through assignment, results and guardrails; needs no servers",
     "results": "how soon results of a million customers are answered, and how fast payments become figures",
+    "webhooks": "tell a hundred endpoints, some of which hang or fail: how soon the healthy ones hear of an event",
     "load": "post payments to a running service, in a closed loop or at a fixed rate",
 }
 
