@@ -21,7 +21,7 @@ from schemas.routing_configuration import (
     ScoringWeights,
     Segmentation,
 )
-from schemas.webhook import WebhookEvent
+from schemas.webhook import WebhookEvent, webhook_aggregate
 
 Version = Annotated[int, Meta(ge=0)]
 
@@ -237,7 +237,9 @@ ConfigurationEvent = ReservationStoreAdopted | RoutingSet | WebhookEvent
 Heard = ConfigurationEvent | UnreadSet
 
 
-def aggregate_of(asked: SetRouting | RoutingSet | UnreadSet) -> str:
+def aggregate_of(asked: SetRouting | RoutingSet | WebhookEvent | UnreadSet) -> str:
+    if isinstance(asked, WebhookEvent):
+        return webhook_aggregate(asked)
     match asked:
         case SetScoringWeights() | ScoringWeightsSet():
             return SCORING

@@ -188,12 +188,14 @@ def _set(command: SetRouting) -> RoutingSet:
 def evolve(configured: Configured, record: Recorded[Heard]) -> Configured:
     """A void event changes nothing, not even a version."""
     event = record.event
-    if isinstance(event, ReservationStoreAdopted | WebhookEvent) or is_void(configured, record):
+    if isinstance(event, ReservationStoreAdopted) or is_void(configured, record):
         return configured
     aggregate, version = aggregate_of(event), record.position.offset + 1
     if isinstance(event, UnreadSet):
         return replace(configured, unread={**configured.unread, aggregate: version})
     setting = Setting(version=version, by=event.by, note=event.note, at=record.envelope.at)
+    if isinstance(event, WebhookEvent):  # judged like all the others, and nothing to do with routing
+        return replace(configured, settings={**configured.settings, aggregate: setting})
     return Configured(
         routing=_with(configured.routing, event, version),
         settings={**configured.settings, aggregate: setting},
@@ -204,7 +206,7 @@ def evolve(configured: Configured, record: Recorded[Heard]) -> Configured:
 def is_void(configured: Configured, record: Recorded[Heard]) -> bool:
     """Whether its writer had not seen what stands there before it."""
     event = record.event
-    if isinstance(event, ReservationStoreAdopted | WebhookEvent):
+    if isinstance(event, ReservationStoreAdopted):
         return record.is_void
     return record.is_void or event.instead_of_version != configured.version(aggregate_of(event))
 

@@ -89,7 +89,8 @@ def services(folder: Path, stack_env: Mapping[str, str]) -> dict[str, Service]:
         for program in programs()
     }
     env = {
-        "WEBHOOK_ALLOWED_TARGETS": "127.0.0.0/8",  # a receiver that is being written listens on this machine
+        # A receiver that is being written listens on this machine.
+        "WEBHOOK_ALLOWED_TARGETS": os.environ.get("WEBHOOK_ALLOWED_TARGETS", "127.0.0.0/8"),
         **stack_env,
         **binds,
         "SIMULATOR_URL": urls["simulator"],

@@ -113,8 +113,9 @@ class MemoryDeliveries:
     async def give_up(self, ended: Collection[SubscriptionId], limit: int) -> int:
         now_ms, given_up = self._now_ms(), 0
         for row in self.rows.values():
-            is_over = row.view.subscription_id in ended or row.given_up_at_ms <= now_ms
-            if given_up < limit and row.is_due(now_ms) and is_over:
+            is_over = row.is_due(now_ms) and row.given_up_at_ms <= now_ms
+            is_over |= row.view.status == "waiting" and row.view.subscription_id in ended
+            if given_up < limit and is_over:
                 reason = "unsubscribed" if row.view.subscription_id in ended else "exhausted"
                 row.view = replace(row.view, status="dead", dead_because=reason)
                 given_up += 1

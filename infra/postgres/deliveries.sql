@@ -45,12 +45,14 @@ FROM unnest($1::text[], $2::int[], $3::text[], $4::bigint[], $5::text[], $6::tex
 WHERE d.delivery_id = new.delivery_id AND d.attempts = new.attempt AND d.status = 'waiting'
 
 -- name: give_up
--- What has waited too long behind a paused endpoint, and what is for a subscription that has ended ($1).
+-- What is for a subscription that has ended ($1), at once, and what has waited too long behind a paused endpoint and is not
+-- being attempted.
 UPDATE webhook_deliveries
 SET status = 'dead', dead_because = CASE WHEN subscription_id = ANY ($1::text[]) THEN 'unsubscribed' ELSE 'exhausted' END
 WHERE delivery_id IN (
     SELECT delivery_id FROM webhook_deliveries
-    WHERE status = 'waiting' AND due_at_ms <= now_ms() AND (subscription_id = ANY ($1::text[]) OR given_up_at_ms <= now_ms())
+    WHERE status = 'waiting'
+        AND (subscription_id = ANY ($1::text[]) OR (due_at_ms <= now_ms() AND given_up_at_ms <= now_ms()))
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from commands.routing import configuration
 from commands.webhook_subscription import (
     FORMER_SECRET_VALID,
     INITIAL,
@@ -10,6 +11,7 @@ from commands.webhook_subscription import (
     Subscriptions,
     decide,
     evolve,
+    is_void,
     recipients,
     secrets_in_force,
 )
@@ -197,3 +199,25 @@ def test_nobody_is_told_of_what_is_days_old() -> None:
     state = after(subscribed())
     assert recipients(state.active, None, 2_000, now_ms=2_000 + TOLD_WITHIN_MS) == [ONE]
     assert recipients(state.active, None, 2_000, now_ms=2_001 + TOLD_WITHIN_MS) == []
+
+
+def test_whoever_folds_all_of_the_topic_comes_to_the_same_versions() -> None:
+    events = (
+        subscribed(),
+        rotated(1),
+        rotated(1),
+        subscribed(TWO),
+        disabled(1),
+        disabled(2),
+        subscribed(),
+        unsubscribed(6),
+    )
+    everything = configuration.INITIAL
+    for offset, event in enumerate(events):
+        record = on_the_log(event, offset)
+        counts_for_all = not configuration.is_void(everything, record)  # type: ignore[arg-type]  # of its events
+        assert counts_for_all == (not is_void(after(*events[:offset]), record)), offset
+        everything = configuration.evolve(everything, record)  # type: ignore[arg-type]  # of its events
+    assert everything.routing == configuration.INITIAL.routing
+    assert everything.setting(f"webhook:{ONE}").by == "asha"
+    assert everything.version(f"webhook:{TWO}") == 4

@@ -322,6 +322,7 @@ async def test_what_was_delivered_can_be_replayed_under_the_same_id(store: Store
 async def test_what_waited_too_long_and_what_is_for_nobody_any_more_is_given_up(world: World) -> None:
     await put(world.hasty, a_delivery("evt_1", TWO))
     await put(world.store, a_delivery("evt_1", ONE), a_delivery("evt_2", TWO), next_offset=2)
+    await claimed(world.store, A_MINUTE_MS, whs_1=1)
     assert await world.store.give_up([ONE], 10) == 2
     assert (await shown(world.store, a_delivery("evt_1", TWO))).dead_because == "exhausted"
     assert (await shown(world.store, a_delivery("evt_1", ONE))).dead_because == "unsubscribed"
