@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 IN_FLIGHT_MOST = 1_000
 """Attempts at once in this process: 125 endpoints that begin to hang hold them all until their circuits open."""
-LEASE_MS = round(ANSWERED_WITHIN_S * 1000) + 15_000
+LEASE_MS = round(ANSWERED_WITHIN_S * 1000) + 5_000
 """An attempt, and the time to write down what it came to."""
 TURN_EVERY_S = 0.1
 """Whatever nobody told us of: retries that have become due, and what other dispatchers have stored."""
