@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from schemas.base import Event, Value
+from schemas.configuration import UnreadSet
 from schemas.envelope import Recorded
 from schemas.errors import Refusal, Refused
 from schemas.webhook import (
@@ -142,6 +143,9 @@ def _ended(
 
 def is_void(subscriptions: Subscriptions, record: Recorded[Event]) -> bool:
     """Whether its writer had not seen what stands there before it, or it is no event of a subscription."""
+    if isinstance(record.event, UnreadSet):
+        unread = subscriptions.known.get(_named(record.event))
+        return unread is None or record.is_void or unread.version != record.event.instead_of_version
     if record.is_void or not isinstance(record.event, WEBHOOK_EVENTS):
         return True
     event = cast(WebhookEvent, record.event)
@@ -155,14 +159,21 @@ def evolve(subscriptions: Subscriptions, record: Recorded[Event]) -> Subscriptio
     """A void event changes nothing, not even a version."""
     if is_void(subscriptions, record):
         return subscriptions
-    event, version = cast(WebhookEvent, record.event), record.position.offset + 1
-    known = dict(subscriptions.known)
+    version, known = record.position.offset + 1, dict(subscriptions.known)
+    if isinstance(record.event, UnreadSet):  # it goes on as it was, and its version is followed
+        known[_named(record.event)] = replace(known[_named(record.event)], version=version)
+        return replace(subscriptions, known=known, version=version)
+    event = cast(WebhookEvent, record.event)
     if isinstance(event, WebhookUnsubscribed):
         del known[event.subscription_id]
         ended = subscriptions.ended | {event.subscription_id}
         return Subscriptions(known=known, ended=ended, version=version)
     known[event.subscription_id] = _changed(known.get(event.subscription_id), event, record, version)
     return replace(subscriptions, known=known, version=version)
+
+
+def _named(event: UnreadSet) -> SubscriptionId:
+    return SubscriptionId(event.aggregate.removeprefix("webhook:"))
 
 
 def _changed(

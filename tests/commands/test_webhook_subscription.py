@@ -17,7 +17,7 @@ from commands.webhook_subscription import (
 )
 from schemas.base import Event
 from schemas.codec import CONFIGURATION_TOPIC
-from schemas.configuration import ReservationStoreAdopted
+from schemas.configuration import ReservationStoreAdopted, UnreadSet
 from schemas.envelope import Position, Recorded, unowned
 from schemas.errors import Refusal, Refused
 from schemas.webhook import (
@@ -123,6 +123,14 @@ def test_what_is_no_event_of_a_subscription_changes_nothing() -> None:
     state = after(subscribed())
     adopted = ReservationStoreAdopted(system_identifier="7", timeline=1)
     assert evolve(state, on_the_log(adopted, 1)) == state
+
+
+def test_what_a_newer_version_of_this_service_did_is_followed_though_it_cannot_be_read() -> None:
+    unread = UnreadSet(aggregate=f"webhook:{ONE}", by="asha", note="", instead_of_version=1)
+    assert after(subscribed(), unread).known[ONE].version == 2
+    assert after(subscribed(), unread, unsubscribed(2)).ended == {ONE}
+    assert after(subscribed(), unread, unread).known[ONE].version == 2
+    assert after(subscribed(TWO), unread).known.keys() == {TWO}
 
 
 def test_one_that_ended_is_not_known_and_does_not_come_back() -> None:
