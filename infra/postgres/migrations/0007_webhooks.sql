@@ -29,5 +29,6 @@ CREATE TABLE webhook_deliveries (
 
 -- What an endpoint is sent next.
 CREATE INDEX webhook_deliveries_due ON webhook_deliveries (subscription_id, due_at_ms) WHERE status = 'waiting';
--- An operator's question: what was not delivered?
+-- Operators' questions: what was not delivered, and who was told of this payment?
 CREATE INDEX webhook_deliveries_dead ON webhook_deliveries (delivery_id) WHERE status = 'dead';
+CREATE INDEX webhook_deliveries_of_subject ON webhook_deliveries (subject);
