@@ -163,7 +163,7 @@ class Recipients(Protocol):
     """Whom to tell, as far as it was heard."""
 
     def require(self) -> None:
-        """Raises Unavailable before all was heard that was there at the start."""
+        """Raises Unavailable while somebody may have subscribed who was not heard of."""
 
     def want(self, event_type: str) -> bool:
         """Whether anybody wants to be told of such events."""

@@ -100,8 +100,8 @@ class Dispatch:
         while True:
             self._news.clear()
             try:
-                self._heard.require()
-                await self.turn()
+                if self._heard.is_loaded:
+                    await self.turn()
             except Unavailable as error:
                 self.trouble = f"{type(error).__name__}: {error}"
                 await asyncio.sleep(AWAY_S)

@@ -71,11 +71,11 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         for topic in TOPICS:  # a worker that starts before a topic would never hear of it
             await patiently(partial(reader.end_offsets, topic))
 
-        heard = HeardSubscriptions(clock.now_ms)
-        tail = TopicTail(servers, CONFIGURATION_TOPIC, heard.take, clock)
-        stack.push_async_callback(tail.stop)
-        heard.is_loaded = lambda: tail.is_caught_up
-        await tail.start()
+        heard = HeardSubscriptions(
+            clock.now_ms, lambda take: TopicTail(servers, CONFIGURATION_TOPIC, take, clock)
+        )
+        stack.push_async_callback(heard.stop)
+        await heard.start()
 
         resolver = ThreadedResolver()
         stack.push_async_callback(resolver.close)

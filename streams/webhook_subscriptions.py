@@ -1,6 +1,7 @@
 """The webhook subscriptions as a dispatcher has heard them from the log."""
 
 from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
 
 from commands.webhook_subscription import (
     INITIAL,
@@ -15,15 +16,43 @@ from schemas.errors import LogUnavailable
 from schemas.webhook import SubscriptionId
 from schemas.webhook_types import TYPES, is_wanted
 
+Take = Callable[[Recorded[Event]], None]
+
+
+class Tail(Protocol):
+    """Tells all that is on the topic, in offset order, and then whatever comes."""
+
+    async def start(self) -> bool: ...
+
+    async def stop(self) -> None: ...
+
+    @property
+    def is_caught_up(self) -> bool: ...
+
+    @property
+    def is_current(self) -> bool: ...
+
 
 class HeardSubscriptions:
-    """`is_loaded` says whether all was heard that was there at the start: before, nobody knows whom to tell."""
+    """Who has just subscribed must be told from then on: so nothing is taken in while what was heard may be old. It is
+    enough, however old, to send what is there already."""
 
-    def __init__(self, now_ms: Callable[[], float]) -> None:
+    def __init__(self, now_ms: Callable[[], float], open_tail: Callable[[Take], Tail]) -> None:
         self._now_ms = now_ms
+        self._tail = open_tail(self.take)
         self.current: Subscriptions = INITIAL
-        self.is_loaded: Callable[[], bool] = lambda: False
         self._of_type: dict[str, list[Subscription]] = {}
+
+    async def start(self) -> None:
+        """Returns when it is loaded, or the tail has no more patience; it is then loaded later."""
+        await self._tail.start()
+
+    async def stop(self) -> None:
+        await self._tail.stop()
+
+    @property
+    def is_loaded(self) -> bool:
+        return self._tail.is_caught_up
 
     def take(self, record: Recorded[Event]) -> None:
         before, self.current = self.current, evolve(self.current, record)
@@ -46,8 +75,8 @@ class HeardSubscriptions:
         return self.current.ended.union(disabled)
 
     def require(self) -> None:
-        if not self.is_loaded():
-            raise LogUnavailable("webhook subscriptions are not loaded yet")
+        if not self._tail.is_current:
+            raise LogUnavailable("webhook subscriptions may be old")
 
     def want(self, event_type: str) -> bool:
         return event_type in self._of_type

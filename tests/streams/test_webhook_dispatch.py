@@ -13,6 +13,7 @@ from standardwebhooks import Webhook
 from commands.endpoint_circuit import AT_ONCE, FIRST_PAUSE_MS, OPENS_AFTER
 from infra.clock import SystemClock
 from infra.memory.deliveries import MemoryDeliveries
+from infra.memory.webhook_topic import MemoryWebhooksTopic
 from infra.webhooks.secrets import Secrets
 from projections.webhooks import delivery_id
 from schemas.base import Event
@@ -95,8 +96,7 @@ class World:
         self.clock = Clock()
         self.secrets = Secrets([KEY])
         self.queue = Queue(3_600_000, self.clock.now_ms)
-        self.heard = HeardSubscriptions(self.clock.now_ms)
-        self.heard.is_loaded = lambda: True
+        self.heard = HeardSubscriptions(self.clock.now_ms, MemoryWebhooksTopic().tail)
         self.receivers, self.log = Receivers(), Log()
         self.dispatch = self.another()
         self._offsets = count()

@@ -4,10 +4,11 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from itertools import count
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 from aiohttp import web
 from standardwebhooks import Webhook
@@ -48,6 +49,7 @@ class World:
     """A database of its own, the shared topics, a projection, two dispatchers and a receiver."""
 
     def __init__(self, stack: Stack) -> None:
+        self.stack = stack
         self.name = f"webhooks_{os.getpid()}_{next(_numbers)}"
         self.environment = {
             **os.environ,
@@ -78,11 +80,11 @@ class World:
         self.store = PostgresDeliveries(self.database, 1)
         self.publisher = Publisher(self.settings.kafka_bootstrap_servers)
         await self.publisher.start()
-        self.heard = HeardSubscriptions(_clock.now_ms)
-        self.tail = TopicTail(
-            self.settings.kafka_bootstrap_servers, CONFIGURATION_TOPIC, self.heard.take, _clock
+        servers = self.settings.kafka_bootstrap_servers
+        self.heard = HeardSubscriptions(
+            _clock.now_ms, lambda take: TopicTail(servers, CONFIGURATION_TOPIC, take, _clock)
         )
-        await self.tail.start()
+        await self.heard.start()
         app = web.Application()
         app.router.add_post("/{name}", self._receive)
         self._receiver = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -95,7 +97,7 @@ class World:
         for worker in (self.projection, *self.dispatchers):
             worker.close()
         await self._receiver.cleanup()
-        await self.tail.stop()
+        await self.heard.stop()
         await self.publisher.stop()
         await self.database.close()
 
@@ -153,11 +155,16 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-async def world(stack: Stack) -> AsyncIterator[World]:
-    world = World(stack)
-    await world.open()
-    yield world
-    await world.close()
+def opened(stack: Stack) -> Iterator[World]:
+    yield World(stack)
+    stack.postgres.resume()
+
+
+@pytest.fixture
+async def world(opened: World) -> AsyncIterator[World]:
+    await opened.open()
+    yield opened
+    await opened.close()
 
 
 async def test_a_subscriber_is_told_of_what_it_asked_for_in_words_that_verify(world: World) -> None:
@@ -194,6 +201,19 @@ async def test_a_receiver_that_is_gone_ends_its_subscription_on_the_log(world: W
     await world.pay(world.merchant(1))
     await until(lambda: to in world.heard.ended)
     assert len(world.received) == 1
+
+
+async def test_what_happens_while_the_store_does_not_answer_is_told_when_it_does(world: World) -> None:
+    await world.subscribe("shop", "payment.*", merchant=world.merchant(1))
+    world.dispatchers[0].start()
+    await world.dispatchers[0].becomes(200)
+    world.stack.postgres.pause()
+    payments = {await world.pay(world.merchant(1)) for _ in range(20)}
+    await world.dispatchers[0].becomes(503)
+    world.stack.postgres.resume()
+    await world.receives("shop", 20)
+    assert {msgspec.json.decode(body)["data"]["payment_id"] for _, _, body in world.received} == payments
+    await world.dispatchers[0].becomes(200)
 
 
 async def test_dispatchers_that_are_killed_lose_nothing_and_make_each_delivery_once(world: World) -> None:

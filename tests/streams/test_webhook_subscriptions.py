@@ -1,0 +1,70 @@
+"""What a dispatcher has heard of subscriptions, and when that is not enough."""
+
+import pytest
+
+from infra.memory.topic import MemoryTail
+from infra.memory.webhook_topic import MemoryWebhooksTopic
+from schemas.errors import LogUnavailable
+from streams.webhook_subscriptions import HeardSubscriptions, Take
+from tests.commands.test_webhook_subscription import ONE, TWO, disabled, subscribed
+
+
+class World:
+    """Nothing is older than the first record."""
+
+    def __init__(self) -> None:
+        self.topic = MemoryWebhooksTopic()
+        self.heard = HeardSubscriptions(self._now_ms, self._tail)
+
+    def _now_ms(self) -> int:
+        return self.topic.records[0].stamp_ms
+
+    def _tail(self, take: Take) -> MemoryTail:
+        self.tail = self.topic.tail(take)
+        return self.tail
+
+    def told(self, event_type: str) -> list[str]:
+        return list(self.heard.of(event_type, None, self._now_ms()))
+
+
+@pytest.fixture
+async def world() -> World:
+    world = World()
+    await world.topic.append(subscribed(event_types=("payment.*",)), "evt_1", "req_1")
+    await world.topic.append(subscribed(TWO, event_types=("circuit.opened",)), "evt_2", "req_2")
+    return world
+
+
+async def test_before_all_was_heard_nobody_knows_whom_to_tell(world: World) -> None:
+    with pytest.raises(LogUnavailable):
+        world.heard.require()
+    loaded = [world.heard.is_loaded]
+    await world.heard.start()
+    world.heard.require()
+    assert [*loaded, world.heard.is_loaded] == [False, True]
+
+
+async def test_each_is_told_of_the_types_that_it_wants(world: World) -> None:
+    await world.heard.start()
+    assert world.told("payment.failed") == [ONE]
+    assert world.told("circuit.opened") == [TWO]
+    assert world.told("circuit.closed") == []
+    assert world.heard.want("payment.succeeded")
+    assert not world.heard.want("reliability.verification_overdue")
+
+
+async def test_what_was_heard_last_is_enough_to_send_and_not_to_take_in(world: World) -> None:
+    await world.heard.start()
+    world.tail.pause()
+    assert world.heard.is_loaded
+    assert world.heard.active(ONE) is not None
+    with pytest.raises(LogUnavailable):
+        world.heard.require()
+
+
+async def test_one_that_is_disabled_is_told_nothing_more(world: World) -> None:
+    await world.heard.start()
+    await world.topic.append(disabled(1), "evt_3", "evt_3")
+    assert world.told("payment.failed") == []
+    assert world.heard.active(ONE) is None
+    assert set(world.heard.ended) == {ONE}
