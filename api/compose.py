@@ -30,8 +30,8 @@ from infra.kafka.partition import PAYMENT_PARTITIONS, partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.kafka.tail import TopicTail
-from infra.postgres.audit import PostgresAudit
 from infra.kafka.topic_log import configuration_log, experiment_log, webhook_log
+from infra.postgres.audit import PostgresAudit
 from infra.postgres.circuits import PostgresCircuits
 from infra.postgres.database import Database
 from infra.postgres.deliveries import PostgresDeliveries

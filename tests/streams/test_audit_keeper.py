@@ -33,10 +33,12 @@ from schemas.gateway import GatewayTerms
 from schemas.notification import GatewayNotified, ReviewDecided
 from schemas.routing_configuration import MethodSwitch
 from schemas.views import Watermark
+from schemas.webhook import webhook_aggregate
 from streams.audit_keeper import AuditKeeper
 from tests.builders import AT, PAYMENT, attempt
 from tests.commands.rules import ALPHA
 from tests.commands.test_experiment import ONE, paused, started
+from tests.commands.test_webhook_subscription import rotated, subscribed, unsubscribed
 
 STAMP_MS = 1_700_000_000_000
 UPI = MethodSwitch(name="UPI")
@@ -165,6 +167,18 @@ async def test_a_change_is_kept_with_who_made_it_why_by_which_request_and_what_w
     assert (last.before, last.after) == (first.after, {"type": "KillSwitchTurnedOff", "switch": switch})
     assert (other.aggregate, other.before) == ("gateway:alpha", None)
     assert other.after == {"type": "GatewaySet", "gateway": "alpha", "terms": {"enabled": False}}
+
+
+async def test_a_webhook_subscription_is_on_it_from_its_beginning_to_its_end_without_a_void_act(
+    world: World,
+) -> None:
+    for event in (subscribed(), rotated(1), unsubscribed(1), unsubscribed(2)):
+        world.log.tell(CONFIGURATION_TOPIC, webhook_aggregate(event), event)
+    await world.keeper().look()
+    kept = await world.kept()
+    assert [one.what for one in kept] == ["WebhookSubscribed", "WebhookSecretRotated", "WebhookUnsubscribed"]
+    assert {one.aggregate for one in kept} == {f"webhook:{kept[0].after['subscription_id']}"}  # type: ignore[index]
+    assert kept[1].before == kept[0].after
 
 
 async def test_what_is_void_is_not_kept_and_what_comes_before_is_not_it(world: World) -> None:
