@@ -15,11 +15,28 @@ ON CONFLICT DO NOTHING
 
 -- name: claim
 -- The longest due of each subscription, as many as there is room for ($2), $4 in all at most, leased for $3 ms. Nobody waits
--- for a lock, and no subscription for another. One moment for all, so that the index ends where nothing is due any more.
-WITH moment AS MATERIALIZED (SELECT now_ms() AS now_ms),
+-- for a lock, and no subscription for another. One moment for all, so that the index ends where nothing is due any more; and
+-- only subscriptions that something waits for are looked at, one step of the index each, however many there are.
+WITH RECURSIVE moment AS MATERIALIZED (SELECT now_ms() AS now_ms),
+waiting AS (
+    (SELECT subscription_id FROM webhook_deliveries WHERE status = 'waiting' ORDER BY subscription_id LIMIT 1)
+    UNION ALL
+    SELECT (
+        SELECT d.subscription_id FROM webhook_deliveries AS d
+        WHERE d.status = 'waiting' AND d.subscription_id > waiting.subscription_id
+        ORDER BY d.subscription_id LIMIT 1
+    )
+    FROM waiting WHERE waiting.subscription_id IS NOT NULL
+),
+room AS MATERIALIZED (
+    SELECT subscription_id, attempts
+    FROM unnest($1::text[], $2::int[]) WITH ORDINALITY AS given (subscription_id, attempts, place)
+    JOIN waiting USING (subscription_id)
+    ORDER BY place
+),
 due AS MATERIALIZED (
     SELECT of_one.delivery_id
-    FROM moment, unnest($1::text[], $2::int[]) AS room (subscription_id, attempts), LATERAL (
+    FROM moment, room, LATERAL (
         SELECT d.delivery_id
         FROM webhook_deliveries AS d
         WHERE d.subscription_id = room.subscription_id AND d.status = 'waiting' AND d.due_at_ms <= moment.now_ms
