@@ -14,6 +14,7 @@ from api.audit import Audit, AuditRoutes
 from api.bandit_state import BanditStateRoutes
 from api.body import BodyLimits
 from api.circuits import CircuitRoutes, Circuits
+from api.client_address import TrustedProxies
 from api.configuration import ConfigurationRoutes
 from api.deliveries import DeliveryRoutes
 from api.dry_run import DryRunRoutes
@@ -28,7 +29,18 @@ from api.middleware import Guarded, Measured, RequestId
 from api.notifications import NotificationRoutes
 from api.ops import OpsRoutes
 from api.payments import PaymentRoutes
-from api.ports import Configuration, DryRun, Experiments, Handler, Histories, Messages, Reader, Reviews
+from api.ports import (
+    Configuration,
+    DryRun,
+    Experiments,
+    Handler,
+    Histories,
+    Messages,
+    RateLimits,
+    Reader,
+    Reviews,
+)
+from api.rate_limits import MerchantLimit, RateLimited
 from api.readiness import Readiness
 from api.retry_policies import RetryPolicyRoutes
 from api.reviews import ReviewRoutes
@@ -37,6 +49,7 @@ from api.webhooks import WebhookRoutes, Webhooks
 from commands.ports import Clock, RoutingFacts
 from infra.gateways.notifications import NotificationReader
 from schemas.codec import CIRCUITS_TOPIC, CONFIGURATION_TOPIC, EXPERIMENTS_TOPIC
+from schemas.rate_limit import RateLimit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +75,10 @@ class Services:
     audit: Audit
     webhooks: Webhooks
     admin: Admin
+    rate_limits: RateLimits
+    client_limit: RateLimit
+    merchant_limit: RateLimit | None
+    proxies: TrustedProxies
     clock: Clock
     readiness: Readiness
     lag: LagMonitor
@@ -82,6 +99,7 @@ def create_app(services: Services) -> Starlette:
         lambda: services.configuration.is_loaded and services.experiments.is_loaded,
         services.draining,
         services.body_limits,
+        MerchantLimit(services.rate_limits, services.merchant_limit),
     )
     notifications = NotificationRoutes(
         services.notification_readers, services.messages, services.clock, services.body_limits
@@ -160,6 +178,12 @@ def create_app(services: Services) -> Starlette:
             Middleware(RequestId, clock=services.clock),
             Middleware(Measured, clock=services.clock),
             Middleware(Guarded),
+            Middleware(
+                RateLimited,
+                limits=services.rate_limits,
+                limit=services.client_limit,
+                proxies=services.proxies,
+            ),
         ],
         exception_handlers=errors.HANDLERS,
         lifespan=watching,

@@ -71,6 +71,24 @@ class RedisCheck:
         return Proof(ok=True, detail="answers")
 
 
+class RateLimits(Protocol):
+    @property
+    def are_shared(self) -> bool: ...
+
+
+class RateLimitCheck:
+    """Optional: without Redis each process limits for itself, and a client has one limit at each of them."""
+
+    def __init__(self, limits: RateLimits) -> None:
+        self._limits = limits
+
+    async def check(self) -> Proof:
+        shared = self._limits.are_shared
+        return Proof(
+            ok=shared, detail="counted by all processes" if shared else "counted by this process alone"
+        )
+
+
 class ProjectionCheck:
     """Whether every partition's projection is near enough to the end of the log for reads to be served."""
 

@@ -6,8 +6,17 @@ from functools import partial
 
 from api.admin import Admin
 from api.app import Services
-from api.checks import AdmissionCheck, FactsCheck, LogCheck, ProjectionCheck, RedisCheck, StoreCheck
+from api.checks import (
+    AdmissionCheck,
+    FactsCheck,
+    LogCheck,
+    ProjectionCheck,
+    RateLimitCheck,
+    RedisCheck,
+    StoreCheck,
+)
 from api.circuits import Circuits
+from api.client_address import TrustedProxies
 from api.dry_run import CurrentRoute
 from api.experiment_results import ExperimentResults
 from api.lag import Consumer, LagMonitor
@@ -31,6 +40,7 @@ from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.kafka.tail import TopicTail
 from infra.kafka.topic_log import configuration_log, experiment_log, webhook_log
+from infra.memory.rate_limits import LocalRateLimits
 from infra.postgres.audit import PostgresAudit
 from infra.postgres.circuits import PostgresCircuits
 from infra.postgres.database import Database
@@ -41,9 +51,11 @@ from infra.postgres.payments import PaymentViews
 from infra.postgres.reservations import PostgresReservations
 from infra.postgres.reviews import PostgresReviews
 from infra.probes import LocalProbes
+from infra.redis.absence import Absence
 from infra.redis.connection import connect
 from infra.redis.probes import RedisProbes
 from infra.redis.publications import PublishedMetrics
+from infra.redis.rate_limits import RedisRateLimits
 from infra.redis.shards import RedisShards
 from infra.redis.snapshots import SnapshotFeed
 from infra.resources import admitted, tailed_circuits
@@ -126,6 +138,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         feed = SnapshotFeed(redis, facts.believe)
         stack.push_async_callback(feed.stop)
         feed.start()
+        rate_limits = RedisRateLimits(redis, LocalRateLimits(clock.elapsed_ms), Absence(clock.elapsed_ms))
         groups = GroupOffsets(settings.kafka_bootstrap_servers)
         stack.push_async_callback(groups.stop)
         log = KafkaLog(publisher)
@@ -175,6 +188,10 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                 check_target=partial(Targets(settings.webhook_allowed_targets).check, resolver=resolver),
             ),
             admin=Admin(settings.internal_api_key),
+            rate_limits=rate_limits,
+            client_limit=settings.client_limit,
+            merchant_limit=settings.merchant_limit,
+            proxies=TrustedProxies(settings.proxies),
             clock=clock,
             readiness=Readiness(
                 clock,
@@ -186,7 +203,12 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                     "configuration": configuration,
                     "experiments": experiments,
                 },
-                {"redis": RedisCheck(redis), "beliefs": facts, "circuits": FactsCheck(circuit_tail)},
+                {
+                    "redis": RedisCheck(redis),
+                    "rate-limits": RateLimitCheck(rate_limits),
+                    "beliefs": facts,
+                    "circuits": FactsCheck(circuit_tail),
+                },
             ),
             lag=LagMonitor(
                 clock,

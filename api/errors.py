@@ -35,6 +35,7 @@ class Fault(StrEnum):
     HEADERS_TOO_LARGE = "headers-too-large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type"
     UNAUTHORIZED = "unauthorized"
+    RATE_LIMITED = "rate-limited"
     BAD_SIGNATURE = "bad-signature"
     UNREADABLE_NOTIFICATION = "unreadable-notification"
     GATEWAY_NOT_FOUND = "gateway-not-found"
@@ -83,6 +84,7 @@ KINDS: dict[Refusal | Fault, tuple[int, str]] = {
     Fault.HEADERS_TOO_LARGE: (431, "The headers are too large"),
     Fault.UNSUPPORTED_MEDIA_TYPE: (415, "The body must be application/json"),
     Fault.UNAUTHORIZED: (401, "This path is for those who have the admin key"),
+    Fault.RATE_LIMITED: (429, "Too many requests"),
     Fault.BAD_SIGNATURE: (401, "The notification is not signed by its gateway"),
     Fault.UNREADABLE_NOTIFICATION: (400, "The notification cannot be read"),
     Fault.GATEWAY_NOT_FOUND: (404, "No gateway of this name sends notifications"),

@@ -21,7 +21,9 @@ from api.answers import (
     token_after,
 )
 from api.body import BodyLimits, invalid, json_body
+from api.client_address import network_of
 from api.ports import Handler, Histories, Reader
+from api.rate_limits import MerchantLimit
 from commands.handler import Handled
 from infra.kafka.partition import partition_for
 from projections.verifications import verification_status
@@ -32,6 +34,8 @@ from schemas.ids import PaymentId, is_payment_id
 from schemas.payment import PaymentEvent
 from schemas.views import PaymentHistory
 
+CLIENT_NETWORK = "client-network"
+"""Of a payment's attributes: where it was asked for from, as far as may be kept for ever."""
 _DECODER = msgspec.json.Decoder(PaymentBody)
 
 
@@ -44,6 +48,7 @@ class PaymentRoutes:
         knows_how_to_route: Callable[[], bool],
         draining: asyncio.Event,
         limits: BodyLimits,
+        merchant_limit: MerchantLimit,
     ) -> None:
         self._handler = handler
         self._reader = reader
@@ -51,6 +56,7 @@ class PaymentRoutes:
         self._knows_how_to_route = knows_how_to_route
         self._draining = draining
         self._limits = limits
+        self._merchant_limit = merchant_limit
 
     def routes(self) -> list[Route]:
         one = "/payments/{payment_id}"
@@ -65,10 +71,11 @@ class PaymentRoutes:
 
     async def create(self, request: Request) -> Response:
         key = headers.idempotency_key(request.scope)
-        attributes = headers.attributes(request.scope)
+        attributes = _attributes(request)
         body = await json_body(request, _DECODER, self._limits)
         if faults := faults_in(body):
             raise invalid(*faults)
+        await self._merchant_limit.admit(request, body.merchant_id)
         if self._draining.is_set():
             raise Refused(
                 Refusal.NOT_ADMITTING, "This process is going away; ask again with the same Idempotency-Key."
@@ -122,6 +129,13 @@ class PaymentRoutes:
         if headers.is_known(request, answered["ETag"]):
             return Response(None, 304, answered)
         return json_response(answer(reading.history), 200, answered)
+
+
+def _attributes(request: Request) -> dict[str, str]:
+    """What rules may name beside the order; a client cannot say himself in which network he is."""
+    attributes = headers.attributes(request.scope)
+    client = request.state.client
+    return attributes | {CLIENT_NETWORK: network_of(client) if client else "unknown"}
 
 
 def _created(handled: Handled) -> Response:

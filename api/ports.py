@@ -19,6 +19,7 @@ from schemas.http import PaymentBody
 from schemas.ids import PaymentId
 from schemas.notification import NotificationMessage
 from schemas.payment import Order, PaymentEvent
+from schemas.rate_limit import Allowance, RateLimit
 from schemas.routing_configuration import RoutingConfiguration
 from schemas.views import PaymentHistory, Watermark
 
@@ -36,6 +37,11 @@ class Handler(Protocol):
 
     async def drain(self, timeout_s: float) -> int:
         """Wait for the payments in flight; how many have not ended in time."""
+
+
+class RateLimits(Protocol):
+    async def take(self, client: str, limit: RateLimit) -> Allowance:
+        """Count one request of the client against the limit, if there is room for it. Never raises."""
 
 
 class Reading(Protocol):

@@ -30,3 +30,11 @@ NOTIFICATIONS = Counter(
     "Notifications of gateways: accepted, ignored, bad_signature or unreadable.",
     ["gateway", "result"],
 )
+RATE_LIMIT_CHECKS = Counter(
+    "payments_gateway_rate_limit_checks_total",
+    "Requests counted against a rate limit: by redis, for all processes, or by this process alone while Redis is away.",
+    ["by"],
+)
+RATE_LIMITED = Counter(
+    "payments_gateway_rate_limited_total", "Requests refused, by the policy that was exceeded.", ["policy"]
+)

@@ -1,13 +1,14 @@
 """Every setting, from the environment, in one struct. A bad value stops the start with one line naming the variable."""
 
 from collections.abc import Mapping
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, Literal, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from schemas.experiment import Guardrails
+from schemas.rate_limit import RateLimit
 from schemas.verification import SCHEDULES, Schedule, Schedules
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -15,6 +16,8 @@ Seconds = Annotated[float, Meta(gt=0, le=30 * 86_400)]
 Address = Annotated[
     str, Meta(pattern=r"^[^\s:]+:([1-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$")
 ]
+PerSecond = Annotated[float, Meta(gt=0, le=10_000)]
+Burst = Annotated[int, Meta(ge=1, le=1_000_000)]
 Secret = Annotated[str, Meta(min_length=8)]
 """An empty one, as a list that ends with a comma has, would let anybody sign."""
 DEFAULT_ADMIN_KEY = "dev-internal-key"
@@ -37,6 +40,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     app_env: Literal["development", "production"] = "development"
     internal_api_key: Annotated[str, Meta(min_length=8)] = DEFAULT_ADMIN_KEY
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    rate_limit_per_second: PerSecond = 100
+    """Of requests by one client address (a /64 of IPv6), at all processes together; after a silence so many at once:"""
+    rate_limit_burst: Burst = 200
+    merchant_rate_limit_per_second: PerSecond | None = None
+    """Of payments that one merchant asks for, from wherever; without it they are limited by address alone."""
+    merchant_rate_limit_burst: Burst = 200
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks, comma-separated, of the proxies in front: X-Forwarded-For is believed from nobody else."""
 
     gateways_file: str | None = None
     """A JSON list of gateway configurations; without it, the four gateways of the local simulator, which production
@@ -146,6 +158,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if settings.app_env == "production" and settings.internal_api_key == DEFAULT_ADMIN_KEY:
             raise BadSetting("INTERNAL_API_KEY: the default key is refused in production")
         _check_webhooks(settings)
+        _ = settings.proxies
         if settings.drain_timeout_s * 1000 < settings.retry_latency_budget_ms + settings.gateway_timeout_ms:
             raise BadSetting(
                 "DRAIN_TIMEOUT_S: is less than one payment may take, so that a restart would cut it off"
@@ -167,6 +180,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "NETBANKING": Schedule(after_s=self.verification_schedule_netbanking),
             "WALLET": Schedule(after_s=self.verification_schedule_wallet),
         }
+
+    @property
+    def client_limit(self) -> RateLimit:
+        return RateLimit(name="client", per_second=self.rate_limit_per_second, burst=self.rate_limit_burst)
+
+    @property
+    def merchant_limit(self) -> RateLimit | None:
+        if self.merchant_rate_limit_per_second is None:
+            return None
+        return RateLimit(
+            name="merchant",
+            per_second=self.merchant_rate_limit_per_second,
+            burst=self.merchant_rate_limit_burst,
+        )
+
+    @property
+    def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Raises BadSetting."""
+        return tuple(_network(text) for text in self.trusted_proxies)
 
     @property
     def guardrails(self) -> Guardrails:
@@ -198,6 +230,16 @@ def _check_webhooks(settings: Settings) -> None:
 def host_and_port(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     return host, int(port)
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    try:
+        network = ip_network(text)
+    except ValueError:
+        raise BadSetting(f"TRUSTED_PROXIES: {text!r} is no address and no network (CIDR)") from None
+    if network.prefixlen == 0:
+        raise BadSetting("TRUSTED_PROXIES: whoever trusts every address believes every client")
+    return network
 
 
 _LISTS = {name for name, kind in get_type_hints(Settings).items() if get_origin(kind) is tuple}

@@ -85,6 +85,10 @@ class Product:
             "GATEWAYS_FILE": str(_file(folder / "gateways.json", _at(f"http://{simulator}", gateways))),
             "RETRY_LATENCY_BUDGET_MS": "3000",
             "GATEWAY_TIMEOUT_MS": "1000",
+            # Everything here asks from one address; who asks for many clients says so, as a proxy would.
+            "RATE_LIMIT_PER_SECOND": "10000",
+            "RATE_LIMIT_BURST": "10000",
+            "TRUSTED_PROXIES": HOST,
             **(env or {}),
         }
         self.simulator = self._service(

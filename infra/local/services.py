@@ -93,6 +93,8 @@ def services(folder: Path, stack_env: Mapping[str, str]) -> dict[str, Service]:
         "WEBHOOK_ALLOWED_TARGETS": os.environ.get("WEBHOOK_ALLOWED_TARGETS", "127.0.0.0/8"),
         **stack_env,
         **binds,
+        # Whoever is on this machine may play the proxy of many clients, as the load generator does.
+        "TRUSTED_PROXIES": os.environ.get("TRUSTED_PROXIES", HOST),
         "SIMULATOR_URL": urls["simulator"],
         "SIMULATOR_WEBHOOKS_URL": f"{urls['api']}/gateway-notifications",
     }

@@ -9,6 +9,7 @@ import asyncio
 import structlog
 
 from infra.probes import LocalProbes
+from infra.redis.absence import Absence
 from infra.redis.connection import Client, unavailable
 from infra.redis.scripts import script
 from schemas.circuit import CircuitView, circuit_name, lease_id
@@ -20,38 +21,26 @@ log = structlog.get_logger(__name__)
 
 WAIT_S = 0.1
 """A payment waits for it."""
-ASKED_AGAIN_AFTER_S = 1.0
-"""Or all payments would wait while Redis hangs, each for itself and in vain."""
 
 
 class RedisProbes:
     def __init__(self, redis: Client, local: LocalProbes) -> None:
         self._take = script(redis, "probes")
         self._local = local
-        self._away_until_ms: float | None = None
+        self._absence = Absence(local.elapsed_ms)
 
     async def take(self, gateway: GatewayId, payment_method: PaymentMethod, view: CircuitView) -> str | None:
-        if self._is_away:
+        if self._absence.is_on:
             return self._local.take((gateway, payment_method), view)
-        is_trial = self._away_until_ms is not None
-        if is_trial:
-            self._leave_alone()  # meanwhile nobody else asks
+        is_trial = self._absence.try_again()
         leases = f"probes:{{{circuit_name(gateway, payment_method)}}}:{view.trial}"
         try:
             with unavailable():
                 async with asyncio.timeout(WAIT_S):
                     name = await self._take(keys=[leases], args=[view.probes, view.probe_lease_s * 1000])
         except StoreUnavailable as error:
-            if is_trial or not self._is_away:  # of those that asked at the same time, one says so
+            if self._absence.noted(is_trial):
                 log.warning("nobody counts probes", reason=str(error))
-                self._leave_alone()
             return self._local.take((gateway, payment_method), view)
-        self._away_until_ms = None
+        self._absence.ended()
         return None if name is None else lease_id(view.trial, int(name))
-
-    @property
-    def _is_away(self) -> bool:
-        return self._away_until_ms is not None and self._local.elapsed_ms() < self._away_until_ms
-
-    def _leave_alone(self) -> None:
-        self._away_until_ms = self._local.elapsed_ms() + ASKED_AGAIN_AFTER_S * 1000

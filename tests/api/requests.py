@@ -33,4 +33,4 @@ def assert_problem(answer: Answer, status: int, name: str) -> None:
     assert problem["detail"]
     assert set(problem) <= {"type", "title", "status", "detail", "instance", "errors"}
     assert answer.headers["x-request-id"]
-    assert ("retry-after" in answer.headers) == (status == 503 or name == "payment-in-progress")
+    assert ("retry-after" in answer.headers) == (status in (429, 503) or name == "payment-in-progress")

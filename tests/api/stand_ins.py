@@ -15,6 +15,7 @@ from api.app import Services
 from api.body import BodyLimits
 from api.checks import FactsCheck
 from api.circuits import Circuits
+from api.client_address import Network, TrustedProxies
 from api.dry_run import CurrentRoute
 from api.experiment_results import ExperimentResults
 from api.lag import LagMonitor
@@ -34,6 +35,7 @@ from infra.memory.configuration import MemoryConfigurationTopic
 from infra.memory.deliveries import MemoryDeliveries
 from infra.memory.experiment_topic import MemoryExperimentsTopic
 from infra.memory.experiments import MemoryExperiments
+from infra.memory.rate_limits import LocalRateLimits
 from infra.memory.topic import MemoryTail
 from infra.memory.webhook_topic import MemoryWebhooksTopic
 from infra.webhooks.secrets import Secrets
@@ -59,6 +61,7 @@ from schemas.payment import (
     PaymentRouted,
     PaymentSucceeded,
 )
+from schemas.rate_limit import RateLimit
 from schemas.routing import NO_FACTS, Candidate, Facts
 from schemas.routing_configuration import RetryPolicy
 from schemas.verification import Schedule
@@ -438,6 +441,11 @@ class World:
     redis: ScriptedCheck = field(default_factory=ScriptedCheck)
     audit: MemoryAudit = field(default_factory=MemoryAudit)
     limits: BodyLimits = field(default_factory=BodyLimits)
+    client_limit: RateLimit = field(
+        default_factory=lambda: RateLimit(name="client", per_second=100, burst=1000)
+    )
+    merchant_limit: RateLimit | None = None
+    proxies: tuple[Network, ...] = ()
     lag: Callable[[ManualClock], LagMonitor] = lambda clock: LagMonitor(clock, nothing, no_offsets, ())
 
     def __post_init__(self) -> None:
@@ -503,6 +511,10 @@ class World:
                 check_target=refuse_ours,
             ),
             admin=Admin(ADMIN_KEY),
+            rate_limits=LocalRateLimits(self.clock.elapsed_ms),
+            client_limit=self.client_limit,
+            merchant_limit=self.merchant_limit,
+            proxies=TrustedProxies(self.proxies),
             clock=self.clock,
             readiness=Readiness(
                 self.clock, required, {"redis": self.redis, "circuits": FactsCheck(self.circuit_tail)}

@@ -107,7 +107,7 @@ async def test_the_handler_gets_the_parsed_key_the_request_id_and_the_context(
     call = world.handler.calls[0]
     assert call.key == "8e03978e-40d5-43dd-bc93-6894a57f9324"
     assert call.request_id == answer.headers["x-request-id"] == "abc-1"
-    assert call.attributes == {"channel": "app", "city": "Zürich"}
+    assert call.attributes == {"channel": "app", "city": "Zürich", "client-network": "127.0.0.0/24"}
     assert call.body.amount_minor == BODY["amount_minor"]
 
 
@@ -193,7 +193,7 @@ async def test_context_that_is_too_much_or_unfit_for_the_log_is_refused(
 async def test_as_much_context_as_is_allowed_is_taken(world: World, client: Client) -> None:
     headers = [(f"X-Context-{'n' * 62}{number:02}", "v" * 256) for number in range(16)]
     assert (await client.post("/payments", [*HEADERS, *headers], body())).status == 201
-    assert len(world.handler.calls[0].attributes) == 16
+    assert len(world.handler.calls[0].attributes) == 16 + 1
 
 
 async def test_a_time_in_milliseconds_is_no_card_number(world: World, client: Client) -> None:

@@ -80,7 +80,12 @@ async def _measure(args: argparse.Namespace, console: Console) -> Figures:
         verifiers=1,
         circuit_writers=1,
         metrics_workers=1,
-        env={"RETRY_LATENCY_BUDGET_MS": "10000", "GATEWAY_TIMEOUT_MS": "2500"},
+        env={
+            "RETRY_LATENCY_BUDGET_MS": "10000",
+            "GATEWAY_TIMEOUT_MS": "2500",
+            "RATE_LIMIT_PER_SECOND": "100",  # as it is by itself: the payments come from many clients
+            "RATE_LIMIT_BURST": "200",
+        },
     )
     try:
         console.print("starting the product …")
@@ -205,7 +210,8 @@ def _reads(product: Product, keys: _Keys, *, duration_s: float) -> Plan:
 
     def request(sequence: int) -> bytes:
         path = f"/payments/{ids[sequence * 7919 % len(ids)]}"
-        return f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode()
+        client = f"10.0.0.{sequence % 250}"
+        return f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nX-Forwarded-For: {client}\r\n\r\n".encode()
 
     return Plan(
         host=parts.hostname or "",

@@ -20,7 +20,10 @@ VARIETY = 4096
 
 
 def payment_requests(url: str, seed: int = 1, shares: Mapping[str, int] = SHARES) -> Callable[[int], bytes]:
-    """A request for each sequence number. Keys are new in every run: a second run must not be replays."""
+    """A request for each sequence number, each for a client of its own, as a trusted proxy tells of him.
+
+    Keys are new in every run: a second run must not be replays.
+    """
     parts = urlsplit(url)
     path = parts.path.rstrip("/") + "/payments"
     run = f"r{secrets.token_hex(6)}"  # digits alone may look like a card number, which is refused
@@ -32,8 +35,9 @@ def payment_requests(url: str, seed: int = 1, shares: Mapping[str, int] = SHARES
 
     def request(sequence: int) -> bytes:
         name = f"{run}-{sequence}"
+        client = f"10.{sequence >> 16 & 255}.{sequence >> 8 & 255}.{sequence & 255}"
         body = f'{bodies[sequence % VARIETY]}"cust-{name}"}}'
-        return f"{head}bench-{name}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+        return f"{head}bench-{name}\r\nX-Forwarded-For: {client}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
 
     return request
 

@@ -49,3 +49,21 @@ def test_webhooks_that_anybody_could_forge_or_misuse_stop_the_start(
         Settings.from_environment(environment)
     assert str(refused.value).startswith(f"{variable}: ")
     assert "mine" not in str(refused.value)
+
+
+def test_proxies_are_addresses_and_networks() -> None:
+    settings = Settings.from_environment({"TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.1,2001:db8::/32"})
+    assert [str(network) for network in settings.proxies] == ["10.0.0.0/8", "192.0.2.1/32", "2001:db8::/32"]
+
+
+@pytest.mark.parametrize("given", ["0.0.0.0/0", "::/0", "10.0.0.1/8", "proxy.internal", "10.0.0.0/8,"])
+def test_proxies_that_are_everybody_or_nobody_stop_the_start(given: str) -> None:
+    with pytest.raises(BadSetting, match=r"^TRUSTED_PROXIES: "):
+        Settings.from_environment({"TRUSTED_PROXIES": given})
+
+
+@pytest.mark.parametrize("variable", ["RATE_LIMIT_PER_SECOND", "RATE_LIMIT_BURST"])
+@pytest.mark.parametrize("given", ["0", "-1", "nan", "many", "1e9"])
+def test_a_rate_limit_that_is_none_stops_the_start(variable: str, given: str) -> None:
+    with pytest.raises(BadSetting, match=rf"^{variable}: "):
+        Settings.from_environment({variable: given})

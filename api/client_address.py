@@ -1,0 +1,72 @@
+"""Who asks: the address of a client, which only a proxy that we trust may name for somebody else.
+
+`X-Forwarded-For` is read from its right end: each proxy adds there whom it was asked by. The first address that is no
+trusted proxy's is the client; whatever stands left of it was written by somebody whom we do not know.
+"""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from starlette.types import Scope
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+MAX_HOPS = 16
+"""Proxies, one behind the other; more are not followed."""
+
+
+class TrustedProxies:
+    def __init__(self, networks: Sequence[Network]) -> None:
+        self._networks = networks
+
+    def client_of(self, scope: Scope) -> Address | None:
+        """None for who came by no network: a socket in the file system, say."""
+        peer = scope.get("client")
+        address = _address(peer[0]) if peer else None
+        if address is None or not self._trusts(address):
+            return address
+        for text in reversed(_forwarded_for(scope)[-MAX_HOPS:]):
+            named = _address(text)
+            if named is None:
+                return address
+            address = named
+            if not self._trusts(address):
+                return address
+        return address
+
+    def _trusts(self, address: Address) -> bool:
+        return any(address in network for network in self._networks)
+
+
+def one_client(address: Address | None) -> str:
+    """What counts as one client: an address, or the /64 of IPv6 that a subscriber has for himself."""
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((int(address) >> 64 << 64, 64)))
+    return str(address or "unknown")
+
+
+def network_of(address: Address) -> str:
+    """As much of it as may be written down for ever: a /24, or a /48 of IPv6, is nobody's name."""
+    kept = 24 if isinstance(address, IPv4Address) else 48
+    return str(ip_network(f"{address}/{kept}", strict=False))
+
+
+def _forwarded_for(scope: Scope) -> list[str]:
+    fields = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    return ",".join(fields).split(",") if fields else []
+
+
+def _address(text: str) -> Address | None:
+    """Also with a port, as some proxies write it; None for what is no address."""
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
