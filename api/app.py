@@ -25,6 +25,7 @@ from api.gateways import GatewayRoutes
 from api.kill_switches import KillSwitchRoutes
 from api.lag import LagMonitor
 from api.live_facts import Registry
+from api.merchant_keys import MerchantKeys
 from api.middleware import Guarded, Measured, RequestId
 from api.notifications import NotificationRoutes
 from api.ops import OpsRoutes
@@ -75,6 +76,7 @@ class Services:
     audit: Audit
     webhooks: Webhooks
     admin: Admin
+    merchant_keys: MerchantKeys
     rate_limits: RateLimits
     client_limit: RateLimit
     merchant_limit: RateLimit | None
@@ -99,6 +101,7 @@ def create_app(services: Services) -> Starlette:
         lambda: services.configuration.is_loaded and services.experiments.is_loaded,
         services.draining,
         services.body_limits,
+        services.merchant_keys,
         MerchantLimit(services.rate_limits, services.merchant_limit),
     )
     notifications = NotificationRoutes(

@@ -67,7 +67,7 @@ class AuditRoutes:
         self._heard = heard
 
     def routes(self) -> list[Route]:
-        return [Route("/audit", self._admin.only(self.page), methods=["GET"])]
+        return [Route("/audit", self._admin.only(self.page, "read"), methods=["GET"])]
 
     async def page(self, request: Request) -> Response:
         limit, place = paging.limit(request), _place(request)

@@ -12,11 +12,12 @@ from typing import Literal, get_args
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from api.admin import Admin, Endpoint
+from api.admin import Admin, Endpoint, signed
 from api.answers import json_response
 from api.body import BodyLimits, invalid, optional_json_body
 from api.errors import Fault, Rejected
@@ -169,7 +170,7 @@ class CircuitRoutes:
             *(
                 Route(
                     f"/circuit-breaker/{order}/{{gateway}}/{{method}}",
-                    self._admin.only(self._obeying(order)),
+                    self._admin.only(self._obeying(order), "circuits"),
                     methods=["POST"],
                 )
                 for order in get_args(Order)
@@ -188,6 +189,7 @@ class CircuitRoutes:
             body = await optional_json_body(request, _DECODER, self._limits, OrderBody())
             if faults := [*faults_of_text("note", body.note), *faults_of_text("by", body.by)]:
                 raise invalid(*faults)
+            body = replace(body, by=signed(request, body.by))
             return json_response(await self._circuits.obey(order, key, body, request.state.request_id))
 
         return obey

@@ -24,10 +24,12 @@ from api.live_configuration import LiveConfiguration
 from api.live_experiments import LiveExperiments
 from api.live_facts import LiveFacts
 from api.live_webhooks import LiveWebhooks
+from api.merchant_keys import MerchantKeys
 from api.readiness import Readiness
 from api.webhooks import Webhooks
 from commands.handler import PaymentHandler
 from commands.webhook_delivery import GIVEN_UP_AFTER_MS
+from infra.access_keys import admin_keys, merchant_keys
 from infra.clock import SystemClock
 from infra.gateways.registry import notification_reader, registry
 from infra.histories import LogHistories
@@ -79,6 +81,7 @@ from schemas.codec import (
 async def services(settings: Settings) -> AsyncIterator[Services]:
     """Everything is stopped in the opposite order, when no payment is in flight any more."""
     clock = SystemClock()
+    admin = Admin(settings.internal_api_key, admin_keys(settings))
     async with AsyncExitStack() as stack:
         publisher = Publisher(settings.kafka_bootstrap_servers, settings.acknowledgement_timeout_ms)
         stack.push_async_callback(publisher.stop)
@@ -187,7 +190,8 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                 secrets=Secrets(settings.webhook_secret_keys),
                 check_target=partial(Targets(settings.webhook_allowed_targets).check, resolver=resolver),
             ),
-            admin=Admin(settings.internal_api_key),
+            admin=admin,
+            merchant_keys=MerchantKeys(admin, merchant_keys(settings)),
             rate_limits=rate_limits,
             client_limit=settings.client_limit,
             merchant_limit=settings.merchant_limit,

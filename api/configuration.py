@@ -4,12 +4,13 @@ Each has a version of its own, which is its entity tag: who sets it names, in If
 """
 
 import msgspec
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from api import headers
-from api.admin import Admin, Endpoint
+from api.admin import Admin, Endpoint, signed
 from api.answers import json_response
 from api.body import BodyLimits, invalid, json_body, optional_json_body
 from api.configuration_answers import (
@@ -68,9 +69,9 @@ class ConfigurationRoutes:
             self._document("/routing-rules", self.show_rules, self.set_rules),
             self._document("/scoring/weights", self.show_weights, self.set_weights),
             self._document("/bandit/segmentation", self.show_segmentation, self.set_segmentation),
-            Route("/bandit/policy", only(self.show_policies), methods=["GET"]),
-            Route(f"{policy}/enable", only(self.enable), methods=["POST"]),
-            Route(f"{policy}/disable", only(self.disable), methods=["POST"]),
+            Route("/bandit/policy", only(self.show_policies, "read"), methods=["GET"]),
+            Route(f"{policy}/enable", only(self.enable, "configuration"), methods=["POST"]),
+            Route(f"{policy}/disable", only(self.disable, "configuration"), methods=["POST"]),
         ]
 
     def _document(self, path: str, show: Endpoint, put: Endpoint) -> Route:
@@ -79,7 +80,7 @@ class ConfigurationRoutes:
         async def show_or_put(request: Request) -> Response:
             return await (put if request.method == "PUT" else show)(request)
 
-        return Route(path, self._admin.only(show_or_put), methods=["GET", "PUT"])
+        return Route(path, self._admin.read_or(show_or_put, "configuration"), methods=["GET", "PUT"])
 
     async def show_rules(self, request: Request) -> Response:
         return shown(request, rules_answer(self._configuration.loaded()))
@@ -157,6 +158,7 @@ class ConfigurationRoutes:
     async def _set(self, command: SetRouting, request: Request) -> Configured:
         if faults := faults_in(command):
             raise invalid(*faults)
+        command = replace(command, by=signed(request, command.by))
         return await self._configuration.set(command, request.state.request_id)
 
 

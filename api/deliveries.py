@@ -39,8 +39,8 @@ class DeliveryRoutes:
     def routes(self) -> list[Route]:
         replay = "/webhooks/deliveries/{delivery_id}/replay"
         return [
-            Route("/webhooks/deliveries", self._admin.only(self.page), methods=["GET"]),
-            Route(replay, self._admin.only(self.replay), methods=["POST"]),
+            Route("/webhooks/deliveries", self._admin.only(self.page, "webhooks"), methods=["GET"]),
+            Route(replay, self._admin.only(self.replay, "webhooks"), methods=["POST"]),
         ]
 
     async def page(self, request: Request) -> Response:

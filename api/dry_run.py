@@ -78,7 +78,7 @@ class DryRunRoutes:
         self._limits = limits
 
     def routes(self) -> list[Route]:
-        return [Route("/routing-rules/dry-run", self._admin.only(self.try_out), methods=["POST"])]
+        return [Route("/routing-rules/dry-run", self._admin.only(self.try_out, "read"), methods=["POST"])]
 
     async def try_out(self, request: Request) -> Response:
         """For operators only: it tells what is agreed with merchants, and with which gateways."""

@@ -35,6 +35,7 @@ class Fault(StrEnum):
     HEADERS_TOO_LARGE = "headers-too-large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type"
     UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
     RATE_LIMITED = "rate-limited"
     BAD_SIGNATURE = "bad-signature"
     UNREADABLE_NOTIFICATION = "unreadable-notification"
@@ -83,7 +84,8 @@ KINDS: dict[Refusal | Fault, tuple[int, str]] = {
     Fault.BODY_TOO_SLOW: (408, "The body did not arrive in time"),
     Fault.HEADERS_TOO_LARGE: (431, "The headers are too large"),
     Fault.UNSUPPORTED_MEDIA_TYPE: (415, "The body must be application/json"),
-    Fault.UNAUTHORIZED: (401, "This path is for those who have the admin key"),
+    Fault.UNAUTHORIZED: (401, "This path is for those who have a key"),
+    Fault.FORBIDDEN: (403, "The key is not for this"),
     Fault.RATE_LIMITED: (429, "Too many requests"),
     Fault.BAD_SIGNATURE: (401, "The notification is not signed by its gateway"),
     Fault.UNREADABLE_NOTIFICATION: (400, "The notification cannot be read"),

@@ -8,12 +8,13 @@ from itertools import islice
 from typing import TypeVar, cast, get_args
 
 import msgspec
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from api import headers, paging
-from api.admin import Admin, Endpoint
+from api.admin import Admin, Endpoint, signed
 from api.answers import json_response
 from api.body import BodyLimits, invalid, json_body, optional_json_body
 from api.errors import Fault, Rejected
@@ -57,14 +58,14 @@ class ExperimentRoutes:
         return [
             Route("/experiments", self._page_or_start(), methods=["GET", "POST"]),
             Route(one, self.show, methods=["GET"]),
-            Route(f"{one}/stop", only(self.stop), methods=["POST"]),
-            Route(f"{one}/pause", only(self.pause), methods=["POST"]),
-            Route(f"{one}/resume", only(self.resume), methods=["POST"]),
+            Route(f"{one}/stop", only(self.stop, "experiments"), methods=["POST"]),
+            Route(f"{one}/pause", only(self.pause, "experiments"), methods=["POST"]),
+            Route(f"{one}/resume", only(self.resume, "experiments"), methods=["POST"]),
         ]
 
     def _page_or_start(self) -> Endpoint:
         """One route for both, so that a 405 names both."""
-        start = self._admin.only(self.start)
+        start = self._admin.only(self.start, "experiments")
 
         async def page_or_start(request: Request) -> Response:
             return await (start if request.method == "POST" else self.page)(request)
@@ -107,7 +108,7 @@ class ExperimentRoutes:
                 self._facts.retry_policy(merchant).latency_budget_ms
                 for merchant in body.filter.merchant_ids or ()
             ),
-            by=body.by,
+            by=signed(request, body.by),
             note=body.note,
         )
         if faults := faults_in(command):
@@ -147,6 +148,7 @@ class ExperimentRoutes:
     async def _led(
         self, command: StopExperiment | PauseExperiment | ResumeExperiment, request: Request
     ) -> Response:
+        command = replace(command, by=signed(request, command.by))
         experiments = await self._experiments.obey(command, request.state.request_id)
         experiment = experiments.known[command.experiment_id]
         return json_response(experiment_answer(experiment), 200, _headers(experiment))

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from api import headers
-from api.admin import Admin
+from api.admin import Admin, signed
 from api.answers import json_response
 from api.body import BodyLimits, invalid, json_body
 from api.configuration_answers import GatewaysAnswer, gateway_answer, shown, told
@@ -41,10 +41,13 @@ class GatewayRoutes:
         self._limits = limits
 
     def routes(self) -> list[Route]:
-        only = self._admin.only
         return [
-            Route("/gateways", only(self.page), methods=["GET"]),
-            Route("/gateways/{id}", only(self._show_or_set), methods=["GET", "PATCH"]),
+            Route("/gateways", self._admin.only(self.page, "read"), methods=["GET"]),
+            Route(
+                "/gateways/{id}",
+                self._admin.read_or(self._show_or_set, "configuration"),
+                methods=["GET", "PATCH"],
+            ),
         ]
 
     async def page(self, _: Request) -> Response:
@@ -68,7 +71,7 @@ class GatewayRoutes:
             gateway=gateway.id,
             terms=_merged(before, body),
             configured=self._configured,
-            by=body.by,
+            by=signed(request, body.by),
             note=body.note,
             instead_of_version=version,
         )

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from api import headers
-from api.admin import Admin
+from api.admin import Admin, signed
 from api.answers import json_response
 from api.body import BodyLimits, field_error, invalid, json_body
 from api.configuration_answers import KillSwitchAnswer, KillSwitchesAnswer, told
@@ -36,7 +36,13 @@ class KillSwitchRoutes:
         self._limits = limits
 
     def routes(self) -> list[Route]:
-        return [Route("/kill-switches", self._admin.only(self._page_or_turn), methods=["GET", "POST"])]
+        return [
+            Route(
+                "/kill-switches",
+                self._admin.read_or(self._page_or_turn, "configuration"),
+                methods=["GET", "POST"],
+            )
+        ]
 
     async def _page_or_turn(self, request: Request) -> Response:
         """One route for both, so that a 405 names both."""
@@ -57,7 +63,7 @@ class KillSwitchRoutes:
             switch=switch,
             on=body.on,
             gateways=self._facts.gateways(),
-            by=body.by,
+            by=signed(request, body.by),
             note=body.note,
             instead_of_version=headers.if_match(request, otherwise=known),
         )

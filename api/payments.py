@@ -22,6 +22,7 @@ from api.answers import (
 )
 from api.body import BodyLimits, invalid, json_body
 from api.client_address import network_of
+from api.merchant_keys import MerchantKeys, require_own
 from api.ports import Handler, Histories, Reader
 from api.rate_limits import MerchantLimit
 from commands.handler import Handled
@@ -32,7 +33,7 @@ from schemas.errors import Refusal, Refused
 from schemas.http import PaymentBody, faults_in
 from schemas.ids import PaymentId, is_payment_id
 from schemas.payment import PaymentEvent
-from schemas.views import PaymentHistory
+from schemas.views import PaymentHistory, PaymentView
 
 CLIENT_NETWORK = "client-network"
 """Of a payment's attributes: where it was asked for from, as far as may be kept for ever."""
@@ -48,6 +49,7 @@ class PaymentRoutes:
         knows_how_to_route: Callable[[], bool],
         draining: asyncio.Event,
         limits: BodyLimits,
+        merchant_keys: MerchantKeys,
         merchant_limit: MerchantLimit,
     ) -> None:
         self._handler = handler
@@ -56,6 +58,7 @@ class PaymentRoutes:
         self._knows_how_to_route = knows_how_to_route
         self._draining = draining
         self._limits = limits
+        self._merchant_keys = merchant_keys
         self._merchant_limit = merchant_limit
 
     def routes(self) -> list[Route]:
@@ -70,11 +73,13 @@ class PaymentRoutes:
         ]
 
     async def create(self, request: Request) -> Response:
+        merchant = self._merchant_keys.admit(request)
         key = headers.idempotency_key(request.scope)
         attributes = _attributes(request)
         body = await json_body(request, _DECODER, self._limits)
         if faults := faults_in(body):
             raise invalid(*faults)
+        require_own(merchant, body.merchant_id)
         await self._merchant_limit.admit(request, body.merchant_id)
         if self._draining.is_set():
             raise Refused(
@@ -102,16 +107,16 @@ class PaymentRoutes:
     async def _from_log(
         self, request: Request, answer: Callable[[PaymentId, Sequence[Recorded[PaymentEvent]]], object]
     ) -> Response:
-        payment_id = payment_id_of(request)
+        merchant, payment_id = self._merchant_keys.admit_reader(request), payment_id_of(request)
         records = await self._histories.at_head(payment_id)
         shown = answer(payment_id, records) if records else None
-        if shown is None:
+        if shown is None or not (merchant is None or _is_of(merchant, folded(records).payment)):
             raise no_such_payment()
         token = headers.consistency_token(records[-1].position)
         return json_response(shown, 200, {"Consistency-Token": token, "X-Read-Source": "log"})
 
     async def _read(self, request: Request, answer: Callable[[PaymentHistory], object]) -> Response:
-        payment_id = payment_id_of(request)
+        merchant, payment_id = self._merchant_keys.admit_reader(request), payment_id_of(request)
         at_least, wait_s = headers.at_least(request), headers.wait_s(request)
         reading = await self._reader.read(
             payment_id, at_least, headers.DEFAULT_WAIT_S if wait_s is None else wait_s
@@ -119,6 +124,8 @@ class PaymentRoutes:
         if reading.history is None:
             raise no_such_payment()
         payment = reading.history.payment
+        if not (merchant is None or _is_of(merchant, payment)):
+            raise no_such_payment()
         answered = {
             "ETag": etag(payment),
             "Consistency-Token": token_after(payment, partition_for(payment_id), reading.next_offset),
@@ -129,6 +136,11 @@ class PaymentRoutes:
         if headers.is_known(request, answered["ETag"]):
             return Response(None, 304, answered)
         return json_response(answer(reading.history), 200, answered)
+
+
+def _is_of(merchant: str, payment: PaymentView) -> bool:
+    """To the holder of a merchant's key the payments of others do not exist."""
+    return payment.order is not None and payment.order.merchant_id == merchant
 
 
 def _attributes(request: Request) -> dict[str, str]:

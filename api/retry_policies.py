@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from api import headers
-from api.admin import Admin
+from api.admin import Admin, signed
 from api.body import BodyLimits, invalid, json_body, optional_json_body
 from api.configuration_answers import RetryPolicyAnswer, retry_policy_answer, shown, told
 from api.errors import Fault, Rejected
@@ -44,7 +44,7 @@ class RetryPolicyRoutes:
         self._limits = limits
 
     def routes(self) -> list[Route]:
-        guarded = self._admin.only(self._show_or_set)
+        guarded = self._admin.read_or(self._show_or_set, "configuration")
         return [Route("/retry-policy/{merchant_id}", guarded, methods=["GET", "PUT", "DELETE"])]
 
     async def _show_or_set(self, request: Request) -> Response:
@@ -83,7 +83,11 @@ class RetryPolicyRoutes:
         version: int,
     ) -> RetryPolicyAnswer:
         command = SetRetryPolicy(
-            merchant_id=merchant_id, policy=policy, by=by, note=note, instead_of_version=version
+            merchant_id=merchant_id,
+            policy=policy,
+            by=signed(request, by),
+            note=note,
+            instead_of_version=version,
         )
         if faults := faults_in(command):
             raise invalid(*faults)

@@ -7,12 +7,13 @@ import asyncio
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from api import headers, paging
-from api.admin import Admin
+from api.admin import Admin, signed
 from api.answers import etag, json_response, payment_answer
 from api.body import BodyLimits, invalid, json_body
 from api.payments import no_such_payment, payment_id_of
@@ -66,8 +67,8 @@ class ReviewRoutes:
 
     def routes(self) -> list[Route]:
         return [
-            Route("/reviews", self._admin.only(self.page), methods=["GET"]),
-            Route("/reviews/{payment_id}/settle", self._admin.only(self.settle), methods=["POST"]),
+            Route("/reviews", self._admin.only(self.page, "reviews"), methods=["GET"]),
+            Route("/reviews/{payment_id}/settle", self._admin.only(self.settle, "reviews"), methods=["POST"]),
         ]
 
     async def page(self, request: Request) -> Response:
@@ -86,6 +87,7 @@ class ReviewRoutes:
         body = await json_body(request, _DECODER, self._limits)
         if faults := faults_in(body):
             raise invalid(*faults)
+        body = replace(body, settled_by=signed(request, body.settled_by, "settled_by"))
         attempt_id = AttemptId(body.attempt_id)
         history = await self._read(payment_id, headers.DEFAULT_WAIT_S)
         if not _is_in_review(history, attempt_id):

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from api import headers
-from api.admin import Admin, Endpoint
+from api.admin import Admin, Endpoint, signed
 from api.answers import json_response
 from api.body import BodyLimits, invalid, json_body, optional_json_body
 from api.live_webhooks import LiveWebhooks
@@ -88,7 +88,7 @@ class WebhookRoutes:
         async def act(request: Request) -> Response:
             return await by_method["GET" if request.method == "HEAD" else request.method](request)
 
-        return Route(path, self._admin.only(act), methods=list(by_method))
+        return Route(path, self._admin.only(act, "webhooks"), methods=list(by_method))
 
     async def show_all(self, _: Request) -> Response:
         known = self._webhooks.subscriptions.loaded().known.values()
@@ -115,7 +115,7 @@ class WebhookRoutes:
             event_types=body.event_types,
             merchant_ids=body.merchant_ids,
             key=self._webhooks.secrets.newest,
-            by=body.by,
+            by=signed(request, body.by),
             note=body.note,
         )
         after = await self._webhooks.subscriptions.obey(command, request.state.request_id)
@@ -129,7 +129,7 @@ class WebhookRoutes:
             subscription_id=one.subscription_id,
             key=self._webhooks.secrets.newest,
             at=self._clock.now(),
-            by=body.by,
+            by=signed(request, body.by),
             note=body.note,
             instead_of_version=headers.if_match(request, otherwise=one.version),
         )
@@ -141,7 +141,7 @@ class WebhookRoutes:
         one = found(self._webhooks.subscriptions.loaded(), _id(request))
         command = Unsubscribe(
             subscription_id=one.subscription_id,
-            by=body.by,
+            by=signed(request, body.by),
             note=body.note,
             instead_of_version=headers.if_match(request, otherwise=one.version),
         )

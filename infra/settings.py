@@ -41,6 +41,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     internal_api_key: Annotated[str, Meta(min_length=8)] = DEFAULT_ADMIN_KEY
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
+    admin_keys_file: str | None = None
+    """A JSON list of operators' keys, each with name, digest and scopes; `python -m streams.cli key` makes one."""
+    merchant_keys_file: str | None = None
+    """A JSON list of merchants' keys, by their digests; without it payments need no key."""
     rate_limit_per_second: PerSecond = 100
     """Of requests by one client address (a /64 of IPv6), at all processes together; after a silence so many at once:"""
     rate_limit_burst: Burst = 200

@@ -19,6 +19,7 @@ from schemas.envelope import LONGEST_WINDOW_MS
 from schemas.errors import LogUnavailable
 from streams.calculator.command import add_calculations
 from streams.decisions import recompute_decisions
+from streams.keys import add_keys
 from streams.rebuild import LogTooShort, WindowTooShort, rebuild_reservations
 
 DONE, NOT_DONE, ANOTHER = 0, 1, 3
@@ -97,6 +98,8 @@ def _parser() -> argparse.ArgumentParser:
     experiment = subjects.add_parser("experiment", help="the statistics of experiments")
     verbs = experiment.add_subparsers(required=True, metavar="calc")
     add_calculations(verbs.add_parser("calc", help="compute what results are made of, for any numbers"))
+    keys = subjects.add_parser("key", help="make a key for an operator or a merchant")
+    add_keys(keys.add_subparsers(required=True, metavar="operator|merchant"), _tell)
     return parser
 
 

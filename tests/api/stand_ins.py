@@ -23,6 +23,7 @@ from api.live_configuration import LiveConfiguration
 from api.live_experiments import LiveExperiments
 from api.live_fold import Take
 from api.live_webhooks import LiveWebhooks
+from api.merchant_keys import MerchantKeys
 from api.ports import Check, Proof
 from api.readiness import Readiness
 from api.webhooks import Webhooks
@@ -41,6 +42,7 @@ from infra.memory.webhook_topic import MemoryWebhooksTopic
 from infra.webhooks.secrets import Secrets
 from infra.webhooks.targets import TargetRefused
 from projections.circuit_facts import CircuitFacts
+from schemas.access import AdminKey, MerchantKey
 from schemas.circuit import CircuitKey, CircuitMessage, CircuitPolicy
 from schemas.codec import CIRCUITS_TOPIC, PAYMENTS_TOPIC
 from schemas.envelope import ALWAYS, Envelope, Position, Recorded, Window
@@ -441,6 +443,8 @@ class World:
     redis: ScriptedCheck = field(default_factory=ScriptedCheck)
     audit: MemoryAudit = field(default_factory=MemoryAudit)
     limits: BodyLimits = field(default_factory=BodyLimits)
+    admin_keys: Sequence[AdminKey] = ()
+    merchant_keys: Sequence[MerchantKey] | None = None
     client_limit: RateLimit = field(
         default_factory=lambda: RateLimit(name="client", per_second=100, burst=1000)
     )
@@ -477,6 +481,7 @@ class World:
         return self.webhooks_tail
 
     def services(self) -> Services:
+        admin = Admin(ADMIN_KEY, self.admin_keys)
         required: dict[str, Check] = {"log": self.log}
         return Services(
             handler=self.handler,
@@ -510,7 +515,8 @@ class World:
                 secrets=self.secrets,
                 check_target=refuse_ours,
             ),
-            admin=Admin(ADMIN_KEY),
+            admin=admin,
+            merchant_keys=MerchantKeys(admin, self.merchant_keys),
             rate_limits=LocalRateLimits(self.clock.elapsed_ms),
             client_limit=self.client_limit,
             merchant_limit=self.merchant_limit,
