@@ -46,6 +46,7 @@ from api.readiness import Readiness
 from api.retry_policies import RetryPolicyRoutes
 from api.reviews import ReviewRoutes
 from api.scoring import ScoringRoutes
+from api.security_headers import SecurityHeaders
 from api.webhooks import WebhookRoutes, Webhooks
 from commands.ports import Clock, RoutingFacts
 from infra.gateways.notifications import NotificationReader
@@ -178,6 +179,7 @@ def create_app(services: Services) -> Starlette:
             *metrics.routes(),
         ],
         middleware=[
+            Middleware(SecurityHeaders, proxies=services.proxies),
             Middleware(RequestId, clock=services.clock),
             Middleware(Measured, clock=services.clock),
             Middleware(Guarded),

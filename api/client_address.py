@@ -22,8 +22,7 @@ class TrustedProxies:
 
     def client_of(self, scope: Scope) -> Address | None:
         """None for who came by no network: a socket in the file system, say."""
-        peer = scope.get("client")
-        address = _address(peer[0]) if peer else None
+        address = _peer(scope)
         if address is None or not self._trusts(address):
             return address
         for text in reversed(_forwarded_for(scope)[-MAX_HOPS:]):
@@ -34,6 +33,14 @@ class TrustedProxies:
             if not self._trusts(address):
                 return address
         return address
+
+    def are_reached_by_https(self, scope: Scope) -> bool:
+        """Whether the client speaks TLS, with us or with the proxy that says so."""
+        if scope["scheme"] == "https":
+            return True
+        said = [value for name, value in scope["headers"] if name == b"x-forwarded-proto"]
+        address = _peer(scope) if said == [b"https"] else None
+        return address is not None and self._trusts(address)
 
     def _trusts(self, address: Address) -> bool:
         return any(address in network for network in self._networks)
@@ -50,6 +57,11 @@ def network_of(address: Address) -> str:
     """As much of it as may be written down for ever: a /24, or a /48 of IPv6, is nobody's name."""
     kept = 24 if isinstance(address, IPv4Address) else 48
     return str(ip_network(f"{address}/{kept}", strict=False))
+
+
+def _peer(scope: Scope) -> Address | None:
+    peer = scope.get("client")
+    return _address(peer[0]) if peer else None
 
 
 def _forwarded_for(scope: Scope) -> list[str]:

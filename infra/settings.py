@@ -22,6 +22,7 @@ Secret = Annotated[str, Meta(min_length=8)]
 """An empty one, as a list that ends with a comma has, would let anybody sign."""
 DEFAULT_ADMIN_KEY = "dev-internal-key"
 DEFAULT_WEBHOOK_SECRET_KEY = "dev-webhook-secret-key-0000000000"
+DEFAULT_DATABASE_URL = "postgres://postgres:postgres@localhost:5432/payments_gateway"
 
 
 class BadSetting(SystemExit):
@@ -31,9 +32,7 @@ class BadSetting(SystemExit):
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Variables have the upper-case names of the fields. Durations are in the unit of their suffix."""
 
-    database_url: Annotated[str, Meta(pattern=r"^postgres(ql)?://.+/.+")] = (
-        "postgres://postgres:postgres@localhost:5432/payments_gateway"
-    )
+    database_url: Annotated[str, Meta(pattern=r"^postgres(ql)?://.+/.+")] = DEFAULT_DATABASE_URL
     redis_url: Annotated[str, Meta(pattern=r"^(rediss?|unix)://")] = "redis://127.0.0.1:6379/"
     kafka_bootstrap_servers: str = "localhost:9092"
     bind_addr: Address = "0.0.0.0:3000"
@@ -162,6 +161,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if settings.app_env == "production" and settings.internal_api_key == DEFAULT_ADMIN_KEY:
             raise BadSetting("INTERNAL_API_KEY: the default key is refused in production")
         _check_webhooks(settings)
+        if settings.app_env == "production" and settings.database_url == DEFAULT_DATABASE_URL:
+            raise BadSetting("DATABASE_URL: the default user and password are refused in production")
         _ = settings.proxies
         if settings.drain_timeout_s * 1000 < settings.retry_latency_budget_ms + settings.gateway_timeout_ms:
             raise BadSetting(

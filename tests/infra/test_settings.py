@@ -24,7 +24,11 @@ def test_a_secret_that_anybody_could_guess_stops_the_start_without_being_shown(
     assert "mine" not in str(refused.value)
 
 
-PRODUCTION = {"APP_ENV": "production", "INTERNAL_API_KEY": "a key for the operators"}
+PRODUCTION = {
+    "APP_ENV": "production",
+    "INTERNAL_API_KEY": "an-internal-key",
+    "DATABASE_URL": "postgres://gateway:of-our-own@db.internal/payments_gateway",
+}
 WEBHOOK_KEYS = {"WEBHOOK_SECRET_KEYS": f"{'new' * 12},{'old' * 12}"}
 
 
@@ -67,3 +71,11 @@ def test_proxies_that_are_everybody_or_nobody_stop_the_start(given: str) -> None
 def test_a_rate_limit_that_is_none_stops_the_start(variable: str, given: str) -> None:
     with pytest.raises(BadSetting, match=rf"^{variable}: "):
         Settings.from_environment({variable: given})
+
+
+@pytest.mark.parametrize("variable", ["INTERNAL_API_KEY", "DATABASE_URL"])
+def test_production_does_not_start_with_a_secret_that_everybody_knows(variable: str) -> None:
+    environment = PRODUCTION | WEBHOOK_KEYS
+    Settings.from_environment(environment)
+    with pytest.raises(BadSetting, match=rf"^{variable}: .* refused in production$"):
+        Settings.from_environment({name: value for name, value in environment.items() if name != variable})

@@ -19,6 +19,7 @@ PRODUCTION = {
     "APP_ENV": "production",
     "INTERNAL_API_KEY": "an-internal-key",
     "WEBHOOK_SECRET_KEYS": "a-key-of-enough-characters-for-webhooks",
+    "DATABASE_URL": "postgres://gateway:of-our-own@db.internal/payments_gateway",
 }
 KEYS = {
     "razorpay": {"RAZORPAY_KEY_ID": "rzp_live_4Xyz", "RAZORPAY_KEY_SECRET": "do-not-tell"},
