@@ -1,6 +1,7 @@
 """A request's body: read within a size and a time, decoded once, and every fault of it named by a JSON pointer."""
 
 import asyncio
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -109,9 +110,25 @@ async def _throw_away(request: Request, limits: BodyLimits) -> None:
         return
 
 
+class _GivenTwice(Exception):
+    """Readers differ in which of the two they take: what was checked in front would not be what is done here."""
+
+
+def _each_once(pairs: list[tuple[str, object]]) -> None:
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise _GivenTwice
+
+
+_PAIRS = json.JSONDecoder(object_pairs_hook=_each_once)
+
+
 def decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
-        return decoder.decode(body)
+        value = decoder.decode(body)
+        _PAIRS.decode(body.decode())
+        return value
+    except _GivenTwice:
+        raise Rejected(Fault.MALFORMED_BODY, "An object has a name twice.") from None
     except msgspec.ValidationError as error:
         raise invalid(field_error(str(error))) from None
     except RecursionError:

@@ -1,79 +1,21 @@
-"""uvicorn as this service needs it: it drains before it stops, and bounds and answers what never becomes a request."""
+"""uvicorn as this service needs it: it drains before it stops."""
 
 import asyncio
-from asyncio.events import TimerHandle
 from socket import socket
 from types import FrameType
-from typing import Any
 
 import structlog
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.app import Services, create_app
-from api.errors import KINDS, PROBLEM_JSON, Fault, encoded
+from api.protocol import Protocol
 
 log = structlog.get_logger(__name__)
 
-HEAD_LIMIT_BYTES = 65_536
-HEAD_TIMEOUT_S = 10.0
 KEEP_ALIVE_S = 75
 """Longer than the minute for which load balancers keep idle connections, or they would meet a closed one."""
 LAST_ANSWERS_S = 2
 """For reads that still wait when every payment has been answered."""
-
-
-class Protocol(HttpToolsProtocol):
-    """The request line and headers have a size and a time, and what is no HTTP is answered like any other failure."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._head_bytes = 0
-        self._head_timer: TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._expect_head()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._head_arrived()
-        super().connection_lost(exc)
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._expect_head()
-
-    def on_headers_complete(self) -> None:
-        self._head_arrived()
-        super().on_headers_complete()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self._head_timer is not None:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_LIMIT_BYTES and not self.transport.is_closing():
-                self._answer(
-                    Fault.HEADERS_TOO_LARGE, f"A request's head has at most {HEAD_LIMIT_BYTES} bytes."
-                )
-
-    def send_400_response(self, msg: str) -> None:
-        self._answer(Fault.MALFORMED_REQUEST, "This could not be read as HTTP/1.1.")
-
-    def _answer(self, fault: Fault, detail: str) -> None:
-        body = encoded(fault, detail)
-        head = b"content-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        self.transport.write(STATUS_LINE[KINDS[fault][0]] + head % (PROBLEM_JSON.encode(), len(body)) + body)
-        self.transport.close()
-
-    def _expect_head(self) -> None:
-        self._head_arrived()
-        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.close)
-
-    def _head_arrived(self) -> None:
-        self._head_bytes = 0
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
 
 
 class Server(uvicorn.Server):

@@ -30,6 +30,9 @@ NOTIFICATIONS = Counter(
     "Notifications of gateways: accepted, ignored, bad_signature or unreadable.",
     ["gateway", "result"],
 )
+REQUESTS_REFUSED = Counter(
+    "payments_gateway_http_refused_total", "What was sent and is no request that can be read.", ["reason"]
+)
 RATE_LIMIT_CHECKS = Counter(
     "payments_gateway_rate_limit_checks_total",
     "Requests counted against a rate limit: by redis, for all processes, or by this process alone while Redis is away.",

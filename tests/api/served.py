@@ -14,6 +14,7 @@ import uvloop
 from api.server import Server
 from infra.settings import Settings
 from infra.telemetry import configure_logging
+from schemas.rate_limit import RateLimit
 from tests.api.stand_ins import World
 
 
@@ -39,6 +40,7 @@ async def served(world: World) -> AsyncIterator[int]:
 async def _serve(takes_s: float, drain_s: float) -> None:
     world = World()
     world.handler.takes_s = takes_s
+    world.client_limit = RateLimit(name="client", per_second=10_000, burst=1_000_000)
     listener, port = listening()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
