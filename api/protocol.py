@@ -134,6 +134,7 @@ class Protocol(HttpToolsProtocol):
         has_body = codings != [] or b"content-length" in names
         return (
             version not in ("1.0", "1.1")
+            or b"%2f" in self.url.partition(b"?")[0].lower()
             or names.count(b"host") > 1
             or (version == "1.1" and b"host" not in names)
             or (codings != [] and (codings != [b"chunked"] or version == "1.0"))

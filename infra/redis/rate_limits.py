@@ -5,9 +5,11 @@ each process limits for itself, at once, so that nobody waits and nobody is let 
 """
 
 import asyncio
+from hashlib import sha1
 from pathlib import Path
 
 import structlog
+from redis.exceptions import NoScriptError
 
 from infra.memory.rate_limits import LocalRateLimits
 from infra.metrics import RATE_LIMIT_CHECKS
@@ -21,7 +23,7 @@ WAIT_S = 0.1
 """Every request waits for it."""
 _BATCH_SIZE = 256
 _LUA = Path(__file__).with_name("rate_limit.lua").read_text()
-"""Sent whole each time: Redis knows it again by itself, also after it was flushed."""
+_SHA = sha1(_LUA.encode()).hexdigest()
 
 _SHARED, _LOCAL = RATE_LIMIT_CHECKS.labels("redis"), RATE_LIMIT_CHECKS.labels("process")
 
@@ -74,9 +76,17 @@ class RedisRateLimits:
                     future.set_result(allowance)
 
     async def _taken(self, batch: list[_Waiting]) -> list[int]:
+        """A pipeline of scripts cannot send one whole when Redis has forgotten it, as after a restart."""
+        try:
+            return await self._counted(batch)
+        except NoScriptError:
+            await self._redis.script_load(_LUA)
+            return await self._counted(batch)
+
+    async def _counted(self, batch: list[_Waiting]) -> list[int]:
         async with self._redis.pipeline(transaction=False) as pipeline:
             for client, limit, _ in batch:
-                pipeline.eval(_LUA, 1, f"limit:{limit.name}:{client}", limit.interval_us, limit.burst)
+                pipeline.evalsha(_SHA, 1, f"limit:{limit.name}:{client}", limit.interval_us, limit.burst)
             spare_us: list[int] = await pipeline.execute()
             return spare_us
 

@@ -105,7 +105,7 @@ async def test_redis_keeps_one_key_per_client_and_only_until_the_burst_is_whole(
 
 
 @pytest.mark.integration
-async def test_redis_that_was_flushed_of_everything_goes_on(redis: Redis, client: str) -> None:
+async def test_redis_that_has_forgotten_the_script_is_told_it_again(redis: Redis, client: str) -> None:
     limits = a_process(redis)
     await limits.take(client, SLOW)
     await redis.script_flush()
