@@ -5,6 +5,7 @@ trusted proxy's is the client; whatever stands left of it was written by somebod
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from starlette.types import Scope
@@ -14,6 +15,7 @@ Network = IPv4Network | IPv6Network
 
 MAX_HOPS = 16
 """Proxies, one behind the other; more are not followed."""
+LONGEST_ADDRESS = 64
 
 
 class TrustedProxies:
@@ -71,7 +73,11 @@ def _forwarded_for(scope: Scope) -> list[str]:
 
 def _address(text: str) -> Address | None:
     """Also with a port, as some proxies write it; None for what is no address."""
-    text = text.strip()
+    return _parsed(text.strip()) if len(text) <= LONGEST_ADDRESS else None
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Address | None:
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

@@ -80,7 +80,8 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
         self._is_in_head = self._is_in_message = True
         self._unframed_bytes = 0
-        self._expect_head()
+        if self._head_timer is None:
+            self._expect_head()
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)

@@ -7,7 +7,7 @@ from api.app import create_app
 from schemas.access import SCOPES, AdminKey, digest
 from tests.api.client import Answer, Client, Headers
 from tests.api.requests import JSON, assert_problem
-from tests.api.stand_ins import ADMIN_KEY, GATEWAY, World
+from tests.api.stand_ins import ADMIN_KEY, ATTEMPT, GATEWAY, PAYMENT, World
 
 ASHA, ASHAS_NEW, ROBOT = "pgk_of-asha", "pgk_of-asha-too", "pgk_of-a-robot"
 OF_ASHA = AdminKey(name="asha", sha256=digest(ASHA.encode()), scopes=("read", "configuration", "circuits"))
@@ -136,3 +136,12 @@ async def test_nobody_can_claim_a_key_that_he_does_not_have(world: World, client
     assert_problem(answer, 422, "invalid-body")
     assert answer.json["errors"][0]["pointer"] == "/by"
     assert not world.topic.records
+
+
+async def test_nor_in_what_settles_a_review(world: World, client: Client) -> None:
+    settled = {"attempt_id": ATTEMPT, "verdict": "not_sent", "note": "asked them", "settled_by": "key:asha"}
+    path = f"/reviews/{PAYMENT}/settle"
+    answer = await client.post(path, with_key(ADMIN_KEY), msgspec.json.encode(settled))
+    assert_problem(answer, 422, "invalid-body")
+    assert answer.json["errors"][0]["pointer"] == "/settled_by"
+    assert not world.messages.published
