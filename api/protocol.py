@@ -6,6 +6,7 @@ which a connection would otherwise wait for its client for ever.
 
 import asyncio
 import logging
+import resource
 from asyncio.events import TimerHandle
 from typing import Any
 
@@ -22,6 +23,9 @@ REST_TIMEOUT_S = 5.0
 """For what is left of a request that was answered before it had arrived."""
 UNREAD_TIMEOUT_S = 20.0
 """For a client that does not take its answers."""
+
+MOST_CONNECTIONS = resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4
+"""So that those to the brokers and stores always find a descriptor."""
 
 _QUIET = logging.getLogger("uvicorn.protocol")
 """Not a line for each request that somebody sends to annoy us: they are counted."""
@@ -47,6 +51,9 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._expect_head()
+        if len(self.connections) > MOST_CONNECTIONS:
+            REQUESTS_REFUSED.labels("too-many-connections").inc()
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         for timer in (self._head_timer, self._rest_timer, self._unread_timer):

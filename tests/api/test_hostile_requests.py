@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,15 +32,21 @@ class Server(NamedTuple):
         return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * 4096
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    command = (sys.executable, "-m", "tests.api.served", "0", "5")
+@contextmanager
+def started(*wrapper: str) -> Iterator[Server]:
+    command = (*wrapper, sys.executable, "-m", "tests.api.served", "0", "5")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         try:
             yield Server(process, int(process.stdout.readline()))
         finally:
             process.kill()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with started() as server:
+        yield server
 
 
 async def answers_to(server: Server, sent: bytes, then: bytes = b"") -> bytes:
@@ -137,6 +144,28 @@ async def _ask_without_end(writer: asyncio.StreamWriter) -> None:
     while True:
         writer.write(get(path=b"/metrics") * 100)
         await writer.drain()
+
+
+async def test_connections_leave_descriptors_for_what_the_service_needs_itself() -> None:
+    with started("sh", "-c", 'ulimit -n 128 && exec "$0" "$@"') as server:
+        held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(300)]
+        ended = await asyncio.gather(*(_has_ended(reader) for reader, _ in held))
+        assert ended.count(False) == 96
+        reader, writer = held[ended.index(False)]
+        writer.write(LAST)
+        assert statuses(await _read(reader)) == [200]
+        for _, writer in held:
+            writer.transport.abort()
+        assert statuses(await answers_to(server, LAST)) == [200]
+
+
+async def _has_ended(reader: asyncio.StreamReader) -> bool:
+    try:
+        return await asyncio.wait_for(reader.read(1), 5) == b""
+    except ConnectionError:
+        return True
+    except TimeoutError:
+        return False
 
 
 async def test_memory_stays_as_it_is_whatever_is_sent(server: Server) -> None:

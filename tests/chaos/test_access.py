@@ -1,0 +1,108 @@
+"""Limits and keys at two processes of the whole product."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import pytest
+
+from infra.local.stack import Stack
+from infra.redis.connection import connect
+from schemas.access import AdminKey, MerchantKey, digest
+from tests.bench.limits import ENVIRONMENT, TARGET_ERROR, count
+from tests.chaos.test_one_key import new_key
+from tests.product import BODY, Product, read_topic
+
+pytestmark = pytest.mark.chaos
+
+OPERATOR, MERCHANT, ANOTHER = "pgk_of-asha", "pgm_of-m-001", "pgm_of-m-002"
+
+
+def written(folder: Path, name: str, *keys: AdminKey | MerchantKey) -> str:
+    file = folder / name
+    file.write_bytes(msgspec.json.encode(keys))
+    return str(file)
+
+
+@pytest.fixture(scope="module")
+def product(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    folder = tmp_path_factory.mktemp("keys")
+    asha = AdminKey(name="asha", sha256=digest(OPERATOR.encode()), scopes=("read", "configuration"))
+    ours = MerchantKey(merchant_id="m_001", sha256=digest(MERCHANT.encode()))
+    anothers = MerchantKey(merchant_id="m_002", sha256=digest(ANOTHER.encode()))
+    env = ENVIRONMENT | {
+        "ADMIN_KEYS_FILE": written(folder, "operators.json", asha),
+        "MERCHANT_KEYS_FILE": written(folder, "merchants.json", ours, anothers),
+    }
+    product = Product(stack, stack.folder / "access", apis=2, env=env)
+    try:
+        asyncio.run(product.start())
+        yield product
+    finally:
+        asyncio.run(product.stop())
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as http:
+        yield http
+
+
+def bearing(key: str, **others: str) -> Mapping[str, str]:
+    return {"Authorization": f"Bearer {key}", **others}
+
+
+async def test_ten_thousand_requests_at_two_processes_get_what_the_limit_comes_to(
+    stack: Stack, product: Product
+) -> None:
+    redis = connect(stack.env["REDIS_URL"])
+    counted = await count(redis, [api.url for api in product.apis], "203.0.113.9", 10_000)
+    await redis.aclose()
+    assert counted.let_through + counted.refused == counted.requests == 10_000
+    assert counted.refused > 5_000
+    assert abs(counted.error) <= TARGET_ERROR, counted
+
+
+async def test_a_merchant_pays_at_one_process_and_only_it_sees_that_at_the_other(
+    stack: Stack, product: Product, http: aiohttp.ClientSession
+) -> None:
+    headers = bearing(MERCHANT, **{"Idempotency-Key": new_key(), "X-Forwarded-For": "198.51.100.77"})
+    async with http.post(f"{product.apis[0].url}/payments", json=BODY, headers=headers) as answer:
+        paid = await answer.json()
+        assert answer.status == 201, paid
+    url = f"{product.apis[1].url}/payments/{paid['payment_id']}"
+    seen = {}
+    for key in (MERCHANT, ANOTHER, "a guess"):
+        async with http.get(url, headers=bearing(key)) as answer:
+            seen[key] = answer.status
+    assert seen == {MERCHANT: 200, ANOTHER: 404, "a guess": 401}
+    requested = (await read_topic(stack))[paid["payment_id"]][0].event
+    assert requested.order.attributes == {"client-network": "198.51.100.0/24"}  # type: ignore[union-attr]
+
+
+async def test_what_is_set_with_a_named_key_is_signed_by_it_everywhere(
+    product: Product, http: aiohttp.ClientSession
+) -> None:
+    one, other = (f"{api.url}/scoring/weights" for api in product.apis)
+    key = {"X-Internal-Api-Key": OPERATOR}
+    async with http.get(one, headers=key) as answer:
+        before, etag = await answer.json(), answer.headers["ETag"]
+    document = {"weights": {"cost": 0.001}, "by": "ravi"}
+    async with http.put(one, json=document, headers={**key, "If-Match": etag}) as answer:
+        assert answer.status == 200, await answer.text()
+        etag = answer.headers["ETag"]
+    async with asyncio.timeout(5):
+        while True:
+            async with http.get(other, headers=key) as answer:
+                told = await answer.json()
+            if told["by"] == "key:asha for ravi":
+                break
+            await asyncio.sleep(0.05)
+    as_found = {"weights": before["weights"], "by": "asha"}
+    async with http.put(one, json=as_found, headers={**key, "If-Match": etag}) as answer:
+        assert (await answer.json())["by"] == "key:asha"
+    circuit = f"{product.apis[0].url}/circuit-breaker/force-open/payu/UPI"
+    async with http.post(circuit, headers=key) as answer:
+        assert (answer.status, (await answer.json())["type"]) == (403, "/problems/forbidden")
