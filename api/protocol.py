@@ -24,7 +24,8 @@ REST_TIMEOUT_S = 5.0
 UNREAD_TIMEOUT_S = 20.0
 """For a client that does not take its answers."""
 
-MOST_CONNECTIONS = resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4
+_DESCRIPTORS = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+MOST_CONNECTIONS = _DESCRIPTORS * 3 // 4 if _DESCRIPTORS != resource.RLIM_INFINITY else 65_536
 """So that those to the brokers and stores always find a descriptor."""
 
 _QUIET = logging.getLogger("uvicorn.protocol")

@@ -5,8 +5,13 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local interval = tonumber(ARGV[1])
-local busy_until = math.max(tonumber(redis.call('GET', KEYS[1]) or now), now) + interval
-local spare = now + ARGV[2] * interval - busy_until
+local burst = ARGV[2] * interval
+local known = tonumber(redis.call('GET', KEYS[1]) or now)
+if known < now or known > now + burst then -- further ahead it is of a clock that was set back, or of another limit
+    known = now
+end
+local busy_until = known + interval
+local spare = now + burst - busy_until
 if spare >= 0 then
     redis.call('SET', KEYS[1], string.format('%.0f', busy_until), 'PX', math.ceil((busy_until - now) / 1000))
 end

@@ -112,6 +112,12 @@ async def test_redis_that_has_forgotten_the_script_is_told_it_again(redis: Redis
     assert (await limits.take(client, SLOW)).remaining == 5
 
 
+@pytest.mark.integration
+async def test_a_clock_that_is_set_back_shuts_nobody_out(redis: Redis, client: str) -> None:
+    await redis.set(f"limit:slow:{client}", int((time.time() + 86_400) * 1_000_000))
+    assert (await a_process(redis).take(client, SLOW)).remaining == 6
+
+
 def counted(by: str) -> float:
     return REGISTRY.get_sample_value("payments_gateway_rate_limit_checks_total", {"by": by}) or 0
 
