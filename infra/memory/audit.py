@@ -40,7 +40,7 @@ class MemoryAudit:
             one
             for one in newest_first
             if aggregate in (None, one.aggregate)
-            and by in (None, one.by)
+            and (by in (None, one.by) or one.by.startswith(f"{by} for "))
             and (before is None or place_of(one) < before)
         ]
         return wanted[:limit]

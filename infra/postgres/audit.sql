@@ -20,14 +20,15 @@ LIMIT $5
 SELECT topic, partition, record_offset, stamp_ms, aggregate, what, said_by, note, request_id, before::text, after::text
 FROM audit_entries
 WHERE (stamp_ms, topic, partition, record_offset) < ($1::bigint, $2::text, $3::int, $4::bigint)
-  AND aggregate = $6 AND ($7::text IS NULL OR said_by = $7)
+  AND aggregate = $6 AND ($7::text IS NULL OR said_by = $7 OR starts_with(said_by, $7 || ' for '))
 ORDER BY stamp_ms DESC, topic DESC, partition DESC, record_offset DESC
 LIMIT $5
 
 -- name: of_person
+-- Also what was done with somebody's key for somebody else.
 SELECT topic, partition, record_offset, stamp_ms, aggregate, what, said_by, note, request_id, before::text, after::text
 FROM audit_entries
 WHERE (stamp_ms, topic, partition, record_offset) < ($1::bigint, $2::text, $3::int, $4::bigint)
-  AND said_by = $6
+  AND (said_by = $6 OR starts_with(said_by, $6::text || ' for '))
 ORDER BY stamp_ms DESC, topic DESC, partition DESC, record_offset DESC
 LIMIT $5

@@ -151,3 +151,11 @@ async def test_pages_are_of_an_aggregate_of_a_person_or_of_both(store: Store) ->
     assert await offsets("scoring", "asha") == [3, 0]
     assert await offsets("scoring", "asha", place_of(an_entry(3))) == [0]
     assert await offsets("moon", None) == []
+
+
+async def test_what_was_done_with_a_key_is_found_by_the_key_for_whomever_it_was_done(store: Store) -> None:
+    done = ["key:bot", "key:bot for asha", "key:bot-2", "asha", "key:bot-2 for asha", "key:bo"]
+    await keep(store, *(an_entry(n, by=by) for n, by in enumerate(done)))
+    for aggregate in (None, an_entry(0).aggregate):
+        found = await store.entries(aggregate, "key:bot", None, 10)
+        assert [entry.position.offset for entry in found] == [1, 0]
