@@ -65,6 +65,8 @@ class VariantAnswer(Value, frozen=True, kw_only=True):
     first_attempt_success: RateAnswer
     latency: LatencyAnswer
     costs: tuple[CostAnswer, ...]
+    awaiting_share: Interval
+    """Of the exposed: on their way, or waiting for their customers. They count as soon as they are settled."""
     unknown_share: Interval
     """In doubt as of now, and counted as not succeeded."""
     in_review_share: Interval

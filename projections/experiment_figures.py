@@ -10,6 +10,7 @@ from projections.sketch import quantiles
 from projections.statistics.clustered import clustered_rate
 from projections.statistics.effective import counts
 from projections.statistics.latency import LOG_UNIT
+from projections.statistics.outstanding import Outstanding
 from projections.statistics.proportions import rate_interval
 from projections.statistics.results import Interval, number
 from projections.statistics.sums import Numbers, Sums, scaled
@@ -36,6 +37,12 @@ def _sums(tally: Tally, *names: str) -> Sums:
     return Sums(*(float(tally[name]) for name in names))
 
 
+def outstanding(tally: Tally) -> Outstanding:
+    return Outstanding(
+        awaiting=tally["exposed"] - tally["payments"], in_doubt=tally["unknown"] + tally["in_review"]
+    )
+
+
 def variant_figures(
     variant: Variant, tally: Tally, tallies: Sequence[Tally], *, is_control: bool
 ) -> VariantAnswer:
@@ -53,6 +60,7 @@ def variant_figures(
         first_attempt_success=rate_figures(tally, tallies, FIRST),
         latency=latency_figures(tally),
         costs=tuple(_costs(tally)),
+        awaiting_share=_share(outstanding(tally).awaiting, tally["exposed"]),
         unknown_share=_share(tally["unknown"], tally["payments"]),
         in_review_share=_share(tally["in_review"], tally["payments"]),
         given_back_share=_share(tally["given_back"], tally["payments"]),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from projections.experiment_figures import ANY, latency_figures, rate_figures
+from projections.experiment_figures import ANY, latency_figures, outstanding, rate_figures
 from projections.statistics.sequential import Sequential
 from projections.statistics.verdict import Judged, Judgement, Verdict
 from schemas.experiment import Design, Evidence
@@ -96,4 +96,4 @@ def _rate(tally: Tally, tallies: Sequence[Tally], metric: str, name: str) -> Num
 
 
 def _unsettled_share(tally: Tally) -> float:
-    return (tally["unknown"] + tally["in_review"]) / tally["payments"] if tally["payments"] else 0.0
+    return float(sum(outstanding(tally))) / tally["exposed"] if tally["exposed"] else 0.0

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from projections.experiment_answer import ResultsAnswer, Standing, TreatmentVerdict, WinnerAnswer
 from projections.experiment_comparison import Known, adjusted, treatment_figures
-from projections.experiment_figures import ANY, log_latency_sums, success_sums, variant_figures
+from projections.experiment_figures import ANY, log_latency_sums, outstanding, success_sums, variant_figures
 from projections.statistics.judge import judge
 from projections.statistics.verdict import Arm, Judged, Judgement, Rules, Verdict
 from schemas.experiment import Design, Evidence, Guardrails, Variant
@@ -39,6 +39,7 @@ def _arm(design: Design, variant: Variant, tally: Tally) -> Arm:
         success=success_sums(tally, design.metric),
         any_attempt_success=None if design.metric == ANY else success_sums(tally, ANY),
         log_latency=log_latency_sums(tally),
+        outstanding=outstanding(tally),
     )
 
 

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from projections.statistics.holm import holm
 from projections.statistics.latency import SLOW_ALPHA, Latency, latency
+from projections.statistics.outstanding import cases, in_all_cases, least_convincing
 from projections.statistics.sample_ratio import sample_ratio
 from projections.statistics.sequential import HARM_ALPHA, Sequential, is_ripe, sequential
+from projections.statistics.sums import Sums
 from projections.statistics.verdict import Arm, Judged, Judgement, Reason, Rules, Verdict
 from projections.statistics.winning import Winning, winning
 
@@ -17,7 +19,7 @@ def judge(control: Arm, treatments: Sequence[Arm], rules: Rules) -> Judgement:
     """Arms may still be empty; their names and weights are known."""
     arms = (control, *treatments)
     split = sample_ratio([arm.assigned for arm in arms], [arm.weight for arm in arms])
-    tests = [winning(control.success, arm.success, _planned(control, arm, arms, rules)) for arm in treatments]
+    tests = [_winning(control, arm, _planned(control, arm, arms, rules)) for arm in treatments]
     adjusted = holm([min(2 * (test.test.p_value or 0.0), 1.0) for test in tests])
     judged = tuple(
         _judged(control, arm, test, p, rules, len(treatments))
@@ -60,6 +62,11 @@ def _planned(control: Arm, arm: Arm, arms: Sequence[Arm], rules: Rules) -> float
     return rules.planned_customers * max(min(control.weight, arm.weight) / smallest, 1.0)
 
 
+def _winning(control: Arm, arm: Arm, planned: float) -> Winning:
+    found = cases(control.success, arm.success, (control.outstanding, arm.outstanding))
+    return least_convincing([winning(*case, planned) for case in found])
+
+
 def _judged(
     control: Arm, arm: Arm, test: Winning, adjusted_p: float, rules: Rules, treatments: int
 ) -> Judged:
@@ -67,8 +74,16 @@ def _judged(
     that each metric by which it is judged."""
     metrics = 1 if arm.any_attempt_success is None else 2
     alpha = HARM_ALPHA / treatments / metrics
-    success = sequential(control.success, arm.success, alpha=alpha)
-    any_attempt = _any_attempt(control, arm, alpha)
+    outstanding, tolerated = (control.outstanding, arm.outstanding), rules.max_success_drop
+
+    def compared(here: Sums, there: Sums) -> Sequential:
+        found = cases(here, there, outstanding, tolerated)
+        return in_all_cases([sequential(*case, alpha=alpha) for case in found])
+
+    success = compared(control.success, arm.success)
+    any_attempt = None
+    if control.any_attempt_success is not None and arm.any_attempt_success is not None:
+        any_attempt = compared(control.any_attempt_success, arm.any_attempt_success)
     slowness = latency(
         control.log_latency,
         arm.log_latency,
@@ -88,12 +103,6 @@ def _judged(
         adjusted_p=adjusted_p,
         latency=slowness,
     )
-
-
-def _any_attempt(control: Arm, arm: Arm, alpha: float) -> Sequential | None:
-    if control.any_attempt_success is None or arm.any_attempt_success is None:
-        return None
-    return sequential(control.any_attempt_success, arm.any_attempt_success, alpha=alpha)
 
 
 def _verdict(

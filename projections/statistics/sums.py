@@ -49,6 +49,11 @@ def paid_once(successes: Numbers, trials: Numbers) -> Sums:
     return Sums(trials, trials, successes, trials, successes, successes)
 
 
+def added(sums: Sums, more: Sums) -> Sums:
+    """Of other customers."""
+    return Sums(*(known + one for known, one in zip(sums, more, strict=True)))
+
+
 def moved(sums: Sums, before: tuple[float, float], after: tuple[float, float]) -> Sums:
     """After one customer went from (x, y) to another; (0, 0) is a customer who had not paid yet."""
     (x0, y0), (x1, y1) = before, after

@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from projections.statistics.latency import Latency
+from projections.statistics.outstanding import NOTHING, Outstanding
 from projections.statistics.sample_ratio import SampleRatio
 from projections.statistics.sequential import Sequential
 from projections.statistics.sums import Sums
@@ -56,6 +57,7 @@ class Arm(Value, frozen=True, kw_only=True):
     """Where another metric decides: nobody may lose what is paid in the end. None where this decides."""
     log_latency: Sums
     """Of ln(milliseconds)."""
+    outstanding: Outstanding = NOTHING
 
 
 class Judged(Value, frozen=True, kw_only=True):
@@ -65,7 +67,7 @@ class Judged(Value, frozen=True, kw_only=True):
     verdict: Verdict
     reasons: tuple[Reason, ...]
     sequential: Sequential
-    """By the metric that decides."""
+    """By the metric that decides; it holds whatever becomes of what is open, as do both below."""
     any_attempt: Sequential | None
     """Where another metric decides."""
     winning: Winning

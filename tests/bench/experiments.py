@@ -20,6 +20,7 @@ from rich.table import Table
 from tests.bench import (
     experiments_folded,
     experiments_intervals,
+    experiments_late,
     experiments_latency,
     experiments_rates,
     experiments_splits,
@@ -87,6 +88,7 @@ def _figures(seed: int, scale: float) -> Iterator[Figure]:
     jobs = [
         *experiments_folded.jobs(),
         *experiments_rates.jobs(),
+        *experiments_late.jobs(),
         *experiments_latency.jobs(),
         *experiments_splits.jobs(),
         *experiments_intervals.jobs(),

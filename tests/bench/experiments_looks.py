@@ -4,7 +4,7 @@ The verdict is that of `judge`. It is asked at those looks only where the functi
 be more than *collecting*, since it judges one look at a time.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import inf, log, sqrt
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from projections.statistics.effective import Counts, effective
 from projections.statistics.horizon import Fraction, horizon_z
 from projections.statistics.judge import judge
 from projections.statistics.normal import critical
+from projections.statistics.outstanding import NOTHING, Outstanding
 from projections.statistics.proportions import pooled_z
 from projections.statistics.sequential import HARM_ALPHA, is_harmful, is_ripe, signed_root
 from projections.statistics.sums import Bools, Floats, Sums
@@ -55,12 +56,17 @@ class Plan(NamedTuple):
         return Rules(planned_customers=self.planned)
 
 
-def found(looks: Looks, plan: Plan) -> Found:
+Open = Sequence[Outstanding]
+"""Of every arm, control first; fields are (runs, looks)."""
+
+
+def found(looks: Looks, plan: Plan, outstanding: Open = ()) -> Found:
+    """What is still open can only keep `judge` from saying what it says without."""
     slices = list(_sliced(looks))
     by_rule = zip(*(_at_looks(one, plan) for one in slices), strict=True)
     harmful, better, worse, *others = (np.concatenate(rule, axis=1) for rule in by_rule)
-    paused = _first_judged(harmful, looks, plan, is_paused)
-    won = _first_judged(better, looks, plan, is_won)
+    paused = _first_judged(harmful, looks, plan, outstanding, is_paused)
+    won = _first_judged(better, looks, plan, outstanding, is_won)
     return Found(paused, won, np.minimum(won, first(worse)), *map(first, others))
 
 
@@ -77,7 +83,8 @@ def is_won(judgement: Judgement) -> bool:
     return judgement.verdict == Verdict.WINNER
 
 
-def judged(looks: Looks, run: int, look: int, plan: Plan) -> Judgement:
+def judged(looks: Looks, run: int, look: int, plan: Plan, outstanding: Open = ()) -> Judgement:
+    still_open = [Outstanding(*(int(np.asarray(field)[run, look]) for field in one)) for one in outstanding]
     control, *treatments = (
         Arm(
             variant=str(place),
@@ -85,6 +92,7 @@ def judged(looks: Looks, run: int, look: int, plan: Plan) -> Judgement:
             assigned=round(float(sums.customers)),
             success=sums,
             log_latency=Sums(),
+            outstanding=still_open[place] if still_open else NOTHING,
         )
         for place, (weight, sums) in enumerate(
             zip(plan.weights, (_picked(one, (run, look)) for one in looks), strict=True)
@@ -93,11 +101,13 @@ def judged(looks: Looks, run: int, look: int, plan: Plan) -> Judgement:
     return judge(control, treatments, plan.rules)
 
 
-def _first_judged(candidates: Bools, looks: Looks, plan: Plan, says: Callable[[Judgement], bool]) -> Floats:
+def _first_judged(
+    candidates: Bools, looks: Looks, plan: Plan, outstanding: Open, says: Callable[[Judgement], bool]
+) -> Floats:
     numbers = np.full(len(candidates), inf)
     for run in np.flatnonzero(candidates.any(axis=1)):
         for look in np.flatnonzero(candidates[run]):
-            if says(judged(looks, int(run), int(look), plan)):
+            if says(judged(looks, int(run), int(look), plan, outstanding)):
                 numbers[run] = look + 1
                 break
     return numbers

@@ -60,6 +60,7 @@ def paying_once(number: int, first: int, succeeded: int) -> Tally:
     tally = Tally()
     for one in range(number):
         tally.update(of_customers(Figures(), Figures(1, 1, int(one < succeeded), int(one < first), 1, 5_000)))
+    tally["exposed"] = number
     return tally
 
 
@@ -259,6 +260,17 @@ def test_success_by_any_attempt_is_told_and_judged_beside_another_metric() -> No
     assert found["any_attempt_success_harm_p"] == answer["treatments"][0]["any_attempt_harm"]["p_value"]
     (verdict,) = winner(known(design), tallies, rules).treatments
     assert verdict.any_attempt_harm_p == found["any_attempt_success_harm_p"]
+
+
+def test_what_still_awaits_its_customer_is_told_and_keeps_a_treatment_from_winning() -> None:
+    better, abandoned = paying_once(6_000, 5_400, 5_400), paying_once(5_700, 5_400, 5_400)
+    abandoned["exposed"] += 300
+    answer = told({"control": better, "treatment": abandoned})
+    assert answer["variants"][1]["awaiting_share"]["estimate"] == 0.05
+    assert answer["treatments"][0]["any_attempt_success"]["difference"]["lower"] > 0.03
+    assert answer["verdict"] != "winner"
+    settled = told({"control": better, "treatment": paying_once(5_700, 5_400, 5_400)})
+    assert settled["verdict"] == "winner"
 
 
 def test_the_designs_own_guardrails_come_before_the_services() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from projections.statistics.judge import judge
+from projections.statistics.outstanding import Outstanding
 from projections.statistics.sequential import HARM_ALPHA, is_harmful
 from projections.statistics.sums import Sums, paid_once
 from projections.statistics.verdict import Arm, Judgement, Reason, Rules, Verdict
@@ -73,6 +74,58 @@ def test_of_several_treatments_each_pays_for_the_others_chances() -> None:
     among = verdict(arm("a", 9_090), arm("b", 9_000), arm("c", 9_000))
     assert alone.verdict == Verdict.WINNER
     assert among.treatments[0].adjusted_p > alone.treatments[0].adjusted_p
+
+
+def still_open(one: Arm, awaiting: int = 0, in_doubt: int = 0) -> Arm:
+    return replace(one, outstanding=Outstanding(awaiting, in_doubt))
+
+
+def test_a_treatment_whose_failures_are_told_late_does_not_win_by_that() -> None:
+    early = arm("a", 9_000, 9_500)
+    assert verdict(early).verdict == Verdict.WINNER
+    found = verdict(still_open(early, awaiting=500))
+    assert (found.verdict, found.winner) == (Verdict.COLLECTING, None)
+
+
+def test_a_treatment_does_not_win_by_successes_of_control_that_are_told_late() -> None:
+    late = arm("control", 8_550, 9_650)
+    assert verdict(arm("a", 8_980), control=late).verdict == Verdict.WINNER
+    assert verdict(arm("a", 8_980), control=still_open(late, awaiting=350)).winner is None
+
+
+def test_a_treatment_that_is_only_slower_to_tell_is_not_harmful() -> None:
+    slower = arm("a", 850, 1_000)
+    control = arm("control", 900, 1_000)
+    assert verdict(slower, control=control).verdict == Verdict.HARMFUL
+    assert verdict(still_open(slower, in_doubt=50), control=control).verdict == Verdict.COLLECTING
+
+
+def test_a_treatment_is_not_harmful_by_failures_of_control_that_are_told_late() -> None:
+    control = arm("control", 900, 930)
+    assert verdict(arm("a", 900, 1_000), control=control).verdict == Verdict.HARMFUL
+    found = verdict(arm("a", 900, 1_000), control=still_open(control, awaiting=70))
+    assert found.verdict == Verdict.COLLECTING
+
+
+def test_a_treatment_that_leaves_most_in_doubt_is_harmful_before_anybody_knows_what_became_of_it() -> None:
+    dead = still_open(arm("a", 16, 40), in_doubt=24)
+    assert said(verdict(dead, control=arm("control", 36, 40))) == (Verdict.HARMFUL, (Reason.CREDIBLY_WORSE,))
+
+
+def test_what_is_open_in_both_arms_alike_keeps_nobody_from_winning() -> None:
+    found = verdict(still_open(arm("a", 9_130), awaiting=30), control=still_open(CONTROL, awaiting=30))
+    assert said(found) == (Verdict.WINNER, (Reason.BETTER,))
+
+
+def test_what_is_certain_holds_whatever_becomes_of_what_is_open() -> None:
+    sure = verdict(arm("a", 9_000)).treatments[0].sequential.difference
+    open_too = verdict(still_open(arm("a", 9_000), awaiting=100)).treatments[0].sequential.difference
+    assert sure.lower is not None
+    assert sure.upper is not None
+    assert open_too.lower is not None
+    assert open_too.upper is not None
+    assert open_too.estimate == sure.estimate
+    assert open_too.lower < sure.lower < sure.upper < open_too.upper
 
 
 def test_the_best_of_several_winners_wins_and_a_harmful_one_does_not_keep_it_from_winning() -> None:
