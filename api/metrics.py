@@ -11,6 +11,17 @@ IN_FLIGHT = Gauge("payments_gateway_http_requests_in_flight", "Requests being an
 CONSUMER_LAG = Gauge(
     "payments_gateway_consumer_lag_records", "Records not yet applied.", ["group", "topic", "partition"]
 )
+CONSUMER_LAG_SECONDS = Gauge(
+    "payments_gateway_consumer_lag_seconds",
+    "How long records have waited to be applied, to within a second or two.",
+    ["group", "topic", "partition"],
+)
+READY = Gauge("payments_gateway_ready", "1 while readiness says that this process can serve.")
+DEPENDENCY_OK = Gauge(
+    "payments_gateway_dependency_ok",
+    "1 while a dependency proves to be well, as readiness has it.",
+    ["dependency"],
+)
 _REQUESTS = Counter("payments_gateway_http_requests", "Requests answered.", ["route", "method", "status"])
 _DURATIONS = Histogram(
     "payments_gateway_http_request_duration_seconds",

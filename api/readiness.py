@@ -2,7 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 
+from api import metrics
 from api.ports import Check
 from api.watch import NotWell, Watched, repeating
 from commands.ports import Clock
@@ -35,12 +37,17 @@ class Readiness:
 
     def running(self) -> AbstractAsyncContextManager[None]:
         """Each dependency is asked on its own, so that one that hangs does not age the others."""
-        return repeating(*(watched.look for watched in self._watched.values()))
+        return repeating(*(partial(self._look_at, name) for name in self._watched))
 
     async def look(self) -> None:
         """Ask each once, now."""
-        for watched in self._watched.values():
-            await watched.look()
+        for name in self._watched:
+            await self._look_at(name)
+
+    async def _look_at(self, name: str) -> None:
+        await self._watched[name].look()
+        metrics.DEPENDENCY_OK.labels(name).set(self._watched[name].trouble is None)
+        metrics.READY.set(all(self._watched[required].trouble is None for required in self._required))
 
     def answer(self, is_draining: bool) -> ReadinessAnswer:
         states = tuple(self._state(name, watched) for name, watched in self._watched.items())

@@ -41,3 +41,18 @@ RATE_LIMIT_CHECKS = Counter(
 RATE_LIMITED = Counter(
     "payments_gateway_rate_limited_total", "Requests refused, by the policy that was exceeded.", ["policy"]
 )
+RELIABILITY_EVENTS = Counter(
+    "payments_gateway_reliability_events_total",
+    "What a person should know, and its ends, as told on reliability.events.v1; the same one may be told twice.",
+    ["event"],
+)
+PAYMENTS_ENDED = Counter(
+    "payments_gateway_payments_ended_total",
+    "Payments that succeeded or failed, and whose doing a failure was.",
+    ["status", "blame"],
+)
+FACTS_UNREADABLE = Counter(
+    "payments_gateway_facts_unreadable_total",
+    "Records of circuits, configuration, experiments or alarms that this process could not read and left out.",
+    ["topic"],
+)

@@ -105,11 +105,17 @@ class Backlog(Value, frozen=True, kw_only=True):
     due: dict[GatewayId, Due]
     """By gateway; what somebody owns counts when it can be claimed again."""
     unused_messages: int
+    oldest_message_ms: int
+    """So long ago the broker got the first of them; 0 for none."""
     unsettled: int
     """Payments that nobody knows the end of, with those in review."""
     oldest_unsettled: PaymentId | None
     """Its id tells when it was minted."""
     in_review: int
+    to_give_back: int
+    """Charges that should not be, and are not compensated yet: those that a merchant keeps are none of them."""
+    oldest_to_give_back_ms: int
+    """So long ago the first of them was started; 0 for none."""
 
 
 class Takeover(Value, frozen=True, kw_only=True):

@@ -13,6 +13,8 @@ from schemas.verification import Backlog
 
 COUNT_EVERY_S = 15.0
 PREFIX = "payments_gateway_"
+CLAIMS = ("ended", "lost_to_another", "ambiguous", "part_away", "projection_behind", "failed")
+MESSAGES = ("old", "unknown", "foreign")
 
 
 class VerificationMetrics(Collector):
@@ -40,8 +42,12 @@ class VerificationMetrics(Collector):
             await asyncio.sleep(COUNT_EVERY_S)
 
     def collect(self) -> Iterable[Metric]:
-        yield _counter("verification_claims", "Payments taken over, by what became of it.", self._claims)
-        yield _counter("verification_messages", "Messages used up without a take-over.", self._messages)
+        yield _counter(
+            "verification_claims", "Payments taken over, by what became of it.", CLAIMS, self._claims
+        )
+        yield _counter(
+            "verification_messages", "Messages used up without a take-over.", MESSAGES, self._messages
+        )
         if self.backlog is not None:
             yield from self._of(self.backlog)
 
@@ -61,9 +67,28 @@ class VerificationMetrics(Collector):
             "Messages that wait to be used.",
             backlog.unused_messages,
         )
+        yield _gauge(
+            "verification_messages_unused_oldest_seconds",
+            "Since when the first of them waits; 0 for none.",
+            backlog.oldest_message_ms / 1000,
+        )
         yield _gauge("unsettled", "Payments without an end, in review or not.", backlog.unsettled)
         yield _gauge("in_review", "Payments that a person has to decide about.", backlog.in_review)
-        yield _gauge("unsettled_oldest_seconds", "Its age; 0 for none.", self._age_s(backlog))
+        yield _gauge(
+            "unsettled_oldest_seconds",
+            "Age of the first payment without an end; 0 for none.",
+            self._age_s(backlog),
+        )
+        yield _gauge(
+            "duplicate_charges",
+            "Charges that should not be and were not given back yet.",
+            backlog.to_give_back,
+        )
+        yield _gauge(
+            "duplicate_charges_oldest_seconds",
+            "Since the first of them was started; 0 for none.",
+            backlog.oldest_to_give_back_ms / 1000,
+        )
 
     def _age_s(self, backlog: Backlog) -> float:
         if backlog.oldest_unsettled is None:
@@ -71,10 +96,11 @@ class VerificationMetrics(Collector):
         return self._now_ms() / 1000 - minted_at(backlog.oldest_unsettled).timestamp()
 
 
-def _counter(name: str, what: str, counts: Mapping[str, int]) -> CounterMetricFamily:
+def _counter(name: str, what: str, results: Iterable[str], counts: Mapping[str, int]) -> CounterMetricFamily:
+    """Also of what was not counted yet: who comes later must be seen to grow."""
     family = CounterMetricFamily(PREFIX + name, what, labels=["result"])
-    for result, count in counts.items():
-        family.add_metric([result], count)
+    for result in results:
+        family.add_metric([result], counts.get(result, 0))
     return family
 
 

@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from infra.kafka.reader import Record
+from infra.metrics import FACTS_UNREADABLE
 from schemas.base import Event
 from schemas.codec import decode
 from schemas.envelope import Position, Recorded
@@ -58,6 +59,7 @@ class TopicTail:
         self._heard_ms = self._current_ms = clock.elapsed_ms()
         self.next_offset = 0
         self.unreadable = 0
+        FACTS_UNREADABLE.labels(topic)  # or its first one would be no increase
         self.trouble: str | None = "has not begun"
         """What keeps it from being current, in a word that may be shown to anyone; None once a broker has answered."""
 
@@ -153,6 +155,7 @@ class TopicTail:
                     self._take(recorded)
             except Exception as error:  # whatever a record does to us, it must not hide those behind it
                 self.unreadable += 1
+                FACTS_UNREADABLE.labels(record.topic).inc()
                 log.warning(
                     "a record is left out",
                     topic=record.topic,

@@ -16,7 +16,10 @@ async def backlog(database: Database) -> Backlog:
     return Backlog(
         due={row["gateway"]: Due(payments=row["payments"], oldest_ms=row["oldest_ms"]) for row in due},
         unused_messages=waiting["messages"],
+        oldest_message_ms=waiting["oldest_message_ms"],
         unsettled=waiting["unsettled"],
         oldest_unsettled=waiting["oldest_unsettled"],
         in_review=waiting["in_review"],
+        to_give_back=waiting["to_give_back"],
+        oldest_to_give_back_ms=waiting["oldest_to_give_back_ms"],
     )
