@@ -26,13 +26,16 @@ from api.live_facts import LiveFacts
 from api.live_webhooks import LiveWebhooks
 from api.merchant_keys import MerchantKeys
 from api.readiness import Readiness
+from api.stalls import Stalls
 from api.webhooks import Webhooks
+from commands.alarm_writer import AlarmWriter
 from commands.handler import PaymentHandler
 from commands.webhook_delivery import GIVEN_UP_AFTER_MS
 from infra.access_keys import admin_keys, merchant_keys
 from infra.clock import SystemClock
 from infra.gateways.registry import notification_reader, registry
 from infra.histories import LogHistories
+from infra.kafka.alarms import KafkaAlarms
 from infra.kafka.circuits import KafkaCircuitMessages
 from infra.kafka.lag import GroupOffsets
 from infra.kafka.log import KafkaLog
@@ -145,7 +148,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         groups = GroupOffsets(settings.kafka_bootstrap_servers)
         stack.push_async_callback(groups.stop)
         log = KafkaLog(publisher)
-        yield Services(
+        composed = Services(
             handler=PaymentHandler(
                 clock=clock,
                 log=log,
@@ -260,3 +263,9 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                 ],
             ),
         )
+        writer = AlarmWriter(KafkaAlarms(publisher, clock))
+        alarms = TopicTail(settings.kafka_bootstrap_servers, RELIABILITY_TOPIC, writer.take, clock)
+        stack.push_async_callback(alarms.stop)
+        await alarms.start(within_s=0)
+        await stack.enter_async_context(Stalls(composed.lag, writer, lambda: alarms.is_current).watched())
+        yield composed

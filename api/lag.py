@@ -15,6 +15,7 @@ from api.ports import EndOffsets, GroupOffsets, Watermarks
 from api.progress import LagStatus, Progress
 from api.watch import Watched, repeating
 from commands.ports import Clock
+from commands.standing_alarms import JudgeProjection
 from schemas.base import Value
 from schemas.views import Watermark
 
@@ -99,6 +100,28 @@ class LagMonitor:
             ),
         )
 
+    def judgeable(self) -> Iterator[JudgeProjection]:
+        """Of each group and topic whose log and consumer were both seen a moment ago."""
+        now_ms = round(self._clock.elapsed_ms())
+        for consumer in self._consumers:
+            for topic in consumer.topics:
+                watched = self._marks.get((consumer.group, topic)) or self._offsets[consumer.group]
+                if watched.trouble or self._ends[topic].trouble:
+                    continue
+                rows = {
+                    place: self._row(place)
+                    for place in self._places()
+                    if place[:2] == (consumer.group, topic) and place in self._progress
+                }
+                still_s = {place[2]: self._progress[place].still_ms(now_ms) / 1000 for place in rows}
+                yield JudgeProjection(
+                    group=consumer.group,
+                    topic=topic,
+                    still_s={partition: seconds for partition, seconds in still_s.items() if seconds},
+                    records=sum(row.lag or 0 for row in rows.values()),
+                    behind_s=max((row.time_lag_ms or 0 for row in rows.values()), default=0) / 1000,
+                )
+
     def _sources(self) -> Iterator[tuple[str, Watched[Any]]]:
         yield from ((f"end offsets of {topic}", watched) for topic, watched in self._ends.items())
         yield from ((f"offsets of {group}", watched) for group, watched in self._offsets.items())
@@ -125,8 +148,10 @@ class LagMonitor:
             self._progress[place] = Progress(
                 position, end, now_ms, now_ms - self._since_last_applied_ms(place)
             )
-        self._progress[place].see(position, end, now_ms)
+        progress = self._progress[place]
+        progress.see(position, end, now_ms)
         metrics.CONSUMER_LAG.labels(group, topic, partition).set(max(0, end - position))
+        metrics.CONSUMER_LAG_SECONDS.labels(group, topic, partition).set(progress.time_lag_ms(now_ms) / 1000)
 
     def _row(self, place: _Place) -> PartitionLag:
         group, topic, partition = place

@@ -30,9 +30,13 @@ class Progress:
     def time_lag_ms(self, now_ms: int) -> int:
         return max(0, now_ms - self._behind_since_ms) if self._position < self._target else 0
 
+    def still_ms(self, now_ms: int) -> int:
+        """Since when it has not moved though there is something before it."""
+        return max(0, now_ms - self._moved_ms) if self._position < self._target else 0
+
     def status(self, now_ms: int) -> LagStatus:
         if self._position >= self._target:
             return "OK"
-        if now_ms - self._moved_ms > STALLED_AFTER_MS:
+        if self.still_ms(now_ms) > STALLED_AFTER_MS:
             return "STALLED"
         return "LAGGING" if self.time_lag_ms(now_ms) > LAGGING_AFTER_MS else "OK"

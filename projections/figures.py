@@ -73,11 +73,11 @@ def attempts_in(tally: Mapping[str, int]) -> int:
 def routing_cell(windows: RollingWindows, cell: Cell) -> RoutingCell:
     sums = windows.sums(cell)
     succeeded, faults, doubts = health(sums[_FIFTEEN_MINUTES])
-    p50, p95 = quantiles(_latencies(sums[_FIVE_MINUTES]), (0.5, 0.95))
+    p50, p95 = quantiles(latencies(sums[_FIVE_MINUTES]), (0.5, 0.95))
     return RoutingCell(*cell, windows.history(cell), succeeded, faults + doubts, p50, p95)
 
 
-def _latencies(tally: Mapping[str, int]) -> dict[int, int]:
+def latencies(tally: Mapping[str, int]) -> dict[int, int]:
     return {int(words[len(LATENCY) :]): count for words, count in tally.items() if words.startswith(LATENCY)}
 
 

@@ -11,6 +11,8 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from schemas.base import Value
+from schemas.ids import GatewayId
+from schemas.instrument import PaymentMethod
 from schemas.outcome import Blame
 from schemas.views import Watermark
 
@@ -137,6 +139,31 @@ class GatewayFigures(Value, frozen=True, kw_only=True):
     as_of: datetime
     total: Windows
     methods: dict[str, MethodFigures]
+
+
+class GatewayHealth(Value, frozen=True, kw_only=True):
+    """What a gateway's method came to in the last five minutes, and in the 55 before, its usual self."""
+
+    gateway: GatewayId
+    payment_method: PaymentMethod
+    succeeded: int
+    failed: int
+    """Its own faults and what is in doubt."""
+    usual_succeeded: int
+    usual_failed: int
+    calls: int
+    """Whose latency is known."""
+    latency_ms_p90: float | None
+    usual_calls: int
+    usual_latency_ms_p95: float | None
+
+    @property
+    def outcomes(self) -> int:
+        return self.succeeded + self.failed
+
+    @property
+    def rate(self) -> float:
+        return self.succeeded / self.outcomes
 
 
 class RoutingCell(msgspec.Struct, frozen=True, array_like=True):

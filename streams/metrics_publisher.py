@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 from msgspec import Struct
 
 from infra.clock import SystemClock
+from projections.gateway_health import gateway_health
 from projections.hot_metrics import HotMetrics
 from projections.merge import Merge
 from projections.ports import ShardStore
@@ -21,7 +22,7 @@ from projections.publication import Publication
 from projections.reach import MOST_MS, NOTHING_YET, behind_ms
 from projections.shard import KEPT
 from schemas.errors import Unavailable
-from schemas.metrics import BUCKET_S, Published, StoredShard
+from schemas.metrics import BUCKET_S, GatewayHealth, Published, StoredShard
 from schemas.views import Watermark
 from streams.agent import first_to_end
 
@@ -84,6 +85,8 @@ class MetricsPublisher:
         """What was published last, by whomever."""
         self._heard_ms = clock.elapsed_ms()
         self._waiting_for: str | None = None
+        self._health: tuple[GatewayHealth, ...] | None = None
+        self._wants_health = False
         self.counts = PublisherCounts()
 
     @property
@@ -221,6 +224,13 @@ class MetricsPublisher:
         await self._publications.publish(published, gateways, snapshot)
         self._heard, self._heard_ms = published, self._clock.elapsed_ms()
         self.counts.published += 1
+        if self._wants_health and self.complaint is None:
+            self._health, self._wants_health = tuple(gateway_health(led.merge.windows)), False
+
+    def take_health(self) -> tuple[GatewayHealth, ...] | None:
+        """As it was published since this was asked the last time; None from who does not publish, or is behind."""
+        health, self._health, self._wants_health = self._health, None, True
+        return health
 
     def _through(self, led: "Led", now: datetime) -> datetime:
         if self._look is None:

@@ -15,10 +15,13 @@ import structlog
 from faust.contrib.asgi import faust_app_running
 from prometheus_client import CollectorRegistry
 
+from commands.alarm_writer import AlarmWriter
 from infra.clock import SystemClock
+from infra.kafka.alarms import KafkaAlarms
 from infra.kafka.partition import PAYMENT_PARTITIONS
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
+from infra.kafka.tail import TopicTail
 from infra.postgres.database import Database
 from infra.postgres.metrics import PostgresMetricsCheckpoints
 from infra.redis.connection import connect
@@ -26,11 +29,13 @@ from infra.redis.publications import RedisPublications
 from infra.redis.shards import RedisShards
 from infra.settings import Settings, host_and_port
 from projections.hot_metrics import HotMetrics
+from schemas.codec import RELIABILITY_TOPIC
 from schemas.errors import StoreUnavailable
 from streams.agent import first_to_end, patiently
 from streams.app import STOP_WITHIN_S, make_app
 from streams.consumption import Consumption, assigned
 from streams.dead_letters import KafkaDeadLetters
+from streams.gateway_alarms import GatewayAlarms
 from streams.hot_metrics_metrics import HotMetricsMetrics
 from streams.metrics import ProjectionMetrics
 from streams.metrics_publisher import MetricsPublisher
@@ -91,6 +96,11 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             partial(reader.end_offsets, topic),
         )
 
+        writer = AlarmWriter(KafkaAlarms(publisher, clock))
+        tail = TopicTail(settings.kafka_bootstrap_servers, RELIABILITY_TOPIC, writer.take, clock)
+        stack.push_async_callback(tail.stop)
+        await tail.start(within_s=0)
+
         registry = CollectorRegistry()
         registry.register(ProjectionMetrics("metrics", metrics.counts, consumption.watchdog, clock.now_ms))
         registry.register(HotMetricsMetrics(metrics, publications.counts))
@@ -110,6 +120,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             tend(metrics, lambda: assigned(app, topic)),
             _keep_checkpoints(metrics),
             publications.run(),
+            GatewayAlarms(publications, writer, lambda: tail.is_current, clock).run(),
         )
         if app.crash_reason is not None:
             raise app.crash_reason

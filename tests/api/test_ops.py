@@ -6,17 +6,47 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from api.app import create_app
 from api.lag import Consumer, LagMonitor
 from api.ports import Proof
+from api.stalls import Stalls
+from commands.alarm_writer import AlarmWriter
+from schemas.base import Event
+from schemas.codec import RELIABILITY_TOPIC
+from schemas.envelope import Position, Recorded, unowned
 from schemas.errors import LogUnavailable, StoreUnavailable
+from schemas.reliability import ProjectionStalled, ProjectionStallEnded, ReliabilityEvent
 from schemas.views import Watermark
 from tests.api.client import Client
 from tests.api.stand_ins import STAMP_MS, ManualClock, World
 
 TOPIC = "payments.events.v1"
 GROUP = "projections-v1"
+
+
+class Told:
+    """What a person was told."""
+
+    def __init__(self) -> None:
+        self.events: list[ReliabilityEvent] = []
+        self.is_away = False
+
+    async def publish(self, alarm: ReliabilityEvent) -> None:
+        if self.is_away:
+            raise LogUnavailable("away")
+        self.events.append(alarm)
+
+
+def recorded(event: Event) -> Recorded[Event]:
+    envelope = unowned("rel_1", "a subject", ManualClock().now(), correlation_id="c", causation_id="c")
+    return Recorded(
+        envelope=envelope,
+        event=event,
+        position=Position(topic=RELIABILITY_TOPIC, partition=0, offset=0),
+        stamp_ms=0,
+    )
 
 
 def by_name(answer: Any) -> dict[str, Any]:
@@ -317,3 +347,76 @@ async def test_a_group_may_keep_where_it_stands_for_one_of_its_topics_only() -> 
     rows = {one["topic"]: one for one in (await lag(monitor, world.clock))["partitions"]}
     assert (rows["another.v1"]["watermark"], rows["another.v1"]["lag"]) == (None, 5)
     assert (rows[TOPIC]["watermark"], rows[TOPIC]["lag"]) == (97, 3)
+
+
+async def test_what_may_be_judged_is_what_was_seen_a_moment_ago() -> None:
+    world = Consuming()
+    monitor = world.monitor()
+    assert not list(monitor.judgeable())
+    await monitor.look()
+    world.offset = world.end = 105
+    await monitor.look()
+    world.clock.ms += 70_000
+    await monitor.look()
+    (stalled,) = monitor.judgeable()
+    assert (stalled.group, stalled.topic, dict(stalled.still_s)) == (GROUP, TOPIC, {3: 70.0})
+    assert (stalled.records, stalled.behind_s) == (5, 70.0)
+    world.store_is_away = True
+    await monitor.look()
+    assert not list(monitor.judgeable())
+
+
+async def test_a_stall_is_told_once_and_only_by_who_knows_what_stands() -> None:
+    world, told = Consuming(), Told()
+    monitor, knows = world.monitor(), [True]
+    writer = AlarmWriter(told)
+    stalls = Stalls(monitor, writer, lambda: knows[0])
+    await monitor.look()
+    world.offset = world.end = 105
+    await monitor.look()
+    world.clock.ms += 70_000
+    await monitor.look()
+    knows[0] = False
+    await stalls.look()
+    assert not told.events
+    knows[0] = True
+    told.is_away = True
+    await stalls.look()
+    told.is_away = False
+    await stalls.look()
+    stalled = ProjectionStalled(group=GROUP, topic=TOPIC, episode=1, partitions=(3,), records=5)
+    assert told.events == [stalled]
+    writer.take(recorded(stalled))
+    await stalls.look()
+    assert told.events == [stalled]
+    world.mark = 105
+    await monitor.look()
+    await stalls.look()
+    assert told.events[1:] == [ProjectionStallEnded(group=GROUP, topic=TOPIC, episode=1)]
+
+
+async def test_lag_in_seconds_and_readiness_are_exported() -> None:
+    world = Consuming()
+    monitor = world.monitor()
+    await monitor.look()
+    world.end = 105
+    await monitor.look()
+    world.clock.ms += 8_000
+    await monitor.look()
+    place = {"group": GROUP, "topic": TOPIC, "partition": "3"}
+    assert REGISTRY.get_sample_value("payments_gateway_consumer_lag_seconds", place) == 8.0
+
+
+async def test_which_dependency_is_not_well_is_exported(world: World) -> None:
+    def exported(name: str, **labels: str) -> float | None:
+        return REGISTRY.get_sample_value(f"payments_gateway_{name}", labels)
+
+    services = world.services()
+    await services.readiness.look()
+    assert (exported("ready"), exported("dependency_ok", dependency="log")) == (1, 1)
+    world.redis.failure = OSError()
+    await services.readiness.look()
+    assert (exported("ready"), exported("dependency_ok", dependency="redis")) == (1, 0)
+    world.log.failure = OSError()
+    await services.readiness.look()
+    assert (exported("ready"), exported("dependency_ok", dependency="log")) == (0, 0)

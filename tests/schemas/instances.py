@@ -74,6 +74,12 @@ from schemas.payment import (
 from schemas.reliability import (
     DuplicateChargeCompensated,
     DuplicateChargeDetected,
+    GatewayDegradationEnded,
+    GatewayDegraded,
+    ProjectionStalled,
+    ProjectionStallEnded,
+    SuccessRateDropEnded,
+    SuccessRateDropped,
     VerificationOverdue,
     VerificationOverdueEnded,
 )
@@ -377,6 +383,27 @@ INSTANCES: tuple[Event, ...] = (
     DuplicateChargeCompensated(payment_id=PAYMENT, attempt_id=attempt(), gateway=ALPHA, by="refund"),
     VerificationOverdue(payment_id=PAYMENT, unsettled=(attempt(),)),
     VerificationOverdueEnded(payment_id=PAYMENT, attempt_id=attempt()),
+    SuccessRateDropped(
+        gateway=ALPHA, payment_method="UPI", episode=3, rate=0.5, outcomes=120, usual_rate=0.925
+    ),
+    SuccessRateDropEnded(
+        gateway=ALPHA, payment_method="UPI", episode=3, because="recovered", rate=0.91, outcomes=140
+    ),
+    GatewayDegraded(
+        gateway=ALPHA,
+        payment_method="UPI",
+        episode=1,
+        latency_ms_p90=2400.5,
+        calls=300,
+        usual_latency_ms_p95=480.25,
+    ),
+    GatewayDegradationEnded(
+        gateway=ALPHA, payment_method="UPI", episode=1, because="recovered", latency_ms_p90=410.5, calls=310
+    ),
+    ProjectionStalled(
+        group="projections-v1", topic="payments.events.v1", episode=2, partitions=(3, 7), records=812
+    ),
+    ProjectionStallEnded(group="projections-v1", topic="payments.events.v1", episode=2),
     CircuitOpened(
         gateway=ALPHA,
         payment_method="UPI",

@@ -394,3 +394,31 @@ async def test_what_was_written_when_the_lease_was_lost_is_not_written_again_and
     assert world.hour() == 200
     assert world.publications.snapshot is not None
     assert sum(cell.kind == "issuer" for cell in world.publications.snapshot.cells) == 200
+
+
+async def test_who_publishes_tells_the_health_of_gateways_when_it_is_asked_for_and_nobody_else_does(
+    world: World,
+) -> None:
+    one, two = world.publishers["one"], world.publishers["two"]
+    await world.tell("one", 0, [world.event(), world.event(decline("gateway"))])
+    await world.tell("two", 1, [world.event(ago_s=400), world.event(DOUBT, ago_s=400)])
+    assert (one.take_health(), two.take_health()) == (None, None)
+    for publisher in (one, two):
+        await publisher.look()
+        await publisher.turn()
+    health = one.take_health()
+    assert health is not None
+    (alpha,) = health
+    assert (alpha.succeeded, alpha.failed, alpha.usual_succeeded, alpha.usual_failed) == (1, 1, 1, 1)
+    assert two.take_health() is None
+    assert one.take_health() is None
+
+
+async def test_a_publisher_that_is_behind_the_log_tells_no_health(world: World) -> None:
+    one = world.publishers["one"]
+    await world.tell("one", 0, [world.event()])
+    world.append(1, [world.event()], ago_s=60)
+    one.take_health()
+    await one.look()
+    await one.turn()
+    assert one.take_health() is None
