@@ -16,6 +16,11 @@ CONSUMER_LAG_SECONDS = Gauge(
     "How long records have waited to be applied, to within a second or two.",
     ["group", "topic", "partition"],
 )
+ALARMS_STANDING = Gauge(
+    "payments_gateway_alarms_standing",
+    "Alarms of gateways and projections on reliability.events.v1 that have not ended.",
+    ["alarm"],
+)
 READY = Gauge("payments_gateway_ready", "1 while readiness says that this process can serve.")
 DEPENDENCY_OK = Gauge(
     "payments_gateway_dependency_ok",

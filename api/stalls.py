@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 
 import structlog
 
+from api import metrics
 from api.lag import LagMonitor
 from api.watch import repeating
 from commands.alarm_writer import AlarmWriter
@@ -27,6 +28,8 @@ class Stalls:
     async def look(self) -> None:
         if not self._knows_what_stands():
             return
+        for alarm, how_many in self._writer.standing.items():
+            metrics.ALARMS_STANDING.labels(alarm).set(how_many)
         try:
             for projection in self._lag.judgeable():
                 await self._writer.judge(projection)

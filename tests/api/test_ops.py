@@ -389,10 +389,18 @@ async def test_a_stall_is_told_once_and_only_by_who_knows_what_stands() -> None:
     writer.take(recorded(stalled))
     await stalls.look()
     assert told.events == [stalled]
+    assert standing("ProjectionStalled") == 1
     world.mark = 105
     await monitor.look()
     await stalls.look()
     assert told.events[1:] == [ProjectionStallEnded(group=GROUP, topic=TOPIC, episode=1)]
+    writer.take(recorded(told.events[1]))
+    await stalls.look()
+    assert (standing("ProjectionStalled"), standing("GatewayDegraded")) == (0, 0)
+
+
+def standing(alarm: str) -> float | None:
+    return REGISTRY.get_sample_value("payments_gateway_alarms_standing", {"alarm": alarm})
 
 
 async def test_lag_in_seconds_and_readiness_are_exported() -> None:
