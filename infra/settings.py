@@ -14,10 +14,15 @@ from schemas.verification import SCHEDULES, Schedule, Schedules
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0, le=30 * 86_400)]
 Address = Annotated[
-    str, Meta(pattern=r"^[^\s:]+:([1-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$")
+    str,
+    Meta(
+        pattern=r"^[^\s:]+:([1-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$",
+        description="HOST:PORT",
+    ),
 ]
 PerSecond = Annotated[float, Meta(gt=0, le=10_000)]
 Burst = Annotated[int, Meta(ge=1, le=1_000_000)]
+HttpUrl = Annotated[str, Meta(pattern=r"^https?://[^\s]+$", description="http:// or https:// URL")]
 Secret = Annotated[str, Meta(min_length=8)]
 """An empty one, as a list that ends with a comma has, would let anybody sign."""
 DEFAULT_ADMIN_KEY = "dev-internal-key"
@@ -30,26 +35,43 @@ class BadSetting(SystemExit):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Variables have the upper-case names of the fields. Durations are in the unit of their suffix."""
+    """Variables have the upper-case names of the fields. Durations are in the unit of their suffix.
 
-    database_url: Annotated[str, Meta(pattern=r"^postgres(ql)?://.+/.+")] = DEFAULT_DATABASE_URL
-    redis_url: Annotated[str, Meta(pattern=r"^(rediss?|unix)://")] = "redis://127.0.0.1:6379/"
+    Types, defaults and docstrings are docs/configuration.md: `python -m infra.configuration_reference` prints it.
+    """
+
+    database_url: Annotated[
+        str,
+        Meta(pattern=r"^postgres(ql)?://.+/.+", description="postgres://USER:PASSWORD@HOST:PORT/DATABASE"),
+    ] = DEFAULT_DATABASE_URL
+    """Ownership of keys and the read models. All of it can be made again from Kafka."""
+    redis_url: Annotated[
+        str, Meta(pattern=r"^(rediss?|unix)://", description="redis://, rediss:// or unix:// URL")
+    ] = "redis://127.0.0.1:6379/"
+    """Hot metrics and leases of probes. It must not evict keys (`noeviction`)."""
     kafka_bootstrap_servers: str = "localhost:9092"
+    """HOST:PORT of some brokers, comma-separated. Kafka is the store of record."""
     bind_addr: Address = "0.0.0.0:3000"
+    """Where the API listens."""
     app_env: Literal["development", "production"] = "development"
+    """`production` refuses default keys and simulated gateways, and writes logs as JSON."""
     internal_api_key: Annotated[str, Meta(min_length=8)] = DEFAULT_ADMIN_KEY
+    """What operators send as `X-Internal-Api-Key`. Production refuses the default."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """The least that is logged, to standard error."""
 
     admin_keys_file: str | None = None
     """A JSON list of operators' keys, each with name, digest and scopes; `python -m streams.cli key` makes one."""
     merchant_keys_file: str | None = None
     """A JSON list of merchants' keys, by their digests; without it payments need no key."""
     rate_limit_per_second: PerSecond = 100
-    """Of requests by one client address (a /64 of IPv6), at all processes together; after a silence so many at once:"""
+    """Of requests by one client address (a /64 of IPv6), at all processes together."""
     rate_limit_burst: Burst = 200
+    """What one address may ask for at once after a silence."""
     merchant_rate_limit_per_second: PerSecond | None = None
     """Of payments that one merchant asks for, from wherever; without it they are limited by address alone."""
     merchant_rate_limit_burst: Burst = 200
+    """What one merchant may ask for at once after a silence."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks, comma-separated, of the proxies in front: X-Forwarded-For is believed from nobody else."""
 
@@ -57,80 +79,117 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A JSON list of gateway configurations; without it, the four gateways of the local simulator, which production
     refuses. Whoever wants the adapter `simulator` there names it in the file."""
     simulator_url: str = "http://127.0.0.1:18080"
+    """Where the simulated gateways listen."""
     gateway_timeout_ms: Annotated[int, Meta(ge=50, le=20_000)] = 2500
-    razorpay_base_url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$")] = "https://api.razorpay.com"
+    """How long a gateway may take to answer a charge, where its own configuration does not say."""
+    razorpay_base_url: HttpUrl = "https://api.razorpay.com"
+    """Where Razorpay's API is."""
     razorpay_key_id: str | None = None
     """Without it `razorpay` is the simulator's, through the same adapter; production refuses that."""
     razorpay_key_secret: str | None = None
-    razorpay_email: Annotated[str, Meta(pattern=r"^[^\s@]+@[^\s@]+$")] = "payments@example.com"
+    """Given with its key id, or neither is."""
+    razorpay_email: Annotated[str, Meta(pattern=r"^[^\s@]+@[^\s@]+$", description="address")] = (
+        "payments@example.com"
+    )
     """Razorpay insists on a customer's address and number, which we are not told: these stand for all of them."""
-    razorpay_contact: Annotated[str, Meta(pattern=r"^\+[0-9]{8,15}$")] = "+919999999999"
+    razorpay_contact: Annotated[
+        str, Meta(pattern=r"^\+[0-9]{8,15}$", description="number with its country's code")
+    ] = "+919999999999"
+    """As `RAZORPAY_EMAIL`."""
     razorpay_upi_collect: bool = False
     """UPI Collect ended on 28 February 2026 but for exempt merchants (such as MCC 6012 and 6211); intent is used."""
     razorpay_webhook_secrets: tuple[Secret, ...] = ()
-    """A list, comma-separated: while a secret is rotated both are valid."""
-    stripe_base_url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$")] = "https://api.stripe.com"
-    stripe_secret_key: Annotated[str, Meta(pattern=r"^[rs]k_[A-Za-z0-9_]+$(?!\n)")] | None = None
+    """What its notifications are signed with: while a secret is rotated both are valid."""
+    stripe_base_url: HttpUrl = "https://api.stripe.com"
+    """Where Stripe's API is."""
+    stripe_secret_key: (
+        Annotated[str, Meta(pattern=r"^[rs]k_[A-Za-z0-9_]+$(?!\n)", description="sk_… or rk_…")] | None
+    ) = None
     """Without it `stripe` is the simulator's, through the same adapter; production refuses that."""
-    stripe_return_url: Annotated[str, Meta(pattern=r"^https?://[^\s]+$")] = "https://payments.example/return"
+    stripe_return_url: HttpUrl = "https://payments.example/return"
     """Where Stripe sends a customer who has come back from a bank's or a wallet's page."""
     stripe_webhook_secrets: tuple[Secret, ...] = ()
+    """As `RAZORPAY_WEBHOOK_SECRETS`."""
 
     verification_schedule_upi: tuple[Seconds, ...] = SCHEDULES["UPI"].after_s
-    """Seconds after its start at which an attempt in doubt is asked for, comma-separated and ascending."""
+    """Seconds after its start at which an attempt in doubt is asked for, ascending; then a person decides."""
     verification_schedule_card: tuple[Seconds, ...] = SCHEDULES["CARD"].after_s
+    """As `VERIFICATION_SCHEDULE_UPI`."""
     verification_schedule_netbanking: tuple[Seconds, ...] = SCHEDULES["NETBANKING"].after_s
+    """As `VERIFICATION_SCHEDULE_UPI`."""
     verification_schedule_wallet: tuple[Seconds, ...] = SCHEDULES["WALLET"].after_s
+    """As `VERIFICATION_SCHEDULE_UPI`."""
     clock_guard_ms: Annotated[int, Meta(ge=0, le=10_000)] = 750
     """Clocks of brokers and of Postgres differ by less than this (production runs NTP)."""
     verifier_consumer_group: str = "payment-verifier-v1"
+    """Consumer group of the verifiers."""
     verifier_consumer_name: str = "payment-verifier-1"
+    """As `PROJECTION_CONSUMER_NAME`."""
     payment_verifier_web: Address = "127.0.0.1:13002"
+    """Where it tells its liveness, readiness and metrics."""
 
     retry_max_attempts: Annotated[int, Meta(ge=1, le=10)] = 3
+    """Gateways that one payment is tried at, at most."""
     retry_latency_budget_ms: Annotated[int, Meta(ge=100, le=60_000)] = 10_000
+    """For all attempts of a payment together."""
 
     retry_policies_file: str | None = None
-    """A JSON object of retry policies by merchant id; every other merchant has the two numbers above."""
+    """A JSON object of retry policies by merchant id; every other merchant has `RETRY_MAX_ATTEMPTS` and
+    `RETRY_LATENCY_BUDGET_MS`."""
 
     max_in_flight: Positive = 1024
     """Payments at once in one process; above it the answer is 503 before anything is done."""
     acknowledgement_timeout_ms: Annotated[int, Meta(ge=100, le=10_000)] = 2000
+    """How long Kafka may take to acknowledge an append; after that it is ambiguous, and no gateway is called."""
     drain_timeout_s: Positive = 30
+    """Payments in flight have so long to end when the API is told to stop; no less than one payment may take."""
 
     kafka_replication_factor: Positive = 1
-    """3 in production, with `kafka_min_insync_replicas` 2: an acknowledgement is not an fsync."""
+    """3 in production, with `KAFKA_MIN_INSYNC_REPLICAS` 2: an acknowledgement is not an fsync."""
     kafka_min_insync_replicas: Positive = 1
+    """Replicas that have to have a record before it is acknowledged."""
 
     database_pool_size: Positive = 8
+    """Connections to Postgres of one API process, beside four for ownership."""
     projection_consumer_group: str = "projections-v1"
+    """Consumer group of the projection workers."""
     projection_consumer_name: str = "projection-worker-1"
     """Unique per worker: it is its static membership, so that a restart takes a second instead of a minute."""
     projection_worker_web: Address = "127.0.0.1:13001"
+    """Where it tells its liveness, readiness and metrics."""
 
     metrics_stream_key: str = "payments.events.v1"
     """The topic that hot metrics are made of."""
     metrics_stream_group: str = "metrics-agg-v1"
+    """Consumer group of the metrics workers."""
     metrics_consumer_name: str = "metrics-worker-1"
+    """As `PROJECTION_CONSUMER_NAME`."""
     metrics_worker_web: Address = "127.0.0.1:13003"
+    """Where it tells its liveness, readiness and metrics."""
 
     circuit_policies_file: str | None = None
     """A JSON object of circuit policies by `gateway:METHOD`, `gateway` or `*`; what is left out has its default."""
     circuit_consumer_group: str = "circuits-v1"
+    """Consumer group of the circuit writers."""
     circuit_consumer_name: str = "circuit-writer-1"
+    """As `PROJECTION_CONSUMER_NAME`."""
     circuit_writer_web: Address = "127.0.0.1:13004"
+    """Where it tells its liveness, readiness and metrics."""
 
     experiment_guardrail_min_samples: Annotated[int, Meta(ge=10, le=1_000_000)] = 100
-    """These three are limits of the analyzer, not rules by themselves, and an experiment's own come before them.
-    Independent customers in each arm before any verdict on a winner or on latency; harm is judged from 10 on."""
+    """Independent customers in each arm before any verdict on a winner or on latency; harm is judged from 10 on. These
+    three are limits of the analyzer, not rules by themselves, and an experiment's own come before them."""
     experiment_guardrail_max_success_drop: Annotated[float, Meta(gt=0, lt=1)] = 0.05
     """The margin: a winner is certainly not worse than control by it, and what differs by less is no difference. A
     treatment is paused as soon as it is credibly worse, by however little."""
     experiment_guardrail_max_latency_multiplier: Annotated[float, Meta(gt=1, le=100)] = 1.5
     """A treatment that is so much slower is always paused, once that is credible."""
     experiment_consumer_group: str = "experiments-v1"
+    """Consumer group of the analyzers."""
     experiment_consumer_name: str = "experiment-analyzer-1"
+    """As `PROJECTION_CONSUMER_NAME`."""
     experiment_analyzer_web: Address = "127.0.0.1:13005"
+    """Where it tells its liveness, readiness and metrics."""
 
     webhook_secret_keys: tuple[Annotated[str, Meta(min_length=32)], ...] = (DEFAULT_WEBHOOK_SECRET_KEY,)
     """What every subscription's secret is made of: a list, comma-separated, the newest first. An old one goes when each
@@ -139,8 +198,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Networks, such as 127.0.0.0/8, that webhooks may be sent to though they are not public, by plain http too: for
     development, and refused in production."""
     webhook_consumer_group: str = "webhooks-v1"
+    """Consumer group of the dispatchers."""
     webhook_consumer_name: str = "webhook-dispatcher-1"
+    """As `PROJECTION_CONSUMER_NAME`."""
     webhook_dispatcher_web: Address = "127.0.0.1:13006"
+    """Where it tells its liveness, readiness and metrics."""
 
     def __repr__(self) -> str:
         """Without a single value: most of these are addresses, and some are secrets."""
