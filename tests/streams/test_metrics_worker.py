@@ -27,8 +27,14 @@ from projections.figures import window_figures
 from projections.hot_metrics import fold
 from projections.merge import Merge
 from projections.shard import Shard
+from schemas.base import Event
+from schemas.codec import RELIABILITY_TOPIC
+from schemas.envelope import Recorded
 from schemas.metrics import BUCKET_S, SNAPSHOT_KEY, Cell, GatewayFigures, RoutingSnapshot, StoredShard
+from schemas.outcome import Outcome
+from schemas.reliability import SuccessRateDropEnded, SuccessRateDropped
 from schemas.views import Watermark
+from tests.product import read_records
 from tests.projections.outcomes import DOUBT, LONG, SUCCESS, UNREACHED, decline, told
 from tests.projections.story import paid, raw, recorded, renamed, requested, routed
 from tests.streams.worker import Worker
@@ -65,7 +71,11 @@ class World:
 
     async def open(self) -> None:
         servers = self.settings.kafka_bootstrap_servers
-        topics = [Topic(self.topic, PAYMENT_PARTITIONS), Topic(DEAD_LETTERS_TOPIC, 1)]
+        topics = [
+            Topic(self.topic, PAYMENT_PARTITIONS),
+            Topic(RELIABILITY_TOPIC, 1),
+            Topic(DEAD_LETTERS_TOPIC, 1),
+        ]
         await make_topics(self.settings, topics)
         await migrate(self.settings.database_url)
         self.redis = connect(self.settings.redis_url, timeout_s=10)
@@ -108,6 +118,31 @@ class World:
         ]
         messages: list[Message] = [(one.key, one.value or b"", list(one.headers)) for one in records]
         await self.publisher.publish(self.topic, partition_for(payment), messages)
+
+    async def tell_of(
+        self, outcome: Outcome, times: int, at: datetime, instead_of: Outcome | None = None
+    ) -> None:
+        """So many outcomes of one gateway of this world's own."""
+        event = told(
+            outcome, gateway=self.topic, at=at, instead_of=instead_of, verified=instead_of is not None
+        )
+        async with asyncio.TaskGroup() as group:
+            for _ in range(times):
+                payment = _clock.payment_id()
+                one = raw(recorded(renamed(event, payment), 0, payment=payment, window=LONG))
+                message: Message = (one.key, one.value or b"", list(one.headers))
+                group.create_task(self.publisher.publish(self.topic, partition_for(payment), [message]))
+
+    async def alarms(self) -> list[Recorded[Event]]:
+        records = await read_records(self.stack, RELIABILITY_TOPIC)
+        return [record for record in records if record.envelope.aggregate_id == f"{self.topic}:UPI"]
+
+    async def are_told(self, how_many: int) -> list[Recorded[Event]]:
+        async with asyncio.timeout(CATCHES_UP_WITHIN_S):
+            while True:
+                if len(found := await self.alarms()) >= how_many:
+                    return found
+                await asyncio.sleep(0.5)
 
     async def folded(self) -> dict[int, Shard]:
         shards = {}
@@ -272,3 +307,25 @@ async def test_a_postgres_that_does_not_answer_stops_nothing(world: World) -> No
     await world.tell(100)
     await world.reaches_the_end()
     await world.redis_equals_a_fold_of_the_log()
+
+
+async def test_a_gateway_that_fails_is_told_once_though_the_worker_is_killed_and_its_recovery_too(
+    world: World,
+) -> None:
+    now = _clock.now()
+    await world.tell_of(SUCCESS, 200, now - timedelta(minutes=10))
+    await world.tell_of(DOUBT, 30, now)
+    world.worker.start()
+    (record,) = await world.are_told(1)
+    assert isinstance(record.event, SuccessRateDropped)
+    assert (record.event.episode, record.event.rate, record.event.usual_rate) == (1, 0.0, 1.0)
+    assert record.event.outcomes == 30
+
+    world.worker.signal(signal.SIGKILL)
+    world.worker.start()
+    await world.worker.becomes(200)
+    await world.tell_of(SUCCESS, 30, now, instead_of=DOUBT)
+    drop, end = await world.are_told(2)
+    assert drop.envelope.event_id == record.envelope.event_id
+    assert isinstance(end.event, SuccessRateDropEnded)
+    assert (end.event.episode, end.event.because, end.event.rate) == (1, "recovered", 1.0)
