@@ -21,7 +21,6 @@ ALARMS_STANDING = Gauge(
     "Alarms of gateways and projections on reliability.events.v1 that have not ended.",
     ["alarm"],
 )
-READY = Gauge("payments_gateway_ready", "1 while readiness says that this process can serve.")
 DEPENDENCY_OK = Gauge(
     "payments_gateway_dependency_ok",
     "1 while a dependency proves to be well, as readiness has it.",

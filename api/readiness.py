@@ -8,6 +8,7 @@ from api import metrics
 from api.ports import Check
 from api.watch import NotWell, Watched, repeating
 from commands.ports import Clock
+from infra.metrics import READY
 from schemas.base import Value
 
 
@@ -47,7 +48,7 @@ class Readiness:
     async def _look_at(self, name: str) -> None:
         await self._watched[name].look()
         metrics.DEPENDENCY_OK.labels(name).set(self._watched[name].trouble is None)
-        metrics.READY.set(all(self._watched[required].trouble is None for required in self._required))
+        READY.set(all(self._watched[required].trouble is None for required in self._required))
 
     def answer(self, is_draining: bool) -> ReadinessAnswer:
         states = tuple(self._state(name, watched) for name, watched in self._watched.items())

@@ -1,6 +1,6 @@
 """What the adapters count, in the process's default registry. No label ever comes from a request."""
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 GATEWAY_CALLS = Counter(
     "payments_gateway_charges_total", "Charges by gateway and what they came to.", ["gateway", "outcome"]
@@ -56,3 +56,4 @@ FACTS_UNREADABLE = Counter(
     "Records of circuits, configuration, experiments or alarms that this process could not read and left out.",
     ["topic"],
 )
+READY = Gauge("payments_gateway_ready", "1 while readiness says that this process can serve.")

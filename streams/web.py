@@ -4,22 +4,19 @@ from collections.abc import Callable, Iterator
 
 from aiohttp import web
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from infra.metrics import READY
+
 
 class Everything(Collector):
-    """A worker's own metrics, what the adapters count, and whether it is ready. A worker may have two projections: of a
-    name there is one family, as the format wants it."""
+    """A worker's own metrics and what the adapters count. A worker may have two projections: of a name there is one
+    family, as the format wants it."""
 
-    def __init__(self, own: CollectorRegistry, complaint: Callable[[], str | None]) -> None:
+    def __init__(self, own: CollectorRegistry) -> None:
         self._own = own
-        self._complaint = complaint
-
-    def describe(self) -> list[Metric]:
-        return []
 
     def collect(self) -> Iterator[Metric]:
         families: dict[str, Metric] = {}
@@ -28,11 +25,6 @@ class Everything(Collector):
                 if (known := families.setdefault(family.name, family)) is not family:
                     known.samples.extend(family.samples)
         yield from families.values()
-        yield GaugeMetricFamily(
-            "payments_gateway_ready",
-            "1 while readiness says that this process can serve.",
-            value=self._complaint() is None,
-        )
 
 
 async def serve(
@@ -50,9 +42,10 @@ async def serve(
         return web.json_response({"status": "not ready", "reason": reason}, status=503)
 
     everything = CollectorRegistry()
-    everything.register(Everything(registry, complaint))
+    everything.register(Everything(registry))
 
     async def metrics(request: web.Request) -> web.Response:
+        READY.set(complaint() is None)
         return web.Response(body=generate_latest(everything), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app = web.Application()
