@@ -97,3 +97,28 @@ async def _missing(urls: list[str]) -> list[str]:
 
 def test_all_of_what_there_is_an_alert_on_is_looked_up() -> None:
     assert len({s.metric for alert in alerts() for s in selectors(alert["expr"])}) > 25
+
+
+@pytest.mark.parametrize(
+    ("query", "lack"),
+    [
+        ('rate(told_total{event="first"}[5m])', None),
+        ('rate(told_total{event=~"second|third"}[5m])', None),
+        ('up{process="api"}', "no process exports up"),
+        ("told", "no process exports told"),
+        ('told_total{kind="first"}', "told_total has no label kind"),
+        (
+            'told_total{event="second"}',
+            "told_total never has event=second: the first one would be no increase",
+        ),
+        ("slow_seconds_bucket", None),
+    ],
+)
+def test_what_no_process_exports_is_named(query: str, lack: str | None) -> None:
+    exported = Exported()
+    exported.take(
+        '# TYPE told_total counter\ntold_total{event="first"} 0\n'
+        '# TYPE slow_seconds histogram\nslow_seconds_bucket{le="1"} 0\n'
+    )
+    (selector,) = selectors(query)
+    assert exported.lacks(selector) == lack
