@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from projections.statistics.holm import holm
 from projections.statistics.latency import SLOW_ALPHA, Latency, latency
-from projections.statistics.outstanding import cases, in_all_cases, least_convincing
+from projections.statistics.outstanding import TOLERATED_DOUBT, cases, in_all_cases, least_convincing
 from projections.statistics.sample_ratio import sample_ratio
 from projections.statistics.sequential import HARM_ALPHA, Sequential, is_ripe, sequential
 from projections.statistics.sums import Sums
@@ -74,10 +74,9 @@ def _judged(
     that each metric by which it is judged."""
     metrics = 1 if arm.any_attempt_success is None else 2
     alpha = HARM_ALPHA / treatments / metrics
-    outstanding, tolerated = (control.outstanding, arm.outstanding), rules.max_success_drop
 
     def compared(here: Sums, there: Sums) -> Sequential:
-        found = cases(here, there, outstanding, tolerated)
+        found = cases(here, there, (control.outstanding, arm.outstanding), TOLERATED_DOUBT)
         return in_all_cases([sequential(*case, alpha=alpha) for case in found])
 
     success = compared(control.success, arm.success)

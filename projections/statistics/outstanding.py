@@ -27,6 +27,8 @@ class Outstanding(NamedTuple):
 
 
 NOTHING = Outstanding()
+TOLERATED_DOUBT = 0.1
+"""Of all payments of an arm: so many in doubt may yet succeed before it is harmful to leave them there."""
 
 
 Case = tuple[Sums, Sums]
