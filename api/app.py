@@ -51,6 +51,7 @@ from api.webhooks import WebhookRoutes, Webhooks
 from commands.ports import Clock, RoutingFacts
 from infra.gateways.notifications import NotificationReader
 from schemas.codec import CIRCUITS_TOPIC, CONFIGURATION_TOPIC, EXPERIMENTS_TOPIC
+from schemas.experiment import Guardrails
 from schemas.rate_limit import RateLimit
 
 
@@ -73,6 +74,7 @@ class Services:
     facts: RoutingFacts
     dry_run: DryRun
     circuits: Circuits
+    experiment_limits: Guardrails
     experiment_results: ExperimentResults
     audit: Audit
     webhooks: Webhooks
@@ -143,7 +145,12 @@ def create_app(services: Services) -> Starlette:
         services.body_limits,
     )
     experiments = ExperimentRoutes(
-        services.admin, services.experiments, services.facts, services.clock, services.body_limits
+        services.admin,
+        services.experiments,
+        services.facts,
+        services.experiment_limits,
+        services.clock,
+        services.body_limits,
     )
     circuits = CircuitRoutes(services.admin, services.circuits, services.body_limits)
     audit = AuditRoutes(

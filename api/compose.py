@@ -183,6 +183,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                 facts.gateways,
                 clock,
             ),
+            experiment_limits=settings.guardrails,
             experiment_results=ExperimentResults(
                 experiment_store, experiments.loaded, settings.guardrails, clock
             ),

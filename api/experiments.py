@@ -27,6 +27,7 @@ from commands.ports import Clock, RoutingFacts
 from commands.routing.rule_faults import text_faults
 from schemas.experiment import (
     Design,
+    Guardrails,
     PauseExperiment,
     ResumeExperiment,
     StartExperiment,
@@ -45,11 +46,18 @@ _RESUME = msgspec.json.Decoder(ResumeBody)
 
 class ExperimentRoutes:
     def __init__(
-        self, admin: Admin, experiments: Experiments, facts: RoutingFacts, clock: Clock, limits: BodyLimits
+        self,
+        admin: Admin,
+        experiments: Experiments,
+        facts: RoutingFacts,
+        guardrails: Guardrails,
+        clock: Clock,
+        limits: BodyLimits,
     ) -> None:
         self._admin = admin
         self._experiments = experiments
         self._facts = facts
+        self._guardrails = guardrails
         self._clock = clock
         self._limits = limits
 
@@ -108,6 +116,7 @@ class ExperimentRoutes:
                 self._facts.retry_policy(merchant).latency_budget_ms
                 for merchant in body.filter.merchant_ids or ()
             ),
+            limits=self._guardrails,
             by=signed(request, body.by),
             note=body.note,
         )

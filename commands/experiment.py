@@ -125,10 +125,16 @@ def _stop(command: StopExperiment, experiment: Experiment) -> list[ExperimentEve
 
 
 def _conclude(command: ConcludeExperiment, experiment: Experiment) -> list[ExperimentEvent]:
-    if isinstance(experiment, Ended):
+    """`[]` also where somebody has paused or resumed it meanwhile: then it is to be judged anew."""
+    if isinstance(experiment, Ended) or experiment.version != command.follows_version:
         return []
     return [
-        ExperimentConcluded(experiment_id=command.experiment_id, by=command.by, evidence=command.evidence)
+        ExperimentConcluded(
+            experiment_id=command.experiment_id,
+            by=command.by,
+            evidence=command.evidence,
+            follows_version=command.follows_version,
+        )
     ]
 
 

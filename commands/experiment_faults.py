@@ -18,6 +18,7 @@ from commands.routing.rule_faults import (
 from schemas.experiment import (
     BUCKETS,
     Design,
+    Guardrails,
     Override,
     RetryOverride,
     StartExperiment,
@@ -30,6 +31,7 @@ from schemas.routing_configuration import Condition
 def faults_in(command: StartExperiment) -> list[FieldError]:
     return [
         *_of_design(command.design),
+        *_of_plan(command.design, command.limits),
         *_of_variants(command.design.variants),
         *_of_overrides(command),
         *condition_faults("/filter", command.design.filter),
@@ -43,10 +45,16 @@ def _of_design(design: Design) -> Iterator[FieldError]:
     if design.name != design.name.strip():
         yield FieldError(pointer="/name", detail="begins or ends with a space")
     yield from text_faults("/group", design.group or "")
-    least = design.guardrails.min_samples
-    if least is not None and least > design.planned_customers:
+
+
+def _of_plan(design: Design, limits: Guardrails) -> Iterator[FieldError]:
+    own, usual = design.guardrails.min_samples, limits.min_samples
+    if own is not None and own > design.planned_customers:
         detail = "is more than planned_customers: nothing could be said at the planned end"
         yield FieldError(pointer="/guardrails/min_samples", detail=detail)
+    if own is None and usual is not None and usual > design.planned_customers:
+        detail = f"is less than the {usual} of whom anything is said: plan for more, or set min_samples"
+        yield FieldError(pointer="/planned_customers", detail=detail)
 
 
 def _of_variants(variants: Sequence[Variant]) -> Iterator[FieldError]:

@@ -30,7 +30,16 @@ def has_come_to_its_end(experiment: Running | Paused, finding: Finding, at: date
     The winner's test is valid at every look, so that a winner is one whatever comes after; and past the plan its line
     rises. Long before the plan only differences cross it that are far larger than planned.
     """
-    return at >= experiment.planned_end or (isinstance(experiment, Running) and finding.is_decided)
+    return at >= experiment.planned_end or (isinstance(experiment, Running) and _is_decided(finding))
+
+
+def _is_decided(finding: Finding) -> bool:
+    """A treatment is by winning, and nobody wins across a broken split, or by its planned sample. That is of payments:
+    a few customers who pay often have it before anything can be said of them."""
+    return bool(finding.treatments) and all(
+        (one.is_winner and not finding.is_split_broken) or (one.reached >= 1 and not one.lacks_customers)
+        for one in finding.treatments
+    )
 
 
 def what_follows(
@@ -49,7 +58,10 @@ def what_follows(
     if finding.unsettled_share > SETTLED_ENOUGH and at < grace_ends(experiment, end):
         return None
     return ConcludeExperiment(
-        experiment_id=experiment.experiment_id, by=BY, evidence=_concluded_with(experiment, finding)
+        experiment_id=experiment.experiment_id,
+        follows_version=experiment.version,
+        by=BY,
+        evidence=_concluded_with(experiment, finding),
     )
 
 
@@ -67,7 +79,9 @@ def looked_at_again(experiment: Running | Paused, end: End | None, at: datetime)
 
 
 def _concluded_with(experiment: Running | Paused, finding: Finding) -> Evidence:
-    """What a guardrail has paused stays what it was called then, with the figures of now."""
-    if isinstance(experiment, Paused) and (then := experiment.evidence) is not None:
+    """What a guardrail has paused stays what it was called then, with the figures of its end."""
+    if isinstance(experiment, Paused) and experiment.is_by_guardrail:
+        assert experiment.evidence is not None
+        then = experiment.evidence
         return replace(finding.evidence, verdict=then.verdict, reasons=then.reasons)
     return finding.evidence

@@ -64,6 +64,9 @@ class Running(Begun, frozen=True, kw_only=True):
 class Paused(Begun, frozen=True, kw_only=True):
     """Its buckets are kept, and nobody is routed otherwise."""
 
+    is_by_guardrail: bool
+    """Whether `evidence` is that of this pause; a person has none for theirs."""
+
     @property
     def planned_end(self) -> datetime:
         """When it is to be concluded unless somebody resumes it: it holds name and buckets no longer than planned."""
@@ -88,6 +91,8 @@ class Unread(Value, frozen=True, kw_only=True):
     salt: str
     allocation: Allocation
     status: Status
+    version: int
+    """As of one that can be read."""
 
 
 class Experiments(Value, frozen=True, kw_only=True):
@@ -109,7 +114,7 @@ def evolve(experiments: Experiments, record: Recorded[HeardOfExperiments]) -> Ex
         return experiments
     event, version = record.event, record.position.offset + 1
     if isinstance(event, UnreadStarted) or event.experiment_id in experiments.unread:
-        unread = {**experiments.unread, event.experiment_id: _unread_after(experiments, event)}
+        unread = {**experiments.unread, event.experiment_id: _unread_after(experiments, event, version)}
         return replace(experiments, unread=unread, version=version)
     one = _after(experiments, event, record.envelope.at, version)
     known = {**experiments.known, event.experiment_id: one}
@@ -139,10 +144,17 @@ def is_void(experiments: Experiments, record: Recorded[HeardOfExperiments]) -> b
             return status != "RUNNING"
         case ExperimentResumed():
             return status != "PAUSED" or is_full(experiments) or overlaps(experiments, event)
-        case ExperimentStopped() | ExperimentConcluded():
+        case ExperimentStopped():
             return status not in ("RUNNING", "PAUSED")
+        case ExperimentConcluded():
+            return status not in ("RUNNING", "PAUSED") or not _follows(experiments, event)
         case _:
             assert_never(event)
+
+
+def _follows(experiments: Experiments, event: ExperimentConcluded) -> bool:
+    one = _found(experiments, event.experiment_id)
+    return one is not None and event.follows_version in (None, one.version)
 
 
 def is_full(experiments: Experiments) -> bool:
@@ -179,8 +191,12 @@ def _live(experiments: Experiments) -> Iterator[Running | Paused | Unread]:
 
 
 def _status(experiments: Experiments, experiment_id: ExperimentId) -> Status | None:
-    one = experiments.known.get(experiment_id) or experiments.unread.get(experiment_id)
+    one = _found(experiments, experiment_id)
     return None if one is None else status_of(one)
+
+
+def _found(experiments: Experiments, experiment_id: ExperimentId) -> Experiment | Unread | None:
+    return experiments.known.get(experiment_id) or experiments.unread.get(experiment_id)
 
 
 def status_of(experiment: Experiment | Unread) -> Status:
@@ -202,25 +218,26 @@ def _salt(experiments: Experiments, experiment_id: ExperimentId) -> str:
     return one.salt
 
 
-def _unread_after(experiments: Experiments, event: HeardOfExperiments) -> Unread:
+def _unread_after(experiments: Experiments, event: HeardOfExperiments, version: int) -> Unread:
+    if isinstance(event, ExperimentStarted | UnreadStarted):
+        return Unread(
+            experiment_id=event.experiment_id,
+            design=DesignOutline(name=event.design.name),
+            salt=event.salt,
+            allocation=event.allocation,
+            status="RUNNING",
+            version=version,
+        )
+    before = replace(experiments.unread[event.experiment_id], version=version)
     match event:
-        case ExperimentStarted() | UnreadStarted():
-            return Unread(
-                experiment_id=event.experiment_id,
-                design=DesignOutline(name=event.design.name),
-                salt=event.salt,
-                allocation=event.allocation,
-                status="RUNNING",
-            )
         case ExperimentPaused():
-            return replace(experiments.unread[event.experiment_id], status="PAUSED")
+            return replace(before, status="PAUSED")
         case ExperimentResumed():
-            before = experiments.unread[event.experiment_id]
             return replace(before, status="RUNNING", allocation=event.allocation)
         case ExperimentStopped():
-            return replace(experiments.unread[event.experiment_id], status="STOPPED")
+            return replace(before, status="STOPPED")
         case ExperimentConcluded():
-            return replace(experiments.unread[event.experiment_id], status="CONCLUDED")
+            return replace(before, status="CONCLUDED")
         case _:
             assert_never(event)
 
@@ -252,7 +269,9 @@ def _after(experiments: Experiments, event: ExperimentEvent, at: datetime, versi
     )
     match event:
         case ExperimentPaused():
-            return Paused(**asdict(replace(begun, evidence=event.evidence or before.evidence)))
+            evidence = event.evidence or before.evidence
+            is_by_guardrail = event.evidence is not None
+            return Paused(**asdict(replace(begun, evidence=evidence)), is_by_guardrail=is_by_guardrail)
         case ExperimentResumed():
             # Times are those of who decided, and two clocks may differ.
             paused_for = before.paused_for + max(at - before.changed_at, timedelta())

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from projections.experiment_figures import ANY, latency_figures, outstanding, rate_figures
 from projections.statistics.sequential import Sequential
-from projections.statistics.verdict import Judged, Judgement, Verdict
+from projections.statistics.verdict import Judged, Judgement, Reason, Verdict
 from schemas.experiment import Design, Evidence
-from schemas.experiment_finding import Finding, Harm
+from schemas.experiment_finding import Finding, Harm, Standing
 from schemas.exposure import Tally
 
 Numbers = dict[str, float | None]
@@ -21,17 +21,19 @@ def found_in(design: Design, tallies: Mapping[str, Tally], judgement: Judgement)
         harm = Harm(variants=tuple(one.variant for one in harmful), evidence=told)
     return Finding(
         harm=harm,
-        is_decided=bool(judgement.treatments)
-        and all(_is_decided(one, judgement) for one in judgement.treatments),
+        is_split_broken=judgement.verdict == Verdict.SRM,
+        treatments=tuple(_standing(one) for one in judgement.treatments),
         unsettled_share=max(_unsettled_share(tallies.get(name, Tally())) for name in compared),
         evidence=evidence(design, tallies, judgement, judgement.verdict),
     )
 
 
-def _is_decided(one: Judged, judgement: Judgement) -> bool:
-    """Nobody wins across a broken split."""
-    is_winner = one.verdict == Verdict.WINNER and judgement.verdict != Verdict.SRM
-    return is_winner or one.winning.reached >= 1
+def _standing(one: Judged) -> Standing:
+    return Standing(
+        is_winner=one.verdict == Verdict.WINNER,
+        reached=one.winning.reached,
+        lacks_customers=Reason.TOO_FEW_CUSTOMERS in one.reasons,
+    )
 
 
 def evidence(

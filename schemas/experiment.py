@@ -134,6 +134,8 @@ class StartExperiment(Command, frozen=True, kw_only=True):
     gateways: tuple[GatewayConfiguration, ...]
     budgets_ms: tuple[int, ...] = ()
     """The latency budgets of the merchants that the filter names."""
+    limits: Guardrails = Guardrails()
+    """The service's own, where the design has none."""
     by: str
     note: str
 
@@ -161,6 +163,8 @@ class StopExperiment(Command, frozen=True, kw_only=True):
 
 class ConcludeExperiment(Command, frozen=True, kw_only=True):
     experiment_id: ExperimentId
+    follows_version: int
+    """Of the experiment that was judged."""
     by: str
     evidence: Evidence
 
@@ -209,11 +213,14 @@ class ExperimentStopped(Event, frozen=True, kw_only=True):
 
 
 class ExperimentConcluded(Event, frozen=True, kw_only=True):
-    """At its planned end, with what it came to."""
+    """At its end, with what it came to."""
 
     experiment_id: ExperimentId
     by: str
     evidence: Evidence
+    follows_version: int | None = None
+    """The offset after the last event of the experiment that counted: void where another one counts in between. None
+    in older ones, which follow whatever is there."""
 
 
 ExperimentEvent = (

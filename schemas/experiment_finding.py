@@ -10,10 +10,21 @@ class Harm(Value, frozen=True, kw_only=True):
     evidence: Evidence
 
 
+class Standing(Value, frozen=True, kw_only=True):
+    """Of one treatment."""
+
+    is_winner: bool
+    reached: float
+    """How much of its planned sample it has, 1 at the plan."""
+    lacks_customers: bool
+    """Whether nothing can be said of it yet, for want of the minimum of independent ones."""
+
+
 class Finding(Value, frozen=True, kw_only=True):
     harm: Harm | None
-    is_decided: bool
-    """Every treatment is a winner or has its planned sample."""
+    is_split_broken: bool
+    treatments: tuple[Standing, ...]
+    """Those that are compared."""
     unsettled_share: float
     """Of the payments of the compared arm where it is largest: in doubt, or in review."""
     evidence: Evidence

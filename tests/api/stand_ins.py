@@ -505,6 +505,7 @@ class World:
                 self.clock,
                 0.3,
             ),
+            experiment_limits=Guardrails(min_samples=100),
             experiment_results=ExperimentResults(
                 self.arms, self.experiments.loaded, Guardrails(), self.clock
             ),

@@ -143,6 +143,7 @@ async def test_in_a_group_the_shares_are_of_all_customers_too_and_the_arms_are_s
         ({"variants": DESIGN["variants"][:1]}, ["/variants"]),  # type: ignore[index]
         ({"variants": [{"name": "a", "weight": 10_001}] * 2}, ["/variants/0/weight"]),
         ({"planned_customers": 1}, ["/planned_customers"]),
+        ({"planned_customers": 99}, ["/planned_customers"]),
         ({"moon": 1}, ["/moon"]),
         ({"by": ""}, ["/by"]),
         ({"metric": "moon"}, ["/metric"]),
@@ -269,9 +270,10 @@ async def test_the_numbers_that_somebody_acted_on_are_shown(world: World, client
     paused = (await client.get(f"/experiments/{experiment}")).json
     assert (paused["status"], paused["changed_by"]) == ("PAUSED", "analyzer")
     assert paused["evidence"] == msgspec.json.decode(msgspec.json.encode(EVIDENCE))
-    await world.experiments.obey(
-        ConcludeExperiment(experiment_id=experiment, by="analyzer", evidence=EVIDENCE), "req_2"
+    conclude = ConcludeExperiment(
+        experiment_id=experiment, follows_version=2, by="analyzer", evidence=EVIDENCE
     )
+    await world.experiments.obey(conclude, "req_2")
     concluded = (await client.get(f"/experiments/{experiment}")).json
     assert (concluded["status"], concluded["planned_end"]) == ("CONCLUDED", None)
 

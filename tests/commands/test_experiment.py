@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from commands.experiment import decide
 from commands.experiment_state import (
@@ -27,6 +27,7 @@ from schemas.experiment import (
     Design,
     DesignOutline,
     Evidence,
+    ExperimentConcluded,
     ExperimentEvent,
     ExperimentPaused,
     ExperimentResumed,
@@ -110,6 +111,12 @@ def started(experiment: ExperimentId = ONE, design: Design | None = None) -> Exp
 
 def pause(experiment: ExperimentId = ONE) -> PauseExperiment:
     return PauseExperiment(experiment_id=experiment, by="analyzer", note="", evidence=EVIDENCE)
+
+
+def conclude(follows_version: int) -> ConcludeExperiment:
+    return ConcludeExperiment(
+        experiment_id=ONE, follows_version=follows_version, by="analyzer", evidence=EVIDENCE
+    )
 
 
 def paused() -> ExperimentEvent:
@@ -215,13 +222,35 @@ def test_an_ended_experiment_frees_its_buckets_and_stays_ended() -> None:
 
 
 def test_a_conclusion_keeps_what_it_came_to() -> None:
-    (event,) = decide(
-        ConcludeExperiment(experiment_id=ONE, by="analyzer", evidence=EVIDENCE), after(started())
-    )
+    (event,) = decide(conclude(1), after(started()))
     known = after(started(), event).known[ONE]
     assert isinstance(known, Ended)
     assert known.evidence == EVIDENCE
     assert status_of(known) == "CONCLUDED"
+
+
+def test_a_conclusion_that_was_decided_before_a_resumption_and_comes_after_it_is_void_for_everybody() -> None:
+    begun = [started(), paused()]
+    (concluded,) = decide(conclude(2), after(*begun))
+    running = after(*begun, resumed())
+    assert after(*begun, resumed(), concluded) == running
+    assert after(*begun, resumed(), paused(), concluded) == after(*begun, resumed(), paused())
+    assert decide(conclude(2), running) == []
+    (unread_pause,) = decide(pause(TWO), after(started(TWO)))
+    unread_resumed = ExperimentResumed(experiment_id=TWO, allocation=UNREAD.allocation, by="asha", note="")
+    for version, status in ((2, "PAUSED"), (3, "RUNNING")):
+        too_old = ExperimentConcluded(
+            experiment_id=TWO, by="analyzer", evidence=EVIDENCE, follows_version=5 - version
+        )
+        heard = [UNREAD, unread_pause, unread_resumed][:version]
+        assert after(*heard, too_old).unread[TWO].status == status
+        assert after(*heard, replace(too_old, follows_version=version)).unread[TWO].status == "CONCLUDED"
+
+
+def test_a_conclusion_of_before_there_were_versions_follows_whatever_it_finds() -> None:
+    concluded = ExperimentConcluded(experiment_id=ONE, by="analyzer", evidence=EVIDENCE)
+    for events in ([started()], [started(), paused()], [started(), paused(), resumed()]):
+        assert status_of(after(*events, concluded).known[ONE]) == "CONCLUDED"
 
 
 # Its days
@@ -243,8 +272,7 @@ def test_a_paused_one_holds_its_name_and_buckets_for_as_long_as_was_planned_at_m
     known = on_days((0, started()), (2, paused()), (3, paused())).known[ONE]
     assert isinstance(known, Paused)
     assert known.planned_end == AT + timedelta(days=2 + 7)
-    conclude = ConcludeExperiment(experiment_id=ONE, by="analyzer", evidence=EVIDENCE)
-    (event,) = decide(conclude, after(started(), paused()))
+    (event,) = decide(conclude(2), after(started(), paused()))
     assert status_of(after(started(), paused(), event).known[ONE]) == "CONCLUDED"
 
 
@@ -254,6 +282,19 @@ def test_a_clock_that_is_behind_takes_no_day_from_the_plan() -> None:
 
 
 # Its numbers
+
+
+def test_it_is_told_whether_a_guardrail_has_paused_it_this_time() -> None:
+    by_hand = ExperimentPaused(experiment_id=ONE, by="asha", note="a holiday")
+    for events, is_by_guardrail in (
+        ([paused()], True),
+        ([by_hand], False),
+        ([paused(), resumed(), by_hand], False),
+        ([by_hand, resumed(), paused()], True),
+    ):
+        known = after(started(), *events).known[ONE]
+        assert isinstance(known, Paused)
+        assert known.is_by_guardrail is is_by_guardrail
 
 
 def test_what_a_guardrail_paused_it_on_survives_a_resumption_a_pause_by_a_person_and_a_stop() -> None:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from commands.experiment_faults import faults_in
-from schemas.experiment import Design, StartExperiment
+from schemas.experiment import Design, Guardrails, StartExperiment
 from schemas.ids import ExperimentId
 from tests.builders import a_gateway
 
@@ -14,6 +14,7 @@ GATEWAYS = (
     a_gateway("alpha"),
     a_gateway("beta", payment_methods=("CARD",), currencies=("USD",), minimum_amount_minor=100),
 )
+NO_LIMITS = Guardrails()
 CARD_NUMBER = "4111111111111111"
 CONTROL = {"name": "control", "weight": 5_000}
 ORDER = {"order": ["beta"]}
@@ -29,7 +30,12 @@ def design(*variants: dict[str, object], **changes: object) -> dict[str, Any]:
 
 
 def pointers(
-    proposed: dict[str, Any], *, by: str = "asha", note: str = "", budgets_ms: tuple[int, ...] = ()
+    proposed: dict[str, Any],
+    *,
+    by: str = "asha",
+    note: str = "",
+    budgets_ms: tuple[int, ...] = (),
+    limits: Guardrails = NO_LIMITS,
 ) -> list[str]:
     faults = faults_in(
         StartExperiment(
@@ -37,6 +43,7 @@ def pointers(
             design=msgspec.convert(proposed, Design),
             gateways=GATEWAYS,
             budgets_ms=budgets_ms,
+            limits=limits,
             by=by,
             note=note,
         )
@@ -132,6 +139,15 @@ def test_a_budget_is_shorter_than_the_longest_of_the_merchants_that_it_is_about(
     assert pointers(shorter, budgets_ms=(3_000, 3_001)) == []
     assert pointers(shorter) == []
     assert pointers(shorter, budgets_ms=(3_000, 2_000)) == ["/variants/1/override/retry/latency_budget_ms"]
+
+
+def test_a_plan_has_the_customers_that_the_service_asks_for_unless_the_design_asks_for_fewer() -> None:
+    usual = Guardrails(min_samples=100)
+    assert pointers(design(planned_customers=100), limits=usual) == []
+    assert pointers(design(planned_customers=99), limits=usual) == ["/planned_customers"]
+    fewer = design(planned_customers=99, guardrails={"min_samples": 99})
+    assert pointers(fewer, limits=usual) == []
+    assert pointers(design(guardrails={"min_samples": 101}), limits=usual) == ["/guardrails/min_samples"]
 
 
 def test_all_faults_are_told_at_once() -> None:

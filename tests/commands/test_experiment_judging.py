@@ -3,10 +3,12 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from msgspec.structs import replace
+
 from commands.experiment_judging import End, has_come_to_its_end, looked_at_again, what_follows
 from commands.experiment_state import Paused, Running
 from schemas.experiment import ConcludeExperiment, Design, Evidence, PauseExperiment, Variant
-from schemas.experiment_finding import Finding, Harm
+from schemas.experiment_finding import Finding, Harm, Standing
 from schemas.ids import ExperimentId
 
 AT = datetime(2026, 11, 25, tzinfo=UTC)
@@ -33,13 +35,19 @@ BEGUN: dict[str, Any] = {
     "evidence": None,
     "version": 1,
 }
-RUNNING, PAUSED = Running(**BEGUN), Paused(**BEGUN)
+RUNNING, PAUSED = Running(**BEGUN), Paused(**BEGUN, is_by_guardrail=False)
+
+
+UNDECIDED = Standing(is_winner=False, reached=0.9, lacks_customers=False)
+A_WINNER = replace(UNDECIDED, is_winner=True)
+AT_ITS_PLAN = replace(UNDECIDED, reached=1.0)
 
 
 def found(*, harm: bool = False, decided: bool = False, unsettled: float = 0.0) -> Finding:
     return Finding(
         harm=Harm(variants=("treatment",), evidence=HARMFUL) if harm else None,
-        is_decided=decided,
+        is_split_broken=False,
+        treatments=(A_WINNER if decided else UNDECIDED,),
         unsettled_share=unsettled,
         evidence=NOW,
     )
@@ -58,6 +66,27 @@ def test_the_end_is_when_all_is_decided_or_the_planned_days_are_over() -> None:
     assert has_come_to_its_end(RUNNING, found(decided=True), AT)
     assert has_come_to_its_end(RUNNING, found(), END)
     assert has_come_to_its_end(PAUSED, found(), END)
+
+
+def test_a_treatment_is_decided_by_winning_or_by_its_planned_sample_and_all_of_them_have_to_be() -> None:
+    def is_over(*treatments: Standing, split: bool = False) -> bool:
+        finding = replace(found(), treatments=treatments, is_split_broken=split)
+        return has_come_to_its_end(RUNNING, finding, AT)
+
+    assert is_over(A_WINNER)
+    assert is_over(AT_ITS_PLAN)
+    assert is_over(A_WINNER, AT_ITS_PLAN)
+    assert not is_over()
+    assert not is_over(A_WINNER, UNDECIDED)
+    assert not is_over(A_WINNER, split=True)
+    assert is_over(AT_ITS_PLAN, split=True)
+
+
+def test_nothing_is_decided_of_fewer_customers_than_the_minimum_however_often_they_have_paid() -> None:
+    too_few = replace(AT_ITS_PLAN, reached=3.0, lacks_customers=True)
+    finding = replace(found(), treatments=(too_few,))
+    assert not has_come_to_its_end(RUNNING, finding, AT)
+    assert has_come_to_its_end(RUNNING, finding, END)
 
 
 def test_a_paused_one_is_not_concluded_before_its_end_since_somebody_may_resume_it() -> None:
@@ -87,11 +116,16 @@ def test_a_half_percent_that_is_unsettled_is_not_waited_for() -> None:
 
 
 def test_what_a_guardrail_paused_is_concluded_as_what_it_was_called_then() -> None:
-    paused = Paused(**{**BEGUN, "evidence": HARMFUL})
+    paused = Paused(**{**BEGUN, "evidence": HARMFUL}, is_by_guardrail=True)
     command = what_follows(paused, found(), SEEN, END)
     assert isinstance(command, ConcludeExperiment)
     assert (command.evidence.verdict, command.evidence.reasons) == ("harmful", ("then",))
+
+
+def test_what_somebody_resumed_is_concluded_as_it_stands_also_where_a_person_has_paused_it_again() -> None:
     resumed = Running(**{**BEGUN, "evidence": HARMFUL})
-    command = what_follows(resumed, found(), SEEN, END)
-    assert isinstance(command, ConcludeExperiment)
-    assert command.evidence == NOW
+    frozen = Paused(**{**BEGUN, "evidence": HARMFUL}, is_by_guardrail=False)
+    for experiment in (resumed, frozen):
+        command = what_follows(experiment, found(), SEEN, END)
+        assert isinstance(command, ConcludeExperiment)
+        assert command.evidence == NOW

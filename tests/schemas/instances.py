@@ -507,7 +507,9 @@ INSTANCES: tuple[Event, ...] = (
     ExperimentPaused(experiment_id=EXPERIMENT, by="experiment_analyzer", note="harmful", evidence=EVIDENCE),
     ExperimentResumed(experiment_id=EXPERIMENT, allocation=ALLOCATION, by="asha", note="alpha is repaired"),
     ExperimentStopped(experiment_id=EXPERIMENT, by="asha", note="enough"),
-    ExperimentConcluded(experiment_id=EXPERIMENT, by="experiment_analyzer", evidence=EVIDENCE),
+    ExperimentConcluded(
+        experiment_id=EXPERIMENT, by="experiment_analyzer", evidence=EVIDENCE, follows_version=7
+    ),
     WebhookSubscribed(
         subscription_id=SUBSCRIPTION,
         url="https://receiver.example/hook",

@@ -40,15 +40,16 @@ def a_design(*treatments: str, planned: int = 10_000, guardrails: Guardrails | N
     )
 
 
-def an_arm(customers: int, rate: float, latency_ms: int = 200) -> Tally:
-    """Of customers who pay once; every so many of them fails."""
+def an_arm(customers: int, rate: float, latency_ms: int = 200, payments: int = 1) -> Tally:
+    """Of customers who pay so often; of their payments, taken in turn, every so many fails."""
     tally = Tally()
     for number in range(customers):
-        succeeded = int((number + 1) * rate) - int(number * rate)
+        succeeded = int((number + 1) * payments * rate) - int(number * payments * rate)
         ms = latency_ms + number % 7
-        figures = Figures(1, 1, succeeded, succeeded, 1, log_units(ms))
+        timed = payments * log_units(ms)
+        figures = Figures(payments, payments, succeeded, succeeded, payments, timed)
         tally.update(of_customers(Figures(), figures))
-        tally.update({"exposed": 1, f"latency:{bin_of(ms)}": 1})
+        tally.update({"exposed": payments, f"latency:{bin_of(ms)}": payments})
     return tally
 
 
@@ -132,6 +133,18 @@ async def test_an_experiment_is_concluded_at_its_planned_end_whatever_was_counte
     (event,) = world.events
     assert isinstance(event, ExperimentConcluded)
     assert event.evidence.verdict == "collecting"
+
+
+async def test_few_customers_who_pay_often_are_not_concluded_with_before_the_days_are_over(
+    world: World,
+) -> None:
+    await world.start(a_design(planned=1_000))
+    await world.count(control=an_arm(60, 0.9, payments=50), treatment=an_arm(60, 0.9, payments=50))
+    await world.look()
+    assert world.events == []
+    await world.count(control=an_arm(40, 0.9, payments=50), treatment=an_arm(40, 0.9, payments=50))
+    await world.look()
+    assert isinstance(world.known, Ended)
 
 
 async def test_at_its_end_the_figures_have_all_that_was_on_the_log_when_it_came(world: World) -> None:
@@ -233,7 +246,23 @@ async def test_a_paused_experiment_is_concluded_when_it_has_kept_its_buckets_as_
     assert event.evidence.verdict == "collecting"
 
 
-async def test_what_was_paused_as_harmful_is_concluded_as_harmful_with_the_figures_of_then(
+async def test_a_pause_by_a_person_is_concluded_as_things_stand_whatever_a_guardrail_has_said_before(
+    world: World,
+) -> None:
+    await world.start(a_design())
+    await world.count(control=an_arm(50, 0.9), treatment=an_arm(50, 0.1))
+    await world.look()
+    await world.obey(ResumeExperiment(experiment_id=ONE, by="asha", note="it is repaired"))
+    await world.count(control=an_arm(5_000, 0.9), treatment=an_arm(5_000, 0.9))
+    await world.obey(PauseExperiment(experiment_id=ONE, by="asha", note="freeze"))
+    world.clock.at += timedelta(days=7)
+    await world.look()
+    (event,) = world.events
+    assert isinstance(event, ExperimentConcluded)
+    assert event.evidence.verdict == "collecting"
+
+
+async def test_what_was_paused_as_harmful_is_concluded_as_harmful_with_the_figures_of_its_end(
     world: World,
 ) -> None:
     await world.start(a_design())

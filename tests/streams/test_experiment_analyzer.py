@@ -34,7 +34,7 @@ from schemas.base import Event
 from schemas.codec import EXPERIMENTS_TOPIC, PAYMENTS_TOPIC, encode
 from schemas.envelope import Outgoing, unowned
 from schemas.errors import Unavailable
-from schemas.experiment import Design, ExperimentPaused, StartExperiment, Variant
+from schemas.experiment import Design, ExperimentPaused, Guardrails, StartExperiment, Variant
 from schemas.exposure import Tally
 from schemas.ids import ExperimentId, experiment_id
 from streams.experiment_analyzer import HeardExperiments
@@ -109,6 +109,7 @@ class World:
             variants=(Variant(name="control", weight=5_000), Variant(name="treatment", weight=5_000)),
             planned_customers=planned,
             planned_days=7,
+            guardrails=Guardrails(min_samples=min(planned, 100)),
         )
         started_id = experiment_id(uuid7(round(_clock.now_ms()), os.urandom(10)))
         (event,) = decide(
