@@ -33,6 +33,11 @@ _MISSING = asyncpg.UndefinedTableError
 wait. The connection that was told so is a good one."""
 
 
+IDLE_IN_TRANSACTION_MS = 15_000
+"""Longer than any transaction of ours takes. When a process is stopped or its host vanishes in the middle of one, the
+server ends it, so that nobody waits for its locks for ever."""
+
+
 class Database:
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool
@@ -56,7 +61,10 @@ class Database:
             command_timeout=None,
             max_inactive_connection_lifetime=300,
             init=on_connect,
-            server_settings=dict(server_settings or {}),
+            server_settings={
+                "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MS),
+                **(server_settings or {}),
+            },
         )
         try:
             async with asyncio.timeout(5):
