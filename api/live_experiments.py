@@ -7,7 +7,7 @@ import structlog
 from api.live_fold import CONFIRMED_WITHIN_S, LiveFold, Tail, Take, TopicLog
 from api.ports import Proof
 from commands.experiment import decide
-from commands.experiment_state import INITIAL, Experiments, evolve, is_void
+from commands.experiment_state import INITIAL, Experiments, evolve, is_void, live_unread
 from commands.ports import Clock
 from schemas.errors import Refusal, Refused
 from schemas.experiment import ExperimentCommand, ExperimentEvent, HeardOfExperiments
@@ -26,10 +26,7 @@ class LiveExperiments(LiveFold[Experiments, HeardOfExperiments, ExperimentEvent]
         super().__init__(INITIAL, evolve, is_void, open_tail, experiment_log, clock, confirmed_within_s)
 
     async def check(self) -> Proof:
-        unread = [
-            one.experiment_id for one in self.current.unread.values() if one.status in ("RUNNING", "PAUSED")
-        ]
-        return self.proof(self.current.version, unread)
+        return self.proof(self.current.version, live_unread(self.current))
 
     async def obey(self, command: ExperimentCommand, request_id: str) -> Experiments:
         """The experiments as the command leaves them, in this process. Raises Refused when the state does not allow it,

@@ -187,7 +187,13 @@ def holders(experiments: Experiments, salt: str, but: ExperimentId) -> list[Runn
 def _live(experiments: Experiments) -> Iterator[Running | Paused | Unread]:
     """Those that have not ended."""
     yield from (one for one in experiments.known.values() if not isinstance(one, Ended))
-    yield from (one for one in experiments.unread.values() if one.status in ("RUNNING", "PAUSED"))
+    yield from live_unread(experiments).values()
+
+
+def live_unread(experiments: Experiments) -> dict[ExperimentId, Unread]:
+    """Those that have not ended, and that somebody who can read them has to lead."""
+    unread = experiments.unread.items()
+    return {key: one for key, one in unread if one.status in ("RUNNING", "PAUSED")}
 
 
 def _status(experiments: Experiments, experiment_id: ExperimentId) -> Status | None:

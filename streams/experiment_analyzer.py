@@ -5,13 +5,11 @@ Any number of them run side by side: the group divides the partitions, and one o
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import cast
 
 import structlog
 from faust.contrib.asgi import faust_app_running
 from prometheus_client import CollectorRegistry
 
-from commands.experiment_state import INITIAL, Experiments, evolve
 from infra.clock import SystemClock
 from infra.kafka.partition import partition_for
 from infra.kafka.producer import Publisher
@@ -22,16 +20,14 @@ from infra.postgres.database import Database
 from infra.postgres.experiments import PostgresExperiments
 from infra.settings import Settings, host_and_port
 from projections.experiment_intake import ExperimentIntake
-from schemas.base import Event
 from schemas.codec import EXPERIMENTS_TOPIC, PAYMENTS_TOPIC
-from schemas.envelope import Recorded
-from schemas.experiment import ExperimentEvent
 from streams.agent import first_to_end, patiently
 from streams.app import STOP_WITHIN_S, make_app
 from streams.consumption import Consumption
 from streams.dead_letters import KafkaDeadLetters
 from streams.experiment_analysis import Analysis
 from streams.experiment_metrics import ExperimentMetrics
+from streams.heard_experiments import HeardExperiments
 from streams.metrics import ProjectionMetrics
 from streams.web import serve
 
@@ -39,16 +35,6 @@ log = structlog.get_logger(__name__)
 
 GATHER_MS = 100
 """Experiments are judged once a second."""
-
-
-class HeardExperiments:
-    """What the topic comes to, as far as it was heard."""
-
-    def __init__(self) -> None:
-        self.current: Experiments = INITIAL
-
-    def take(self, record: Recorded[Event]) -> None:
-        self.current = evolve(self.current, cast("Recorded[ExperimentEvent]", record))
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
@@ -70,16 +56,19 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         # A worker that starts before its topic would never hear of it.
         await patiently(lambda: reader.end_offsets(PAYMENTS_TOPIC))
 
-        store, heard = PostgresExperiments(database), HeardExperiments()
-        tail = TopicTail(servers, EXPERIMENTS_TOPIC, heard.take, clock)
-        stack.push_async_callback(tail.stop)
-        await tail.start()
+        store = PostgresExperiments(database)
+        heard = HeardExperiments(
+            lambda take: TopicTail(servers, EXPERIMENTS_TOPIC, take, clock),
+            lambda: reader.end_offset(EXPERIMENTS_TOPIC, 0),
+        )
+        stack.push_async_callback(heard.stop)
+        await heard.start()
         letters = KafkaDeadLetters(publisher, settings.experiment_consumer_group)
         intake = ExperimentIntake(PAYMENTS_TOPIC, store, reader, letters, partition_for)
         consumption = Consumption(app, PAYMENTS_TOPIC, intake.absorb, reader, store, clock.elapsed_ms)
         analysis = Analysis(
             store,
-            lambda: heard.current if tail.is_caught_up else None,
+            heard,
             experiment_log(publisher, clock),
             lambda: reader.end_offsets(PAYMENTS_TOPIC),
             clock,

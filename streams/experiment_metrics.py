@@ -39,9 +39,14 @@ class ExperimentMetrics(Collector):
         )
         for experiment_id, since in self._analysis.paused_since.items():
             paused.add_metric([experiment_id], max(0.0, (self._now() - since).total_seconds()))
-        yield from (verdicts, mismatch, paused)
+        judged = GaugeMetricFamily(
+            "payments_gateway_experiments_judged_seconds_ago",
+            "Since experiments were judged last, by any analyzer; since this one's start, where it knows of none.",
+            self._analysis.judged_s_ago,
+        )
+        yield from (verdicts, mismatch, paused, judged)
         acted = CounterMetricFamily(
-            "payments_gateway_experiment_acts", "Events of this analyzer.", labels=["event"]
+            "payments_gateway_experiment_acts", "Events of this analyzer that count.", labels=["event"]
         )
         for event, times in self._analysis.acted.items():
             acted.add_metric([event], times)

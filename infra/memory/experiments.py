@@ -2,23 +2,29 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 
 from msgspec.json import encode
 
+from infra.clock import SystemClock
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.errors import StoreUnavailable, Unreadable
+from schemas.experiment_end import SeenEnd
 from schemas.exposure import ArmKey, CustomerKey, Exposure, Figures, Tally
 from schemas.ids import ExperimentId, PaymentId
 from schemas.views import Watermark
 
+_elapsed_ms = SystemClock().elapsed_ms
 _NOT_BEGUN = Watermark(next_offset=0, last_stamp_ms=0)
 
 
 class MemoryExperiments:
-    def __init__(self) -> None:
+    def __init__(self, elapsed_ms: Callable[[], float] = _elapsed_ms) -> None:
         self.is_away = False
+        self._elapsed_ms = elapsed_ms
+        self._last_turn_ms: float | None = None
+        self._ends: dict[ExperimentId, SeenEnd] = {}
         self._turn = asyncio.Lock()
         self._is_judged = False
         self.marks: dict[tuple[str, int], Watermark] = {}
@@ -64,8 +70,31 @@ class MemoryExperiments:
         self._is_judged = True
         try:
             yield True
+            self._answer()
+            self._last_turn_ms = self._elapsed_ms()
         finally:
             self._is_judged = False
+
+    async def since_last_turn_s(self) -> float | None:
+        self._answer()
+        if self._last_turn_ms is None:
+            return None
+        return (self._elapsed_ms() - self._last_turn_ms) / 1000
+
+    async def ends(self, experiments: Collection[ExperimentId]) -> dict[ExperimentId, SeenEnd]:
+        self._answer()
+        return {one: self._ends[one] for one in experiments if one in self._ends}
+
+    async def keep_end(self, experiment_id: ExperimentId, end: SeenEnd) -> None:
+        self._answer()
+        before = self._ends.get(experiment_id)
+        if before is None or before.version < end.version:
+            self._ends[experiment_id] = end
+
+    async def forget_end(self, experiment_id: ExperimentId, version: int) -> None:
+        self._answer()
+        if experiment_id in self._ends and self._ends[experiment_id].version == version:
+            del self._ends[experiment_id]
 
     async def changes(self, experiments: Collection[ExperimentId]) -> dict[ExperimentId, int]:
         self._answer()

@@ -46,7 +46,7 @@ class MemoryTail:
     def __init__(self, records: Sequence[Recorded[Event]], take: Take) -> None:
         self._records = records
         self.take = take
-        self._next = 0
+        self.next_offset = 0
         self.is_caught_up = False
         self.is_paused = False
 
@@ -74,6 +74,6 @@ class MemoryTail:
         self.hear()
 
     def hear(self) -> None:
-        while self.is_current and self._next < len(self._records):
-            self._next += 1
-            self.take(self._records[self._next - 1])
+        while self.is_current and self.next_offset < len(self._records):
+            self.next_offset += 1
+            self.take(self._records[self.next_offset - 1])

@@ -11,6 +11,7 @@ from infra.postgres import queries
 from infra.postgres import watermarks as marks
 from infra.postgres.database import Connection, Database, execute_rows, refusing
 from schemas.codec import PAYMENTS_TOPIC
+from schemas.experiment_end import SeenEnd
 from schemas.exposure import ARM_SUMS, ArmKey, CustomerKey, Exposure, Figures, Tally
 from schemas.ids import ExperimentId, PaymentId
 from schemas.views import Watermark
@@ -22,6 +23,7 @@ _sql = queries.load(Path(__file__).with_suffix(".sql"))
 _encode = msgspec.json.Encoder().encode
 _exposure = msgspec.json.Decoder(Exposure)
 _counters = msgspec.json.Decoder(dict[str, str])
+_offsets = msgspec.json.Decoder(dict[int, int])
 _marks = msgspec.json.Decoder(dict[int, tuple[int, int]])
 
 
@@ -47,7 +49,33 @@ class PostgresExperiments:
     async def turn(self) -> AsyncIterator[bool]:
         """Whether it is ours to judge, and no other process's until the block ends."""
         async with self._database.transaction() as connection:
-            yield bool(await connection.fetchval(_sql.take_turn))
+            is_ours = bool(await connection.fetchval(_sql.take_turn))
+            yield is_ours
+            if is_ours:
+                await connection.execute(_sql.note_turn)
+
+    async def since_last_turn_s(self) -> float | None:
+        """Since anybody's turn ended well; None before the first."""
+        rows = await self._database.fetch(_sql.since_last_turn_s)
+        return rows[0]["elapsed_s"] if rows else None
+
+    async def ends(self, experiments: Collection[ExperimentId]) -> dict[ExperimentId, SeenEnd]:
+        """Of those whose end was seen."""
+        rows = await self._database.fetch(_sql.ends, list(experiments))
+        return {
+            row["experiment_id"]: SeenEnd(
+                version=row["version"], at=row["seen_at"], offsets=_offsets.decode(row["log_ends"])
+            )
+            for row in rows
+        }
+
+    async def keep_end(self, experiment_id: ExperimentId, end: SeenEnd) -> None:
+        """Unless one of this version, or of a later one, was seen before."""
+        offsets = _encode(end.offsets).decode()
+        await self._database.fetch(_sql.keep_end, experiment_id, end.version, end.at, offsets)
+
+    async def forget_end(self, experiment_id: ExperimentId, version: int) -> None:
+        await self._database.fetch(_sql.forget_end, experiment_id, version)
 
     async def changes(self, experiments: Collection[ExperimentId]) -> dict[ExperimentId, int]:
         """A number of each that grows with whatever is counted; those of which nothing was have none."""

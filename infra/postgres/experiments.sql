@@ -95,6 +95,26 @@ SELECT count(*) FROM gone
 -- Of several analyzers one judges and acts at a time; the end of the transaction ends its turn.
 SELECT pg_try_advisory_xact_lock(hashtext('experiment_analyzer'))
 
+-- name: note_turn
+INSERT INTO experiment_turns (ended_at) VALUES (clock_timestamp())
+ON CONFLICT (is_only) DO UPDATE SET ended_at = excluded.ended_at
+
+-- name: since_last_turn_s
+SELECT greatest(0, extract(epoch FROM clock_timestamp() - ended_at))::float8 AS elapsed_s FROM experiment_turns
+
+-- name: ends
+SELECT experiment_id, version, seen_at, log_ends FROM experiment_ends WHERE experiment_id = ANY ($1::text[])
+
+-- name: keep_end
+-- Who sees it first says when it was; a later version has an end of its own.
+INSERT INTO experiment_ends AS e (experiment_id, version, seen_at, log_ends) VALUES ($1, $2, $3, $4::jsonb)
+ON CONFLICT (experiment_id) DO UPDATE SET
+    version = excluded.version, seen_at = excluded.seen_at, log_ends = excluded.log_ends
+WHERE e.version < excluded.version
+
+-- name: forget_end
+DELETE FROM experiment_ends WHERE experiment_id = $1 AND version = $2
+
 -- name: changes
 -- Of each of these experiments, a number that grows with whatever is counted.
 SELECT experiment_id, sum(changes)::bigint AS changes FROM experiment_arms WHERE experiment_id = ANY ($1::text[])

@@ -4,11 +4,13 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from itertools import count
 from typing import Protocol
 from urllib.parse import urlsplit
 
 import pytest
+from msgspec.structs import replace
 
 from infra.kafka.partition import PAYMENT_PARTITIONS, partition_for
 from infra.local.stack import Stack
@@ -22,6 +24,7 @@ from projections.experiment_retention import forget
 from projections.ports import ExposureSink
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.errors import Unreadable
+from schemas.experiment_end import SeenEnd
 from schemas.exposure import ArmKey, CustomerKey, Exposure, Figures, Tally
 from schemas.ids import ExperimentId, PaymentId, first_minted
 from schemas.views import Watermark
@@ -37,6 +40,14 @@ class Store(ExposureSink, Protocol):
     async def watermarks(self) -> Mapping[tuple[str, int], Watermark]: ...
 
     def turn(self) -> AbstractAsyncContextManager[bool]: ...
+
+    async def since_last_turn_s(self) -> float | None: ...
+
+    async def ends(self, experiments: list[ExperimentId]) -> Mapping[ExperimentId, SeenEnd]: ...
+
+    async def keep_end(self, experiment_id: ExperimentId, end: SeenEnd) -> None: ...
+
+    async def forget_end(self, experiment_id: ExperimentId, version: int) -> None: ...
 
     async def changes(self, experiments: list[ExperimentId]) -> Mapping[ExperimentId, int]: ...
 
@@ -211,6 +222,40 @@ async def test_of_two_who_would_judge_one_does_until_its_turn_ends(store: Store)
         assert (ours, theirs) == (True, False)
     async with store.turn() as ours:
         assert ours
+
+
+async def test_a_turn_that_ended_well_is_known_to_everybody(store: Store) -> None:
+    assert await store.since_last_turn_s() is None
+
+    async def fail() -> None:
+        async with store.turn():
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    async with store.turn():
+        async with store.turn():
+            pass
+        assert await store.since_last_turn_s() is None
+    elapsed_s = await store.since_last_turn_s()
+    assert elapsed_s is not None
+    assert 0 <= elapsed_s < 60
+
+
+async def test_who_sees_an_end_first_says_when_it_was_until_it_is_forgotten_or_another_version_has_one(
+    store: Store,
+) -> None:
+    first = SeenEnd(version=3, at=LAST_MINTED, offsets={0: 7, 11: 0})
+    await store.keep_end(EXPERIMENT, first)
+    await store.keep_end(EXPERIMENT, replace(first, at=first.at + timedelta(days=1), offsets={0: 9}))
+    await store.keep_end(EXPERIMENT, replace(first, version=2))
+    assert await store.ends([EXPERIMENT, ExperimentId("exp_other")]) == {EXPERIMENT: first}
+    later = replace(first, version=5, offsets={0: 8})
+    await store.keep_end(EXPERIMENT, later)
+    await store.forget_end(EXPERIMENT, 3)
+    assert await store.ends([EXPERIMENT]) == {EXPERIMENT: later}
+    await store.forget_end(EXPERIMENT, 5)
+    assert await store.ends([EXPERIMENT]) == {}
 
 
 async def test_workers_of_different_partitions_come_to_the_same_sums_as_one(store: Store) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from commands.experiment_state import Ended, Paused
+from commands.experiment_state import Ended, Paused, Running
 from projections.contributions import of_customers
 from projections.sketch import bin_of
 from projections.statistics.latency import log_units
@@ -15,7 +15,9 @@ from schemas.errors import LogUnavailable
 from schemas.experiment import (
     Design,
     ExperimentConcluded,
+    ExperimentEvent,
     ExperimentPaused,
+    ExperimentStopped,
     Guardrails,
     PauseExperiment,
     ResumeExperiment,
@@ -23,10 +25,10 @@ from schemas.experiment import (
 )
 from schemas.exposure import Figures, Tally
 from schemas.ids import ExperimentId
-from streams.experiment_analysis import Analysis
 from streams.experiment_metrics import ExperimentMetrics
+from tests.commands.test_experiment import UNREAD
 from tests.projections.exposed import a_long_history, an_intake, on_the_log
-from tests.streams.experiment_world import ONE, World
+from tests.streams.experiment_world import ONE, Clock, World
 
 
 def a_design(*treatments: str, planned: int = 10_000, guardrails: Guardrails | None = None) -> Design:
@@ -297,6 +299,7 @@ async def test_metrics_tell_a_broken_split_and_for_how_long_an_experiment_is_pau
     world.clock.at += timedelta(minutes=5)
     await world.look()
     world.clock.at += timedelta(minutes=5)
+    world.clock.passed_s += 12
     metrics = ExperimentMetrics(world.analyzers[0], world.clock.now)
     told = {
         (one.name.removeprefix("payments_gateway_experiment_"), *one.labels.values()): one.value
@@ -304,6 +307,7 @@ async def test_metrics_tell_a_broken_split_and_for_how_long_an_experiment_is_pau
         for one in family.samples
     }
     assert told["paused_seconds", ONE] == 600
+    assert told["payments_gateway_experiments_judged_seconds_ago",] == 12
     assert told["split_is_broken", ONE] == 1
     assert told["verdict", ONE, "srm"] == 1
 
@@ -369,7 +373,197 @@ async def test_one_experiment_that_cannot_be_judged_does_not_keep_the_others_fro
     assert "exp_2 cannot be judged" in (world.analyzers[0].trouble or "")
 
 
+# What it knows
+
+
 async def test_nothing_is_judged_before_experiments_are_loaded(world: World) -> None:
-    analysis = Analysis(world.store, lambda: None, world, world.ends_of_the_log, world.clock, Guardrails())
-    await analysis.look()
-    assert analysis.trouble == "experiments are not loaded"
+    await world.start(a_design())
+    await world.count(control=an_arm(50, 0.9), treatment=an_arm(50, 0.1))
+    analyzer = world.another()
+    world.tails[-1].is_caught_up = False
+    await analyzer.look()
+    assert world.events == []
+    assert analyzer.trouble == "experiments are not loaded"
+
+
+async def test_who_has_not_heard_from_the_log_for_long_says_so_and_leaves_the_turn_to_others(
+    world: World,
+) -> None:
+    await world.start(a_design())
+    await world.count(control=an_arm(50, 0.9), treatment=an_arm(50, 0.1))
+    world.tails[0].pause()
+    await world.analyzers[0].look()
+    assert world.events == []
+    assert world.analyzers[0].trouble == "experiments were current 60 s ago"
+    await world.analyzers[1].look()
+    assert isinstance(world.known, Paused)
+
+
+async def test_who_has_not_heard_yet_what_another_did_does_not_do_it_again(world: World) -> None:
+    """As after a kill of the other one between its append and the hearing of it."""
+    await world.start(a_design())
+    await world.count(control=an_arm(50, 0.9), treatment=an_arm(50, 0.1))
+    late = world.tails[1]
+    late.is_late = True
+    await world.analyzers[0].look()
+    with pytest.raises(LogUnavailable):
+        await world.analyzers[1].look()
+    late.is_late = False
+    late.hear()
+    await world.analyzers[1].look()
+    assert len(world.events) == 1
+    assert [one.acted for one in world.analyzers] == [{"ExperimentPaused": 1}, {}]
+
+
+async def test_of_two_pauses_at_one_moment_only_the_one_that_counts_is_counted(world: World) -> None:
+    await world.start(a_design())
+    await world.count(control=an_arm(50, 0.9), treatment=an_arm(50, 0.1))
+    append = world.append
+
+    async def overtaken(event: ExperimentEvent, event_id: str, caused_by: str) -> None:
+        await append(event, "evt_of_somebody_else", caused_by)
+        await append(event, event_id, caused_by)
+
+    world.append = overtaken  # type: ignore[method-assign]
+    await world.look()
+    assert isinstance(world.known, Paused)
+    assert world.analyzers[0].acted == {}
+
+
+async def test_an_experiment_that_is_resumed_while_it_is_judged_goes_on(world: World) -> None:
+    await world.start(a_design())
+    await world.obey(PauseExperiment(experiment_id=ONE, by="asha", note=""))
+    world.clock.at += timedelta(days=7)
+    tallies = world.store.tallies
+
+    async def meanwhile(experiment_id: ExperimentId) -> object:
+        found = await tallies(experiment_id)
+        await world.obey(ResumeExperiment(experiment_id=ONE, by="asha", note=""))
+        return found
+
+    world.store.tallies = meanwhile  # type: ignore[assignment, method-assign]
+    await world.look()
+    assert world.events == []
+    assert isinstance(world.known, Running)
+
+
+async def test_who_is_too_old_for_an_experiment_that_has_not_ended_is_not_ready(world: World) -> None:
+    await world.append(UNREAD, "evt_0", "evt_0")  # type: ignore[arg-type]
+    await world.look()
+    assert UNREAD.experiment_id in (world.analyzers[0].trouble or "")
+    stopped = ExperimentStopped(experiment_id=UNREAD.experiment_id, by="asha", note="")
+    await world.append(stopped, "evt_1", "evt_1")
+    assert world.analyzers[0].trouble is None
+
+
+# Who judges
+
+
+async def test_what_could_not_be_judged_is_told_until_it_is_also_while_another_has_the_turn(
+    world: World,
+) -> None:
+    await world.start(a_design())
+    tallies, analyzer = world.store.tallies, world.analyzers[0]
+
+    async def broken(experiment_id: ExperimentId) -> object:
+        raise ZeroDivisionError(experiment_id)
+
+    world.store.tallies = broken  # type: ignore[assignment, method-assign]
+    await analyzer.look()
+    async with world.store.turn():
+        await analyzer.look()
+    assert "exp_1 cannot be judged" in (analyzer.trouble or "")
+    world.store.tallies = tallies  # type: ignore[method-assign]
+    await analyzer.look()
+    assert analyzer.trouble is None
+
+
+async def test_while_nobody_judges_everybody_says_so_and_while_somebody_does_nobody(world: World) -> None:
+    """Whoever has the turn stands still."""
+    ours, other = world.analyzers
+    async with world.store.turn():
+        for _ in range(7):
+            world.clock.passed_s += 5
+            await other.look()
+        assert other.judged_s_ago == 35
+        assert other.trouble == "nobody has judged experiments for 35 s"
+    await ours.look()
+    world.clock.passed_s += 2
+    async with world.store.turn():
+        await other.look()
+        assert other.judged_s_ago == 2
+        assert other.trouble is None
+
+
+# Its end, whoever sees it
+
+
+async def test_the_patience_of_an_early_end_begins_once_whoever_is_restarted(world: World) -> None:
+    await world.start(a_design(planned=1_000))
+    await world.count(control=an_arm(1_010, 0.9), treatment=an_arm(1_010, 0.9))
+    await world.count(treatment=Tally(unknown=20))
+    for _ in range(2):
+        await world.another().look()
+        world.clock.at += timedelta(days=0.6)
+    assert world.events == []
+    await world.another().look()
+    assert isinstance(world.known, Ended)
+
+
+async def test_the_figures_of_an_end_have_what_was_on_the_log_when_it_was_seen_first_and_wait_for_no_more(
+    world: World,
+) -> None:
+    await world.start(a_design())
+    world.clock.at += timedelta(days=7)
+    world.log_ends = {0: 9}
+    await world.another().look()
+    world.log_ends = {0: 30}
+    await world.count(8)
+    await world.another().look()
+    assert world.events == []
+    await world.count(9)
+    await world.another().look()
+    assert isinstance(world.known, Ended)
+
+
+async def test_a_clock_that_is_behind_does_not_take_back_an_end(world: World) -> None:
+    await world.start(a_design())
+    world.clock.at += timedelta(days=7)
+    world.log_ends = {0: 9}
+    await world.look()
+    behind = Clock()
+    behind.at = world.clock.at - timedelta(hours=1)
+    other = world.another(behind)
+    world.log_ends = {0: 30}
+    await other.look()
+    await world.count(9)
+    await other.look()
+    assert isinstance(world.known, Ended)
+
+
+async def test_an_early_end_that_is_none_any_more_is_forgotten_with_its_patience(world: World) -> None:
+    await world.start(a_design(planned=2_000))
+    await world.count(control=an_arm(1_000, 0.80), treatment=an_arm(1_000, 0.95))
+    await world.count(treatment=Tally(unknown=50))
+    await world.look()
+    assert await world.store.ends([ONE])
+    await world.count(treatment=an_arm(500, 0.5), control=an_arm(500, 0.8))
+    await world.look()
+    assert world.events == []
+    assert not await world.store.ends([ONE])
+
+
+async def test_an_end_of_before_a_pause_is_none_of_after_it(world: World) -> None:
+    await world.start(a_design())
+    world.clock.at += timedelta(days=7)
+    world.log_ends = {0: 9}
+    await world.look()
+    await world.obey(PauseExperiment(experiment_id=ONE, by="asha", note=""))
+    await world.obey(ResumeExperiment(experiment_id=ONE, by="asha", note=""))
+    world.log_ends = {0: 30}
+    await world.count(9)
+    await world.another().look()
+    assert world.events == []
+    await world.count(30)
+    await world.another().look()
+    assert isinstance(world.known, Ended)

@@ -37,7 +37,7 @@ from schemas.errors import Unavailable
 from schemas.experiment import Design, ExperimentPaused, Guardrails, StartExperiment, Variant
 from schemas.exposure import Tally
 from schemas.ids import ExperimentId, experiment_id
-from streams.experiment_analyzer import HeardExperiments
+from streams.heard_experiments import HeardExperiments
 from tests.product import read_records
 from tests.projections.exposed import FATES, assigned
 from tests.projections.story import declined as a_decline
@@ -91,14 +91,17 @@ class World:
         self.store = PostgresExperiments(self.database)
         self.reader, self.publisher = LogReader(servers), Publisher(servers)
         await self.publisher.start()
-        self.heard = HeardExperiments()
-        self.tail = TopicTail(servers, EXPERIMENTS_TOPIC, self.heard.take, _clock)
-        assert await self.tail.start()
+        self.heard = HeardExperiments(
+            lambda take: TopicTail(servers, EXPERIMENTS_TOPIC, take, _clock),
+            lambda: self.reader.end_offset(EXPERIMENTS_TOPIC, 0),
+        )
+        await self.heard.start()
+        assert self.heard.is_current
 
     async def close(self) -> None:
         self.worker.close()
         self.other.close()
-        await self.tail.stop()
+        await self.heard.stop()
         await self.publisher.stop()
         await self.reader.stop()
         await self.database.close()
