@@ -3,6 +3,9 @@
 Rao and Scott (Biometrics 48, 1992): divided by its design effect - its variance over that of as many independent
 payments - clustered data behave like binomial ones. An arm's effect is its own, or that of all arms together where
 that is more: an arm that has met no bad customer yet must not be surer than the other one.
+
+Failures are counted beside successes, and whichever of the two is rarer is what is computed with: a failure in a
+billion is lost in one less than a billion successes.
 """
 
 from collections.abc import Sequence
@@ -10,45 +13,82 @@ from typing import NamedTuple
 
 import numpy as np
 
-from projections.statistics.sums import Floats, Numbers, Sums, paid_once, variance
+from projections.statistics.sums import Bools, Floats, Numbers, Sums, failures, paid_once, variance
 
 
 class Counts(NamedTuple):
     successes: Floats
-    trials: Floats
+    failures: Floats
+
+    @property
+    def trials(self) -> Floats:
+        return self.successes + self.failures
 
     @property
     def rate(self) -> Floats:
         return self.successes / self.trials
 
+    @property
+    def turned(self) -> "Counts":
+        """With failures for successes."""
+        return Counts(self.failures, self.successes)
+
 
 def counts(successes: Numbers, trials: Numbers) -> Counts:
-    return Counts(np.asarray(successes, np.float64), np.asarray(trials, np.float64))
+    succeeded = np.asarray(successes, np.float64)
+    return Counts(succeeded, np.asarray(trials - succeeded))
+
+
+def together(control: Counts, treatment: Counts) -> Counts:
+    return Counts(control.successes + treatment.successes, control.failures + treatment.failures)
+
+
+def rate_difference(control: Counts, treatment: Counts) -> Floats:
+    """Treatment less control, exact to its last digits also where nearly all succeed."""
+    crossed = treatment.successes * control.failures - control.successes * treatment.failures
+    return np.asarray(crossed / control.trials / treatment.trials)
 
 
 def effective(control: Sums, treatment: Sums) -> tuple[Counts, Counts]:
     """Each with a payment more, that succeeds as often as those of both, so that the first looks are finite."""
-    arms = control, treatment
+    turned = _are_failures_rarer((control, treatment))
+    arms = [_rarer(arm, turned) for arm in (control, treatment)]
     rate = _begun_rate(arms)
-    here, there = _begun(control, rate), _begun(treatment, rate)
+    here, there = (_begun(arm, rate) for arm in arms)
     least = _effect_of_all((here, there))
-    return divided(here, _effect(here, least)), divided(there, _effect(there, least))
+    of_control, of_treatment = (divided(arm, _effect(arm, least)) for arm in (here, there))
+    return _turned_back(of_control, turned), _turned_back(of_treatment, turned)
 
 
 def design_effect(sums: Sums, arms: Sequence[Sums]) -> Floats:
     """Of one of these arms: 1 where everybody pays once, more where customers differ in their rates; at least 1."""
-    rate = _begun_rate(arms)
-    return _effect(_begun(sums, rate), _effect_of_all([_begun(arm, rate) for arm in arms]))
+    turned = _are_failures_rarer(arms)
+    rarer = [_rarer(arm, turned) for arm in arms]
+    rate = _begun_rate(rarer)
+    least = _effect_of_all([_begun(arm, rate) for arm in rarer])
+    return _effect(_begun(_rarer(sums, turned), rate), least)
 
 
 def divided(sums: Sums, effect: Floats) -> Counts:
-    return Counts(np.asarray(sums.total / effect), np.asarray(sums.payments / effect))
+    return Counts(np.asarray(sums.total / effect), np.asarray((sums.payments - sums.total) / effect))
+
+
+def _are_failures_rarer(arms: Sequence[Sums]) -> Bools:
+    return np.asarray(2 * sum(arm.total for arm in arms) > sum(arm.payments for arm in arms))
+
+
+def _rarer(sums: Sums, turned: Bools) -> Sums:
+    return Sums(*(np.where(turned, failed, one) for one, failed in zip(sums, failures(sums), strict=True)))
+
+
+def _turned_back(found: Counts, turned: Bools) -> Counts:
+    return Counts(*(np.where(turned, other, one) for one, other in zip(found, found.turned, strict=True)))
 
 
 def _begun_rate(arms: Sequence[Sums]) -> Floats:
     """Neither 0 nor 1."""
-    successes, payments = sum(arm.total for arm in arms), sum(arm.payments for arm in arms)
-    return np.asarray((successes + 0.5) / (payments + 1.0))
+    total, payments = sum(arm.total for arm in arms), sum(arm.payments for arm in arms)
+    return np.asarray((total + 0.5) / (payments + 1.0))
 
 
 def _begun(sums: Sums, rate: Floats) -> Sums:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from projections.statistics.effective import Counts
+from projections.statistics.effective import Counts, rate_difference
 from projections.statistics.sums import Floats, Numbers
 
 
@@ -18,14 +18,13 @@ def wilson(arm: Counts, z: Numbers) -> Bounds:
 
     Multiplied by its conjugate, so that nothing cancels; the upper bound is 1 less the lower one of failures.
     """
-    successes, trials = arm
-    return Bounds(_least(successes, trials, z), 1.0 - _least(trials - successes, trials, z))
+    return Bounds(_least(arm, z), 1.0 - _least(arm.turned, z))
 
 
-def _least(successes: Floats, trials: Floats, z: Numbers) -> Floats:
+def _least(arm: Counts, z: Numbers) -> Floats:
+    successes, trials = arm.successes, arm.trials
     with np.errstate(invalid="ignore"):
-        failed = np.divide(trials - successes, trials)
-        root = z * np.sqrt(z * z + 4 * successes * failed)
+        root = z * np.sqrt(z * z + 4 * successes * np.divide(arm.failures, trials))
         found: Floats = 2 * successes * np.divide(successes, trials) / (2 * successes + z * z + root)
     return np.where(trials > 0, found, 0.0)
 
@@ -35,9 +34,14 @@ def newcombe(control: Counts, treatment: Counts, z: Numbers) -> Bounds:
 
     z may be larger than a fixed horizon asks: that of a confidence sequence makes it one that may always be looked at.
     """
-    difference = treatment.rate - control.rate
-    here, there = wilson(treatment, z), wilson(control, z)
-    return Bounds(
-        difference - np.hypot(treatment.rate - here.lower, there.upper - control.rate),
-        difference + np.hypot(here.upper - treatment.rate, control.rate - there.lower),
-    )
+    difference = rate_difference(control, treatment)
+    down, up = _reach(treatment, z)
+    down_of_control, up_of_control = _reach(control, z)
+    return Bounds(difference - np.hypot(down, up_of_control), difference + np.hypot(up, down_of_control))
+
+
+def _reach(arm: Counts, z: Numbers) -> tuple[Floats, Floats]:
+    """From the rate down to Wilson's lower bound, and up to the upper one: near 1 the bounds have lost these digits."""
+    half = z * np.sqrt(z * z / 4 + arm.successes * (arm.failures / arm.trials))
+    drawn = z * z / 2 * ((arm.failures - arm.successes) / arm.trials)
+    return (half - drawn) / (arm.trials + z * z), (half + drawn) / (arm.trials + z * z)

@@ -57,7 +57,7 @@ def _one_sided(method: str, z: float) -> Significance:
 
 def _wald_z(control: Counts, treatment: Counts, difference: float) -> float:
     """Infinite where both arms are all of one kind: their variance is 0."""
-    variance = sum(float(arm.rate * (1 - arm.rate) / arm.trials) for arm in (control, treatment))
+    variance = sum(float(arm.rate * arm.turned.rate / arm.trials) for arm in (control, treatment))
     away = float(treatment.rate - control.rate) - difference
     return away / sqrt(variance) if variance > 0 else copysign(inf, away)
 
@@ -75,7 +75,7 @@ def _likeliest(control: Counts, treatment: Counts, difference: float) -> float:
 
     The closed form of that paper, a cubic, loses its digits where one arm is a million times the other.
     """
-    x1, n1, x2, n2 = (float(one) for one in (*control, *treatment))
+    x1, n1, x2, n2 = (float(one) for arm in (control, treatment) for one in (arm.successes, arm.trials))
 
     def slope(rate: float) -> float:
         other = rate - difference

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from projections.statistics.effective import Counts
+from projections.statistics.effective import Counts, rate_difference, together
 from projections.statistics.intervals import newcombe, wilson
 from projections.statistics.normal import critical
 from projections.statistics.ratios import relative_lift
@@ -46,14 +46,13 @@ def rate_interval(arm: Counts, confidence: float = 0.95) -> Interval:
 
 def pooled_z(control: Counts, treatment: Counts) -> Floats:
     """(p₂ - p₁) / √(p(1-p)(1/n₁ + 1/n₂)), p that of both together; 0 where nobody or everybody succeeded."""
-    both = (control.successes + treatment.successes) / (control.trials + treatment.trials)
-    error = np.sqrt(both * (1 - both) * (1 / control.trials + 1 / treatment.trials))
+    both = together(control, treatment)
+    error = np.sqrt(both.rate * both.turned.rate * (1 / control.trials + 1 / treatment.trials))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(error > 0, (treatment.rate - control.rate) / error, 0.0)
+        return np.where(error > 0, rate_difference(control, treatment) / error, 0.0)
 
 
 def _least_expected(control: Counts, treatment: Counts) -> float:
-    trials = control.trials + treatment.trials
-    successes = control.successes + treatment.successes
-    rarer, smaller = np.minimum(successes, trials - successes), np.minimum(control.trials, treatment.trials)
-    return float(rarer * smaller / trials)
+    both = together(control, treatment)
+    rarer, smaller = np.minimum(*both), np.minimum(control.trials, treatment.trials)
+    return float(rarer * smaller / both.trials)

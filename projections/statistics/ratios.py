@@ -16,7 +16,7 @@ from projections.statistics.welch import Estimate, estimate
 def relative_lift(control: Counts, treatment: Counts, confidence: float) -> Interval:
     """Of independent trials (Katz and others, Biometrics 34, 1978): the variance of ln(rate) is (1-p)/successes."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        of_log = (1 - control.rate) / control.successes + (1 - treatment.rate) / treatment.successes
+        of_log = np.asarray(sum(arm.turned.rate / arm.successes for arm in (control, treatment)))
         value = np.log(treatment.rate / control.rate)
         reach = critical(confidence) * np.sqrt(of_log)
         bounds = Bounds(value - reach, value + reach)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import gammaln, logsumexp
 
+from projections.statistics.divergence import excess
 from projections.statistics.mixture import always_valid_p
 from projections.statistics.normal import LOG_10, log_chi_square_tail
 from projections.statistics.results import Significance
@@ -76,17 +77,11 @@ def _log_evidence(counts: Floats, precision: float, shares: Floats) -> Floats:
     alphas, total = precision * shares, counts.sum(axis=-1)
     size = precision + total
     away = (counts - total[..., None] * shares) / (size[..., None] * shares)  # q/p - 1
-    divergence = (shares * _excess(away)).sum(axis=-1)
+    divergence = (shares * excess(away)).sum(axis=-1)
     arms = shares.shape[-1]
     halves = np.log1p(away).sum(axis=-1) + (arms - 1) * np.log(size / precision)
     rest = (_remainder(alphas + counts) - _remainder(alphas)).sum(axis=-1)
     return np.asarray(size * divergence - 0.5 * halves + rest - _remainder(size) + _remainder(precision))
-
-
-def _excess(away: Floats) -> Floats:
-    """(1+d)·ln(1+d) - d, by its series where that would cancel."""
-    near = np.square(away) * (0.5 + away * (-1 / 6 + away * (1 / 12 - away / 20)))
-    return np.where(np.abs(away) < 1e-3, near, (1 + away) * np.log1p(away) - away)
 
 
 def _remainder(z: Numbers) -> Floats:

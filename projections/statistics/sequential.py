@@ -5,9 +5,9 @@ those of a difference over its standard error are not, in a small arm or at a ra
 """
 
 import numpy as np
-from scipy.special import xlogy
 
-from projections.statistics.effective import Counts, effective
+from projections.statistics.divergence import excess
+from projections.statistics.effective import Counts, effective, rate_difference, together
 from projections.statistics.intervals import Bounds, newcombe
 from projections.statistics.mixture import Effects, Scale, always_valid_p, always_valid_z, log_evidence
 from projections.statistics.normal import LOG_10
@@ -78,21 +78,26 @@ def is_ripe(control: Sums, treatment: Sums, least_customers: float = LEAST_CUSTO
 
 def signed_root(control: Counts, treatment: Counts) -> Floats:
     """±√(2 ln L₁/L₀), positive where the treatment succeeds more often; L₀ is the likelihood of one rate for both."""
-    both = (control.successes + treatment.successes) / (control.trials + treatment.trials)
-    statistic = _divergence(control, both) + _divergence(treatment, both)
-    return np.sign(treatment.rate - control.rate) * np.sqrt(np.maximum(2 * statistic, 0.0))
+    both, away = together(control, treatment), rate_difference(control, treatment)
+    statistic = _divergence(control, both, -away * treatment.trials / both.trials)
+    statistic += _divergence(treatment, both, away * control.trials / both.trials)
+    return np.asarray(np.sign(away) * np.sqrt(2 * statistic))
 
 
-def _divergence(arm: Counts, rate: Floats) -> Floats:
-    failures = arm.trials - arm.successes
-    found: Floats = xlogy(arm.successes, arm.rate / rate) + xlogy(failures, (1 - arm.rate) / (1 - rate))
-    return found
+def _divergence(arm: Counts, both: Counts, away: Floats) -> Floats:
+    """ln of the likelihood of the arm's own rate, `away` from that of both, over that of theirs.
+
+    Of parts that are never below 0, so that no digits are lost where the two are nearly alike.
+    """
+    found = both.rate * excess(away / both.rate)
+    found += both.turned.rate * excess(-away / both.turned.rate)
+    return np.asarray(arm.trials * found)
 
 
 def pooled_variance(control: Counts, treatment: Counts) -> Floats:
     """Of the difference, were both rates the same."""
-    both = (control.successes + treatment.successes) / (control.trials + treatment.trials)
-    return np.asarray(both * (1 - both) * (1 / control.trials + 1 / treatment.trials))
+    both = together(control, treatment)
+    return np.asarray(both.rate * both.turned.rate * (1 / control.trials + 1 / treatment.trials))
 
 
 def confidence_sequence(control: Sums, treatment: Sums, confidence: float = 0.95) -> Bounds:

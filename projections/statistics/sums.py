@@ -54,6 +54,13 @@ def added(sums: Sums, more: Sums) -> Sums:
     return Sums(*(known + one for known, one in zip(sums, more, strict=True)))
 
 
+def failures(sums: Sums) -> Sums:
+    """Where y are successes: of the payments that are none, x - y."""
+    customers, paid, succeeded, paid_squared, succeeded_squared, product = sums
+    failed_squared = paid_squared - 2 * product + succeeded_squared
+    return Sums(customers, paid, paid - succeeded, paid_squared, failed_squared, paid_squared - product)
+
+
 def moved(sums: Sums, before: tuple[float, float], after: tuple[float, float]) -> Sums:
     """After one customer went from (x, y) to another; (0, 0) is a customer who had not paid yet."""
     (x0, y0), (x1, y1) = before, after

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from projections.statistics.effective import Counts, effective
+from projections.statistics.effective import Counts, counts, effective
 from projections.statistics.horizon import Fraction, horizon_z
 from projections.statistics.judge import judge
 from projections.statistics.normal import critical
@@ -158,7 +158,7 @@ def _as_others_do(control: Sums, treatment: Sums) -> list[Bools]:
 
 
 def _counted(sums: Sums) -> Counts:
-    return Counts(np.asarray(sums.total), np.asarray(sums.payments))
+    return counts(sums.total, sums.payments)
 
 
 def _picked(sums: Sums, at: Any) -> Sums:

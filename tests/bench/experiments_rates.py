@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.random import Generator
 
-from projections.statistics.effective import Counts
+from projections.statistics.effective import counts
 from projections.statistics.proportions import pooled_z
 from projections.statistics.sums import Floats
 from tests.bench.experiments_figures import Bound, Figure, median, middle, share
@@ -174,7 +174,7 @@ def _winning(rng: Generator, scale: float, gain: float, title: str, target: floa
 
 def _as_others_do(looks: Looks) -> Floats:
     """(rules, runs): whether they call the treatment a winner."""
-    control, treatment = (Counts(np.asarray(one.total), np.asarray(one.payments)) for one in looks)
+    control, treatment = (counts(one.total, one.payments) for one in looks)
     z = pooled_z(control, treatment)
     line = O_BRIEN_FLEMING * np.sqrt(LOOKS / np.arange(1, LOOKS + 1))
     return np.array([(z >= line).any(axis=1), (z >= TWO_SIDED).any(axis=1), z[:, -1] >= TWO_SIDED])

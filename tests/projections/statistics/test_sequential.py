@@ -67,6 +67,50 @@ def test_the_signed_root_turns_with_the_arms_and_is_about_z(n: int, m: int, data
         )
 
 
+@pytest.mark.parametrize(
+    ("control", "treatment"),
+    [
+        ((9 * 10**11, 10**12), (900_001_000_000, 10**12)),
+        ((10**12, 10**12), (10**12 - 3, 10**12)),
+        ((10**12 - 7, 10**12), (10**9 - 2, 10**9)),
+        ((10**9, 10**12), (5, 11)),
+    ],
+)
+def test_the_signed_root_of_a_trillion_customers_keeps_its_digits(
+    control: tuple[int, int], treatment: tuple[int, int]
+) -> None:
+    def log_likelihood(arm: tuple[int, int], rate: mpmath.mpf) -> mpmath.mpf:
+        successes, trials = arm
+        failed = (trials - successes) * mpmath.log(1 - rate) if successes < trials else 0
+        return successes * mpmath.log(rate) + failed
+
+    with mpmath.workdps(60):
+        rates = [mpmath.mpf(successes) / trials for successes, trials in (control, treatment)]
+        both = mpmath.mpf(control[0] + treatment[0]) / (control[1] + treatment[1])
+        ratio = sum(
+            log_likelihood(arm, rate) - log_likelihood(arm, both)
+            for arm, rate in zip((control, treatment), rates, strict=True)
+        )
+        exact = float(mpmath.sign(rates[1] - rates[0]) * mpmath.sqrt(2 * ratio))
+    assert float(signed_root(counts(*control), counts(*treatment))) == pytest.approx(exact, rel=1e-9)
+
+
+@pytest.mark.parametrize("trials", [10, 8 * 10**7, 10**9, 10**12])
+@pytest.mark.parametrize(("here", "there"), [(0, 0), (0, 1), (3, 0), (7, 2)])
+def test_rare_failures_are_judged_as_rare_successes_are(trials: int, here: int, there: int) -> None:
+    """What succeeds always but a few times is the other way round what fails so."""
+    seldom = judged_by(paid_once(here, trials), paid_once(there, trials), trials)
+    mostly = judged_by(paid_once(trials - there, trials), paid_once(trials - here, trials), trials)
+    assert np.isfinite(mostly).all()
+    assert mostly == pytest.approx(seldom, rel=1e-9)
+
+
+def judged_by(control: Sums, treatment: Sums, planned: int) -> list[float]:
+    low, high = confidence_sequence(control, treatment)
+    evidence, log_p = harm_evidence(control, treatment), winning_log_p(control, treatment, planned)
+    return [float(one) for one in (evidence, log_p, low, high)]
+
+
 def test_p_values_are_the_evidence_turned_over() -> None:
     assert always_valid_p(np.array([-1.0, 0.0, np.log(20)])).tolist() == pytest.approx([1, 1, 0.05])
 
