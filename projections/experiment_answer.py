@@ -2,13 +2,22 @@
 
 from datetime import datetime
 
-from projections.statistics.latency import Latency
+from projections.statistics import holm
+from projections.statistics.clustered import DESIGN_EFFECT_METHOD, INDEPENDENT_METHOD
+from projections.statistics.latency import SLOW_METHOD, Latency
 from projections.statistics.ranks import Ranks
 from projections.statistics.results import Interval, Significance
 from projections.statistics.sample_ratio import SampleRatio
+from projections.statistics.sequential import HARM_METHOD
 from projections.statistics.verdict import Reason, Rules, Verdict
+from projections.statistics.winning import REACHED_METHOD
 from schemas.base import Value
 from schemas.experiment import Evidence, Status
+
+OVER_ALL = f"{holm.METHOD}_over_treatments_and_metrics"
+OVER_TREATMENTS = f"{holm.METHOD}_over_treatments_of_twice_the_one_sided_p"
+SixSums = tuple[int, int, int, int, int, int]
+"""Of customers, each with x and y: how many they are, Σx, Σy, Σx², Σy², Σxy."""
 
 
 class RateAnswer(Value, frozen=True, kw_only=True):
@@ -20,6 +29,7 @@ class RateAnswer(Value, frozen=True, kw_only=True):
     """As if all payments were independent, which they are not: too narrow, and here for comparison only."""
     design_effect: float | None
     """How many times the variance of as many independent payments; null before the first."""
+    design_effect_method: str = DESIGN_EFFECT_METHOD
 
 
 class LatencyAnswer(Value, frozen=True, kw_only=True):
@@ -33,6 +43,7 @@ class LatencyAnswer(Value, frozen=True, kw_only=True):
     p95_ms: float | None
     p99_ms: float | None
     geometric_mean_ms: float | None
+    geometric_mean_method: str = "exp_of_the_mean_logarithm_in_thousandths"
 
 
 class CostAnswer(Value, frozen=True, kw_only=True):
@@ -45,6 +56,18 @@ class CostAnswer(Value, frozen=True, kw_only=True):
     """Of what was charged; null where nothing was."""
     given_back_minor: int
     """Charged beside that, and given back to the customers, or about to be."""
+
+
+class SumsAnswer(Value, frozen=True, kw_only=True):
+    """All that success and latency are judged by, as integers: `experiment calc clustered` and `slowness` take them."""
+
+    any_attempt_success: SixSums
+    """x payments of which y succeed."""
+    first_attempt_success: SixSums
+    log_latency: SixSums
+    """x payments whose latency is known, y the sum of ln(milliseconds) in thousandths."""
+    latency_bins: dict[int, int]
+    """Of the same payments: how many took from over γ^(i-1) to γ^i milliseconds, by i; γ = 1.01 / 0.99."""
 
 
 class VariantAnswer(Value, frozen=True, kw_only=True):
@@ -61,6 +84,7 @@ class VariantAnswer(Value, frozen=True, kw_only=True):
     """That count; the others are on their way, or wait for their customers."""
     independent_customers: float | None
     """As many who pay equally often weigh the same."""
+    independent_customers_method: str = INDEPENDENT_METHOD
     any_attempt_success: RateAnswer
     first_attempt_success: RateAnswer
     latency: LatencyAnswer
@@ -72,6 +96,7 @@ class VariantAnswer(Value, frozen=True, kw_only=True):
     in_review_share: Interval
     given_back_share: Interval
     """Payments that charged once too often, or after they had failed, and gave it back."""
+    sums: SumsAnswer
 
 
 class ComparisonAnswer(Value, frozen=True, kw_only=True):
@@ -91,6 +116,7 @@ class ComparisonAnswer(Value, frozen=True, kw_only=True):
     """By customers, two-sided; at one look."""
     adjusted_p: float | None
     """Of this test, by Holm over all treatments and the three metrics; at one look."""
+    adjusted_p_method: str = OVER_ALL
 
 
 class HarmAnswer(Value, frozen=True, kw_only=True):
@@ -107,6 +133,7 @@ class WinningAnswer(Value, frozen=True, kw_only=True):
     """Always valid and strongest at the planned sample, one-sided: that the treatment succeeds more often."""
     adjusted_p: float
     """Two-sided, by Holm over the treatments: what decides."""
+    adjusted_p_method: str = OVER_TREATMENTS
     difference: Interval
     """Narrowest at the planned sample, and valid at every look."""
 
@@ -117,21 +144,25 @@ class SlownessAnswer(Value, frozen=True, kw_only=True):
     """Mann and Whitney's test on the bins of the sketch; null while an arm has no latency."""
     adjusted_p: float | None
     """Of the test by ranks, by Holm over all treatments and the three metrics; at one look."""
+    adjusted_p_method: str = OVER_ALL
 
 
 class PowerAnswer(Value, frozen=True, kw_only=True):
     method: str
     power: float
-    planned_customers: int
-    """In the smaller arm."""
+    planned_customers: float
+    """In the smaller of this treatment's arm and control, when the smallest arm of all has those of the design."""
     reached: float
-    """Of the planned sample, in the smaller arm: independent customers who pay once, or what tells as much."""
+    """Of these, in the smaller arm: independent customers who pay once, or what tells as much."""
+    reached_method: str = REACHED_METHOD
     least_difference_now: float | None
     """The smallest gain that a single look at what there is now finds with that power; null if none."""
     least_difference_at_plan: float | None
+    """The same of the planned sample, divided by the weights."""
     remaining_days: float | None
     """Until the planned sample, at the pace so far, or until the planned end, whichever comes first; null if neither
     can be told, 0 of an experiment that does not run."""
+    remaining_days_method: str = "linear_by_the_pace_so_far_or_planned_end"
 
 
 class TreatmentAnswer(Value, frozen=True, kw_only=True):
@@ -181,13 +212,18 @@ class TreatmentVerdict(Value, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...]
     adjusted_p: float
     """Of the winner's test, by Holm."""
+    adjusted_p_method: str = OVER_TREATMENTS
     always_valid_difference: Interval
     harm_p: float
+    harm_p_method: str = HARM_METHOD
     always_valid_any_attempt_difference: Interval | None
     """These two where another metric decides."""
     any_attempt_harm_p: float | None
+    any_attempt_harm_p_method: str = HARM_METHOD
     slow_p: float | None
+    slow_p_method: str = SLOW_METHOD
     reached: float
+    reached_method: str = REACHED_METHOD
 
 
 class Standing(Value, frozen=True, kw_only=True):

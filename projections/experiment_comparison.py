@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-import numpy as np
 from msgspec.structs import replace
 
 from projections.experiment_answer import (
@@ -23,16 +22,14 @@ from projections.experiment_figures import (
     log_latency_sums,
     success_sums,
 )
-from projections.sketch import BIN_LOG
 from projections.statistics.clustered import clustered
-from projections.statistics.effective import Counts, counts, effective
+from projections.statistics.effective import counts, effective
 from projections.statistics.holm import holm
 from projections.statistics.power import least_difference, remaining_days
 from projections.statistics.proportions import proportions
-from projections.statistics.ranks import Ranks, ranks
-from projections.statistics.results import number
+from projections.statistics.ranks import Timed, clustered_ranks
 from projections.statistics.sequential import Sequential, sequential
-from projections.statistics.sums import Sums, variance
+from projections.statistics.sums import Numbers, Sums
 from projections.statistics.verdict import Judged
 from schemas.experiment import Design, Evidence, Status
 from schemas.exposure import Tally
@@ -70,7 +67,11 @@ def treatment_figures(
         winning=WinningAnswer(
             test=one.winning.test, adjusted_p=one.adjusted_p, difference=one.winning.difference
         ),
-        latency=SlownessAnswer(geometric_means=one.latency, ranks=_ranks(control, treated), adjusted_p=None),
+        latency=SlownessAnswer(
+            geometric_means=one.latency,
+            ranks=clustered_ranks(_timed(control), _timed(treated)),
+            adjusted_p=None,
+        ),
         power=_power(known, one, control, treated, at),
     )
 
@@ -103,49 +104,41 @@ def _comparison(control: Sums, treated: Sums) -> ComparisonAnswer | None:
     )
 
 
-def _ranks(control: Tally, treated: Tally) -> Ranks | None:
-    here, there = latency_bins(control), latency_bins(treated)
-    if not (here and there):
-        return None
-    return ranks(here, there, max(_log_design_effect(control), _log_design_effect(treated)))
-
-
-def _log_design_effect(tally: Tally) -> float:
-    """The variance of the mean logarithm over that of as many independent payments, whose spread the bins tell; at
-    least 1."""
-    bins = latency_bins(tally)
-    payments = sum(bins.values())
-    # Bins are steps of one ratio, so that logarithms differ as their numbers do.
-    spread = float(np.cov(list(bins), fweights=list(bins.values()))) if payments > 1 else 0.0
-    independent = spread * BIN_LOG**2 / payments
-    found = number(variance(log_latency_sums(tally)) / independent) if independent > 0 else None
-    return max(found or 1.0, 1.0)
+def _timed(tally: Tally) -> Timed:
+    return Timed(latency_bins(tally), log_latency_sums(tally))
 
 
 def _power(known: Known, one: Judged, control: Tally, treated: Tally, at: datetime) -> PowerAnswer:
     here, there = (success_sums(tally, known.design.metric) for tally in (control, treated))
-    trials = effective(here, there) if here.payments and there.payments else None
-    planned = known.design.planned_customers
+    now, at_plan = None, None
+    if here.payments and there.payments:
+        of_control, of_treatment = effective(here, there)
+        now = _least(of_control.rate, of_control.trials, of_treatment.trials)
+        at_plan = _least(of_control.rate, *_at_plan(known.design, one))
     return PowerAnswer(
         method="two_proportion_z_pooled_under_null",
         power=POWER,
-        planned_customers=planned,
+        planned_customers=one.winning.planned_customers,
         reached=one.winning.reached,
-        least_difference_now=_least(trials, None),
-        least_difference_at_plan=_least(trials, planned),
+        least_difference_now=now,
+        least_difference_at_plan=at_plan,
         remaining_days=_remaining(known, one.winning.reached, at),
     )
 
 
-def _least(trials: tuple[Counts, Counts] | None, planned: int | None) -> float | None:
-    """Of so many in control, or of as many as there are, at control's rate."""
-    if trials is None:
-        return None
-    here, there = trials
-    customers = float(here.trials) if planned is None else float(planned)
-    ratio = float(there.trials / here.trials) if planned is None else 1.0
-    rate = float(here.rate)
-    return least_difference(rate, customers, power=POWER, ratio=ratio) if 0 < rate < 1 else None
+def _at_plan(design: Design, one: Judged) -> tuple[float, float]:
+    """Control's customers and the treatment's, by their weights, when the smaller arm has its plan."""
+    weight = next(variant.weight for variant in design.variants if variant.name == one.variant)
+    a_weight = one.winning.planned_customers / min(design.control.weight, weight)
+    return design.control.weight * a_weight, weight * a_weight
+
+
+def _least(rate: Numbers, of_control: Numbers, of_treatment: Numbers) -> float | None:
+    """The smallest gain over control's rate that so many customers find at one look."""
+    ratio = float(of_treatment / of_control)
+    return (
+        least_difference(float(rate), float(of_control), power=POWER, ratio=ratio) if 0 < rate < 1 else None
+    )
 
 
 def _remaining(known: Known, reached: float, at: datetime) -> float | None:

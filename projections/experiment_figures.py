@@ -5,7 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from projections.contributions import COST_UNIT
-from projections.experiment_answer import CostAnswer, LatencyAnswer, RateAnswer, VariantAnswer
+from projections.experiment_answer import (
+    CostAnswer,
+    LatencyAnswer,
+    RateAnswer,
+    SixSums,
+    SumsAnswer,
+    VariantAnswer,
+)
 from projections.sketch import quantiles
 from projections.statistics.clustered import clustered_rate
 from projections.statistics.effective import counts
@@ -22,19 +29,40 @@ ANY, FIRST = "any_attempt_success", "first_attempt_success"
 
 
 def success_sums(tally: Tally, metric: str) -> Sums:
-    of = "first_succeeded" if metric == FIRST else "succeeded"
-    return _sums(tally, "customers", "payments", of, "payments_squared", f"{of}_squared", f"{of}_product")
+    return _in_floats(_six_of_success(tally, metric))
 
 
 def log_latency_sums(tally: Tally) -> Sums:
     """Of ln(milliseconds)."""
-    names = ("timed_customers", "timed", "log", "timed_squared", "log_squared", "log_product")
-    return scaled(_sums(tally, *names), LOG_UNIT)
+    return scaled(_in_floats(_six_of_latency(tally)), LOG_UNIT)
 
 
-def _sums(tally: Tally, *names: str) -> Sums:
-    """In floats: squares outgrow the integers of numpy."""
-    return Sums(*(float(tally[name]) for name in names))
+def _six_of_success(tally: Tally, metric: str) -> SixSums:
+    of = "first_succeeded" if metric == FIRST else "succeeded"
+    return (
+        tally["customers"],
+        tally["payments"],
+        tally[of],
+        tally["payments_squared"],
+        tally[f"{of}_squared"],
+        tally[f"{of}_product"],
+    )
+
+
+def _six_of_latency(tally: Tally) -> SixSums:
+    return (
+        tally["timed_customers"],
+        tally["timed"],
+        tally["log"],
+        tally["timed_squared"],
+        tally["log_squared"],
+        tally["log_product"],
+    )
+
+
+def _in_floats(six: SixSums) -> Sums:
+    """Squares outgrow the integers of numpy."""
+    return Sums(*map(float, six))
 
 
 def outstanding(tally: Tally) -> Outstanding:
@@ -64,6 +92,12 @@ def variant_figures(
         unknown_share=_share(tally["unknown"], tally["payments"]),
         in_review_share=_share(tally["in_review"], tally["payments"]),
         given_back_share=_share(tally["given_back"], tally["payments"]),
+        sums=SumsAnswer(
+            any_attempt_success=_six_of_success(tally, ANY),
+            first_attempt_success=_six_of_success(tally, FIRST),
+            log_latency=_six_of_latency(tally),
+            latency_bins=dict(sorted(latency_bins(tally).items())),
+        ),
     )
 
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from projections.experiment_figures import ANY, latency_figures, outstanding, rate_figures
 from projections.statistics.sequential import Sequential
-from projections.statistics.verdict import Judged, Judgement, Reason, Verdict
+from projections.statistics.verdict import Judged, Judgement, Reason, Rules, Verdict
 from schemas.experiment import Design, Evidence
 from schemas.experiment_finding import Finding, Harm, Standing
 from schemas.exposure import Tally
@@ -12,19 +14,29 @@ from schemas.exposure import Tally
 Numbers = dict[str, float | None]
 
 
-def found_in(design: Design, tallies: Mapping[str, Tally], judgement: Judgement) -> Finding:
+def found_in(
+    design: Design,
+    tallies: Mapping[str, Tally],
+    judgement: Judgement,
+    rules: Rules,
+    next_offsets: Mapping[int, int],
+) -> Finding:
+    """`rules` are those that it was judged by, and the figures have every record below `next_offsets`."""
+
+    def told(verdict: Verdict) -> Evidence:
+        return evidence(design, tallies, judgement, verdict, rules, next_offsets)
+
     harmful = [one for one in judgement.treatments if one.verdict == Verdict.HARMFUL]
     compared = {design.control.name, *(one.variant for one in judgement.treatments)}
     harm = None
     if harmful:
-        told = evidence(design, tallies, judgement, Verdict.HARMFUL)
-        harm = Harm(variants=tuple(one.variant for one in harmful), evidence=told)
+        harm = Harm(variants=tuple(one.variant for one in harmful), evidence=told(Verdict.HARMFUL))
     return Finding(
         harm=harm,
         is_split_broken=judgement.verdict == Verdict.SRM,
         treatments=tuple(_standing(one) for one in judgement.treatments),
         unsettled_share=max(_unsettled_share(tallies.get(name, Tally())) for name in compared),
-        evidence=evidence(design, tallies, judgement, judgement.verdict),
+        evidence=told(judgement.verdict),
     )
 
 
@@ -37,7 +49,12 @@ def _standing(one: Judged) -> Standing:
 
 
 def evidence(
-    design: Design, tallies: Mapping[str, Tally], judgement: Judgement, verdict: Verdict
+    design: Design,
+    tallies: Mapping[str, Tally],
+    judgement: Judgement,
+    verdict: Verdict,
+    rules: Rules,
+    next_offsets: Mapping[int, int],
 ) -> Evidence:
     """The numbers of every variant, as they stand; of a treatment those too that it was judged by. `verdict` is what is
     acted on: of several treatments one that is harmful is enough, whatever the experiment comes to."""
@@ -50,7 +67,14 @@ def evidence(
         figures[one.variant] |= _of_treatment(one, is_winner=one.variant == judgement.winner)
     harmful = [one for one in judgement.treatments if one.verdict == Verdict.HARMFUL]
     reasons = [*judgement.reasons, *(reason for one in harmful for reason in one.reasons)]
-    return Evidence(verdict=verdict, reasons=tuple(dict.fromkeys(reasons)), figures=figures)
+    return Evidence(
+        verdict=verdict,
+        reasons=tuple(dict.fromkeys(reasons)),
+        figures=figures,
+        rules=msgspec.to_builtins(rules),
+        split_p=judgement.sample_ratio.always_valid.p_value,
+        next_offsets=dict(sorted(next_offsets.items())),
+    )
 
 
 def _of_variant(design: Design, tally: Tally, tallies: Sequence[Tally]) -> Numbers:
@@ -74,10 +98,13 @@ def _of_treatment(one: Judged, *, is_winner: bool) -> Numbers:
     return {
         **_compared(one.sequential),
         **(_compared(one.any_attempt, f"{ANY}_") if one.any_attempt else {}),
+        "harm_alpha": one.sequential.alpha,
         "winner_adjusted_p": one.adjusted_p,
         "latency_ratio": one.latency.always_valid_ratio.estimate,
         "latency_ratio_lower": one.latency.always_valid_ratio.lower,
         "slow_p": one.latency.slow_p,
+        "slow_alpha": one.latency.alpha,
+        "planned_customers": one.winning.planned_customers,
         "reached": one.winning.reached,
         "is_winner": float(is_winner),
     }

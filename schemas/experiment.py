@@ -123,6 +123,12 @@ class Evidence(Value, frozen=True, kw_only=True):
     reasons: tuple[str, ...]
     figures: dict[str, dict[str, float | None]] = msgspec.field(default_factory=dict)
     """By variant: customers, payments, rates, intervals and what else decided."""
+    rules: dict[str, float] = msgspec.field(default_factory=dict)
+    """The limits, the plan and the α that these were judged by, by name."""
+    split_p: float | None = None
+    """Always valid: that customers are split as configured. None before it was told."""
+    next_offsets: dict[int, int] = msgspec.field(default_factory=dict)
+    """By partition of `payments.events.v1`: every record below is in the figures."""
 
 
 # Commands

@@ -226,10 +226,12 @@ class Analysis:
         now = self._clock.now()
         at = now if seen is None else max(now, seen.at)
         tallies, marks = await self._store.tallies(experiment_id)
-        judgement = judged(design, tallies, rules_of(design, self._limits))
+        rules = rules_of(design, self._limits)
+        judgement = judged(design, tallies, rules)
         before = self.looks.get(experiment_id)
         _tell_of_the_split(experiment_id, before.judgement if before else None, judgement)
-        finding = found_in(design, tallies, judgement)
+        offsets = {partition: mark.next_offset for partition, mark in marks.items()}
+        finding = found_in(design, tallies, judgement, rules, offsets)
         end = await self._end(experiment, finding, marks, seen, at)
         if (command := what_follows(experiment, finding, end, at)) is not None:
             await self._act(command)

@@ -14,14 +14,19 @@ from projections.statistics.sums import Sums, variance
 from projections.statistics.welch import Estimate, estimate
 from schemas.base import Value
 
+DESIGN_EFFECT_METHOD = "rao_scott_variance_over_that_of_independent_payments"
+INDEPENDENT_METHOD = "kish_effective_sample_size"
+
 
 class ClusteredRate(Value, frozen=True, kw_only=True):
     rate: Interval
     """Wilson's, of as many independent payments as tell as much."""
     design_effect: float | None
     """How many times the variance of as many independent payments; 1 where everybody pays once."""
+    design_effect_method: str = DESIGN_EFFECT_METHOD
     independent_customers: float | None
-    """As many who pay equally often would weigh the same: Kish's (Σx)²/Σx²."""
+    """As many who pay equally often would weigh the same: (Σx)²/Σx²."""
+    independent_customers_method: str = INDEPENDENT_METHOD
 
 
 class Clustered(Value, frozen=True, kw_only=True):

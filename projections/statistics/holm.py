@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+METHOD = "holm_step_down"
+
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjusted, in the order given: reject those at most α. The i-th smallest of m is multiplied by m - i + 1, and none

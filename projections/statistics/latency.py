@@ -24,7 +24,7 @@ TOLERATED_PART = 0.4
 """Of the limit, in logarithms. A limit of 1.5 tolerates 1.18, so that 1.1 is left alone, and 1.5 is soon credible."""
 SLOW_ALPHA = 0.05
 METHOD = "welch_t_of_logarithms_clustered_by_customer"
-
+SLOW_METHOD = "normal_mixture_of_logarithms_clustered_by_customer"
 
 LOG_UNIT = 0.001
 """What a fold may count logarithms in: a thousandth is less than a tenth of a percent of a latency."""
@@ -44,6 +44,7 @@ class Latency(Value, frozen=True, kw_only=True):
     tolerated_ratio: float
     slow_p: float | None
     """Always valid, one-sided: that the treatment is slower than tolerated."""
+    slow_p_method: str = SLOW_METHOD
     is_slow: bool
     alpha: float
 

@@ -5,12 +5,22 @@ Values are in bins, as in a sketch, whose order is all that matters: the cost is
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
+from projections.sketch import BIN_LOG
 from projections.statistics.normal import log10_two_sided, two_sided
 from projections.statistics.results import Significance, number
+from projections.statistics.sums import Sums, variance
 from schemas.base import Value
+
+
+class Timed(NamedTuple):
+    """Latencies of one arm: how many payments are in each bin of the sketch, and the sums of ln(milliseconds)."""
+
+    bins: Mapping[int, int]
+    logs: Sums
 
 
 class Ranks(Value, frozen=True, kw_only=True):
@@ -19,6 +29,7 @@ class Ranks(Value, frozen=True, kw_only=True):
     slower_share: float
     """P(treatment slower than control) of a random pair, ties counted half; 0.5 where there is no difference."""
     design_effect: float
+    design_effect_method: str = "variance_of_mean_logarithm_over_that_of_independent_payments"
 
 
 def ranks(
@@ -47,3 +58,21 @@ def ranks(
         slower_share=slower / float(n * m),
         design_effect=design_effect,
     )
+
+
+def clustered_ranks(control: Timed, treatment: Timed) -> Ranks | None:
+    """With the design effect of the logarithms, of the arm where it is more; None while an arm has no latency."""
+    if not (control.bins and treatment.bins):
+        return None
+    return ranks(control.bins, treatment.bins, max(_design_effect(control), _design_effect(treatment)))
+
+
+def _design_effect(arm: Timed) -> float:
+    """The variance of the mean logarithm over that of as many independent payments, whose spread the bins tell; at
+    least 1."""
+    payments = sum(arm.bins.values())
+    # Bins are steps of one ratio, so that logarithms differ as their numbers do.
+    spread = float(np.cov(list(arm.bins), fweights=list(arm.bins.values()))) if payments > 1 else 0.0
+    independent = spread * BIN_LOG**2 / payments
+    found = number(variance(arm.logs) / independent) if independent > 0 else None
+    return max(found or 1.0, 1.0)

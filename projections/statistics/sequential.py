@@ -24,6 +24,8 @@ LEAST_CUSTOMERS = 10
 HARM_ALPHA = 0.038
 """So many harmless treatments are paused at most, ever, as far as outcomes are about normal: some 3 % in 10,000."""
 
+HARM_METHOD = "normal_mixture_of_signed_root_likelihood_ratio"
+
 
 class Sequential(Value, frozen=True, kw_only=True):
     method: str
@@ -44,7 +46,7 @@ def sequential(
     evidence = harm_evidence(control, treatment)
     ripe = bool(is_ripe(control, treatment))
     return Sequential(
-        method="normal_mixture_of_signed_root_likelihood_ratio",
+        method=HARM_METHOD,
         difference=Interval.of(
             "confidence_sequence_normal_mixture_newcombe",
             treatment.rate - control.rate,

@@ -12,6 +12,7 @@ from projections.statistics.sums import Floats, Sums
 from schemas.base import Value
 
 METHOD = "horizon_tuned_always_valid_signed_root_likelihood_ratio"
+REACHED_METHOD = "effective_trials_of_the_smaller_arm_over_plan"
 
 
 class Winning(Value, frozen=True, kw_only=True):
@@ -19,8 +20,11 @@ class Winning(Value, frozen=True, kw_only=True):
     """One-sided: that the treatment succeeds more often than control. Valid at every look."""
     difference: Interval
     """Narrowest at the planned sample, and valid at every look."""
+    planned_customers: float
+    """Of the smaller arm."""
     reached: float
     """Of the planned sample, in the smaller arm: independent customers who pay once, or what tells as much."""
+    reached_method: str = REACHED_METHOD
 
 
 def winning(control: Sums, treatment: Sums, planned: float, confidence: float = 0.95) -> Winning:
@@ -40,6 +44,7 @@ def winning(control: Sums, treatment: Sums, planned: float, confidence: float = 
             winning_bounds(control, treatment, planned, confidence),
             confidence,
         ),
+        planned_customers=float(planned),
         reached=float(reached.t),
     )
 

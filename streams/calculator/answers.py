@@ -10,17 +10,18 @@ from projections.statistics import clustered as by_customer
 from projections.statistics.clustered import clustered
 from projections.statistics.effective import Counts, counts
 from projections.statistics.fisher import fisher
+from projections.statistics.holm import METHOD as HOLM
 from projections.statistics.holm import holm
+from projections.statistics.latency import LOG_UNIT, latency
 from projections.statistics.latency import Latency as LatencyResult
-from projections.statistics.latency import latency
 from projections.statistics.noninferiority import noninferiority
 from projections.statistics.power import Design, design, least_difference, power_of, remaining_days
 from projections.statistics.proportions import proportions, rate_interval
-from projections.statistics.ranks import Ranks, ranks
+from projections.statistics.ranks import Ranks, Timed, clustered_ranks, ranks
 from projections.statistics.sample_ratio import sample_ratio
 from projections.statistics.sequential import Sequential as SequentialResult
 from projections.statistics.sequential import sequential
-from projections.statistics.sums import Floats, Sums, paid_once
+from projections.statistics.sums import Floats, Sums, paid_once, scaled
 from projections.statistics.winning import Winning, winning
 from schemas.base import Value
 from streams.calculator.requests import (
@@ -34,6 +35,7 @@ from streams.calculator.requests import (
     Power,
     Proportions,
     Sequential,
+    Slowness,
     Srm,
     Wilson,
 )
@@ -47,6 +49,7 @@ class SequentialAnswer(Value, frozen=True, kw_only=True):
 class ClusteredAnswer(Value, frozen=True, kw_only=True):
     clustered: by_customer.Clustered
     sequential: SequentialResult
+    winning: Winning | None
 
 
 class PowerAnswer(Value, frozen=True, kw_only=True):
@@ -57,7 +60,7 @@ class PowerAnswer(Value, frozen=True, kw_only=True):
 
 
 class HolmAnswer(Value, frozen=True, kw_only=True):
-    method: str = "holm_step_down"
+    method: str = HOLM
     adjusted: list[float]
     is_rejected: list[bool]
     alpha: float
@@ -65,7 +68,7 @@ class HolmAnswer(Value, frozen=True, kw_only=True):
 
 class LatencyAnswer(Value, frozen=True, kw_only=True):
     latency: LatencyResult
-    ranks: Ranks
+    ranks: Ranks | None
 
 
 class AssignAnswer(Value, frozen=True, kw_only=True):
@@ -86,12 +89,18 @@ def _answer(request: AnyRequest) -> Value:
         case Proportions():
             return proportions(*_counts(request), request.confidence)
         case Sequential():
-            return _sequential(request)
+            return _sequential(
+                paid_once(float(request.control_successes), float(request.control_trials)),
+                paid_once(float(request.treatment_successes), float(request.treatment_trials)),
+                request,
+            )
         case Clustered():
             control, treatment = Sums(*map(float, request.control)), Sums(*map(float, request.treatment))
+            looked_at = _sequential(control, treatment, request)
             return ClusteredAnswer(
                 clustered=clustered(control, treatment, request.confidence),
-                sequential=sequential(control, treatment, confidence=request.confidence),
+                sequential=looked_at.sequential,
+                winning=looked_at.winning,
             )
         case Srm():
             return sample_ratio(request.observed, request.weights, request.alpha)
@@ -103,6 +112,8 @@ def _answer(request: AnyRequest) -> Value:
             return HolmAnswer(adjusted=adjusted, is_rejected=rejected, alpha=request.alpha)
         case Latency():
             return _latency(request)
+        case Slowness():
+            return _slowness(request)
         case NonInferiority():
             return noninferiority(*_counts(request), request.margin, request.alpha)
         case Fisher():
@@ -114,7 +125,7 @@ def _answer(request: AnyRequest) -> Value:
             return AssignAnswer(
                 method=f"sha256_6_bytes_modulo_{request.buckets}",
                 bucket=bucket,
-                variant=variant_of(bucket, allocated(request.weights)),
+                variant=variant_of(bucket, tuple(request.allocation or allocated(request.weights or {}))),
             )
         case _:
             assert_never(request)
@@ -127,9 +138,7 @@ def _counts(request: Proportions | Fisher | NonInferiority) -> tuple[Counts, Cou
     )
 
 
-def _sequential(request: Sequential) -> SequentialAnswer:
-    control = paid_once(float(request.control_successes), float(request.control_trials))
-    treatment = paid_once(float(request.treatment_successes), float(request.treatment_trials))
+def _sequential(control: Sums, treatment: Sums, request: Sequential | Clustered) -> SequentialAnswer:
     planned = request.planned_customers
     return SequentialAnswer(
         sequential=sequential(control, treatment, confidence=request.confidence, alpha=request.alpha),
@@ -177,6 +186,23 @@ def _latency(request: Latency) -> LatencyAnswer:
             confidence=request.confidence,
         ),
         ranks=ranks(Counter(request.control_ms), Counter(request.treatment_ms)),
+    )
+
+
+def _slowness(request: Slowness) -> LatencyAnswer:
+    control, treatment = (
+        scaled(Sums(*map(float, six)), LOG_UNIT) for six in (request.control, request.treatment)
+    )
+    return LatencyAnswer(
+        latency=latency(
+            control,
+            treatment,
+            request.limit,
+            least_customers=request.least_customers,
+            confidence=request.confidence,
+            alpha=request.alpha,
+        ),
+        ranks=clustered_ranks(Timed(request.control_bins, control), Timed(request.treatment_bins, treatment)),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from schemas.base import Value
+from schemas.experiment import BucketRange
 from streams.calculator.answers import answer
 from streams.calculator.glossary import EXAMPLES, explained
 from streams.calculator.requests import KINDS, AnyRequest, Request
@@ -141,6 +142,8 @@ def _add_option(
             parser.add_argument(_flag(field), metavar=field.name.upper(), **option)
         case "mapping":
             parser.add_argument(_flag(field), nargs="+", action=_Pairs, metavar="NAME=NUMBER", **option)
+        case "ranges":
+            parser.add_argument(_flag(field), nargs="+", action=_Ranges, metavar="NAME=FIRST-END", **option)
         case "several":
             parser.add_argument(_flag(field), nargs="+", type=_numeral, metavar="NUMBER", **option)
         case _:
@@ -169,6 +172,20 @@ class _Pairs(argparse.Action):
         setattr(namespace, self.dest, {name: number for name, _, number in pairs})
 
 
+class _Ranges(argparse.Action):
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        named = [str(one).partition("=") for one in values or ()]
+        edges = [(name, *between.partition("-")) for name, _, between in named]
+        ranges = [{"variant": name, "first": first, "end": end} for name, first, _, end in edges]
+        setattr(namespace, self.dest, ranges)
+
+
 def _flag(field: msgspec.structs.FieldInfo) -> str:
     return "--" + field.name.replace("_", "-")
 
@@ -188,8 +205,10 @@ def described(hint: Any) -> str:
 
 
 def _shape(hint: Any) -> str:
-    while hasattr(hint, "__metadata__"):
+    while hasattr(hint, "__metadata__") or type(None) in get_args(hint):
         hint = get_args(hint)[0]
+    if hint == list[BucketRange]:
+        return "ranges"
     if hint is str or get_origin(hint) is Literal:
         return "text"
     origin = get_origin(hint)

@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from projections.statistics.latency import SLOW_ALPHA
 from projections.statistics.sequential import HARM_ALPHA
 from schemas.base import Body
-from schemas.experiment import BUCKETS
+from schemas.experiment import BUCKETS, BucketRange
 
 MOST = 10**12
 """Of anything that is counted."""
@@ -23,6 +24,31 @@ SixSums = Annotated[
         description="of customers, each with x payments of which y succeed: how many they are, Σx, Σy, Σx², Σy², Σxy"
     ),
 ]
+LogSum = Annotated[int, Meta(ge=0, le=10**18)]
+SixLogSums = Annotated[
+    tuple[LogSum, LogSum, LogSum, LogSum, LogSum, LogSum],
+    Meta(
+        description="of customers, each with x payments and y the sum of ln(milliseconds) in thousandths: "
+        "how many they are, Σx, Σy, Σx², Σy², Σxy"
+    ),
+]
+Bins = Annotated[
+    dict[
+        Annotated[int, Meta(ge=0, le=10**6)],
+        Annotated[int, Meta(ge=1, le=MOST)],
+    ],
+    Meta(description="payments by bin of the sketch, as `latency_bins` of results: 285=12 290=3"),
+]
+HarmAlpha = Annotated[Alpha, Meta(description="of the harm test, one-sided")]
+SlowAlpha = Annotated[Alpha, Meta(description="of the test of slowness, one-sided")]
+Planned = Annotated[
+    Annotated[float, Meta(ge=1, le=MOST)] | None,
+    Meta(description="in the smaller arm; given, the winner's test answers too"),
+]
+Limit = Annotated[
+    float, Meta(ge=1.001, le=1_000, description="the slowdown that is always paused once credible")
+]
+LeastCustomers = Annotated[int, Meta(ge=2, le=MOST, description="in each arm, before it is paused")]
 Milliseconds = Annotated[
     list[Annotated[float, Meta(ge=0.001, le=1e9)]],
     Meta(min_length=2, description="latencies, of one payment per customer"),
@@ -89,27 +115,28 @@ class Sequential(TwoArms, frozen=True, kw_only=True):
     """Two success rates, looked at as often as you like: harm, confidence sequence, winner."""
 
     confidence: Confidence = 0.95
-    alpha: Annotated[Alpha, Meta(description="of the harm test, one-sided")] = HARM_ALPHA
-    planned_customers: Annotated[
-        Annotated[int, Meta(ge=1, le=MOST)] | None,
-        Meta(description="in the smaller arm; given, the winner's test answers too"),
-    ] = None
+    alpha: HarmAlpha = HARM_ALPHA
+    planned_customers: Planned = None
 
 
 class Clustered(Request, frozen=True, kw_only=True):
-    """Two success rates of customers who pay more than once, from six sums per arm."""
+    """Two success rates of customers who pay more than once, from six sums per arm; harm and winner too."""
 
     control: SixSums
     treatment: SixSums
     confidence: Confidence = 0.95
+    alpha: HarmAlpha = HARM_ALPHA
+    planned_customers: Planned = None
 
     def __post_init__(self) -> None:
         for name in ("control", "treatment"):
-            for is_possible, condition in possible(*getattr(self, name)):
-                if not is_possible:
-                    raise ValueError(
-                        f"Expected sums of whole numbers, 1 ≤ x and 0 ≤ y ≤ x: {condition} - at `$.{name}`"
-                    )
+            as_far_as(possible(*getattr(self, name)), "whole numbers, 1 ≤ x and 0 ≤ y ≤ x", name)
+
+
+def as_far_as(conditions: Iterator[tuple[bool, str]], of: str, name: str) -> None:
+    for is_possible, condition in conditions:
+        if not is_possible:
+            raise ValueError(f"Expected sums of {of}: {condition} - at `$.{name}`")
 
 
 def possible(n: int, x: int, y: int, xx: int, yy: int, xy: int) -> Iterator[tuple[bool, str]]:
@@ -192,28 +219,58 @@ class Latency(Request, frozen=True, kw_only=True):
 
     control_ms: Milliseconds
     treatment_ms: Milliseconds
-    limit: Annotated[
-        float, Meta(ge=1.001, le=1_000, description="the slowdown that is always paused once credible")
-    ] = 1.5
-    least_customers: Annotated[int, Meta(ge=2, le=MOST, description="in each arm, before it is paused")] = 100
+    limit: Limit = 1.5
+    least_customers: LeastCustomers = 100
     confidence: Confidence = 0.95
 
 
+class Slowness(Request, frozen=True, kw_only=True):
+    """Is the treatment slower? The same of customers who pay more than once, from six sums and the bins of each arm."""
+
+    control: SixLogSums
+    treatment: SixLogSums
+    control_bins: Bins
+    treatment_bins: Bins
+    limit: Limit = 1.5
+    least_customers: LeastCustomers = 100
+    confidence: Confidence = 0.95
+    alpha: SlowAlpha = SLOW_ALPHA
+
+    def __post_init__(self) -> None:
+        for name in ("control", "treatment"):
+            as_far_as(possible_logs(*getattr(self, name)), "whole numbers, 1 ≤ x and 0 ≤ y", name)
+
+
+def possible_logs(n: int, x: int, y: int, xx: int, yy: int, xy: int) -> Iterator[tuple[bool, str]]:
+    """As above, of y that may be more than x."""
+    yield n <= x, "customers ≤ Σx"
+    yield x * x <= n * xx, "(Σx)² ≤ customers·Σx²"
+    yield y * y <= n * yy, "(Σy)² ≤ customers·Σy²"
+    yield y <= xy, "Σy ≤ Σxy"
+    yield xy * xy <= xx * yy, "(Σxy)² ≤ Σx²·Σy²"
+
+
 class Assign(Request, frozen=True, kw_only=True):
-    """Which variant a customer is in."""
+    """Which variant a customer is in, by the ranges of the experiment's events or by the weights of a new one."""
 
     salt: Annotated[
         str, Meta(min_length=1, description="of the experiment: its id, unless it says otherwise")
     ]
     customer_id: Annotated[str, Meta(description="as payments name the customer")]
-    weights: Annotated[
-        dict[str, Annotated[int, Meta(ge=0, le=BUCKETS)]],
+    allocation: Annotated[
+        Annotated[list[BucketRange], Meta(min_length=1)] | None,
         Meta(
-            min_length=1,
-            description="buckets of every variant, as in a new experiment: "
+            description="`allocation`, or `design.arms`, of the newest event that has one: "
+            "on the command line control=0-500 treatment=500-1000 control=1000-1500"
+        ),
+    ] = None
+    weights: Annotated[
+        Annotated[dict[str, Annotated[int, Meta(ge=0, le=BUCKETS)]], Meta(min_length=1)] | None,
+        Meta(
+            description="instead of it, buckets of every variant in a new experiment, never scaled: "
             "on the command line control=5000 treatment=5000",
         ),
-    ]
+    ] = None
     buckets: Annotated[
         int,
         Meta(
@@ -224,7 +281,17 @@ class Assign(Request, frozen=True, kw_only=True):
     ] = BUCKETS
 
     def __post_init__(self) -> None:
-        at_most("weights", sum(self.weights.values()), "buckets", self.buckets)
+        if (self.allocation is None) == (self.weights is None):
+            raise ValueError("Expected either `allocation` or `weights`")
+        at_most("weights", sum((self.weights or {}).values()), "buckets", self.buckets)
+        end = 0
+        for place, one in enumerate(self.allocation or ()):
+            if not end <= one.first < one.end <= self.buckets:
+                raise ValueError(
+                    f"Expected ranges in ascending order, none empty, up to {self.buckets} "
+                    f"- at `$.allocation[{place}]`"
+                )
+            end = one.end
 
 
 AnyRequest = (
@@ -235,6 +302,7 @@ AnyRequest = (
     | Power
     | Holm
     | Latency
+    | Slowness
     | NonInferiority
     | Fisher
     | Wilson
@@ -248,6 +316,7 @@ KINDS: dict[str, type[Request]] = {
     "power": Power,
     "holm": Holm,
     "latency": Latency,
+    "slowness": Slowness,
     "noninferiority": NonInferiority,
     "fisher": Fisher,
     "wilson": Wilson,

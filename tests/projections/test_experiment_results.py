@@ -10,7 +10,11 @@ import pytest
 from scipy import stats
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+from statsmodels.stats.proportion import (
+    confint_proportions_2indep,
+    power_proportions_2indep,
+    proportion_confint,
+)
 
 from projections.contributions import of_customers
 from projections.experiment_comparison import Known
@@ -181,7 +185,7 @@ def test_charges_that_were_given_back_are_told_with_an_interval_by_currency_and_
     amounts = [(one["currency"], one["given_back_minor"], one["cost_share"]) for one in treatment["costs"]]
     assert amounts == [("INR", 30_000, pytest.approx(0.02)), ("USD", 500, None)]
     design, rules = a_design(), rules_of(a_design(), Guardrails())
-    found = evidence(design, tallies, judged(design, tallies, rules), Verdict.COLLECTING)
+    found = evidence(design, tallies, judged(design, tallies, rules), Verdict.COLLECTING, rules, {})
     assert found.figures["treatment"]["given_back"] == 30
 
 
@@ -213,9 +217,66 @@ def test_what_remains_is_told_at_the_pace_so_far() -> None:
     assert told(status="PAUSED", ended_at=AT)["treatments"][0]["power"]["remaining_days"] == 0
 
 
+def weighed(planned_customers: int, **weights: int) -> Design:
+    variants = tuple(Variant(name=name, weight=weight) for name, weight in weights.items())
+    return msgspec.structs.replace(a_design(), variants=variants, planned_customers=planned_customers)
+
+
+def test_what_would_be_found_at_the_plan_is_told_for_arms_of_their_weights() -> None:
+    once = {"control": paying_once(900, 810, 810), "treatment": paying_once(100, 90, 90)}
+    power = told(once, weighed(2_000, control=9_000, treatment=1_000))["treatments"][0]["power"]
+    assert power["planned_customers"] == 2_000
+    found = power_proportions_2indep(
+        power["least_difference_at_plan"], 0.9, 2_000, ratio=18_000 / 2_000, alternative="two-sided"
+    )
+    assert found.power == pytest.approx(0.8, abs=1e-3)
+
+
+def test_each_treatment_has_the_plan_that_it_is_judged_by() -> None:
+    design = weighed(1_000, control=5_000, a=4_000, b=1_000)
+    tallies = {name: paying_once(400, 360, 360) for name in ("control", "a", "b")}
+    a, b = (one["power"] for one in told(tallies, design)["treatments"])
+    assert (a["planned_customers"], b["planned_customers"]) == (4_000, 1_000)
+    assert a["reached"] == pytest.approx(401 / 4_000)
+    assert b["reached"] == pytest.approx(401 / 1_000)
+    assert a["least_difference_at_plan"] < b["least_difference_at_plan"]
+
+
 def test_every_interval_and_test_names_its_method() -> None:
     unnamed = [path for path, one in _objects(told()) if _is_figure(one) and not one.get("method")]
     assert unnamed == []
+
+
+def test_every_other_figure_has_its_method_beside_it() -> None:
+    named_winner = winner(known(a_design()), TALLIES, rules_of(a_design(), Guardrails()))
+    shown = (told(), msgspec.json.decode(msgspec.json.encode(named_winner)))
+    named: set[str] = set()
+    for path, one in (pair for answer in shown for pair in _objects(answer)):
+        for figure in one.keys() & OWN_METHOD:
+            assert one.get(f"{figure}_method"), f"{path}/{figure}"
+            named.add(figure)
+    assert named == OWN_METHOD
+
+
+OWN_METHOD = {
+    "slow_p",
+    "harm_p",
+    "any_attempt_harm_p",
+    "adjusted_p",
+    "design_effect",
+    "independent_customers",
+    "reached",
+    "remaining_days",
+}
+
+
+def test_the_sums_that_all_is_computed_from_are_told_as_integers() -> None:
+    control = told()["variants"][0]["sums"]
+    x, y = np.array(CONTROL.payments), np.array(CONTROL.successes)
+    assert control["any_attempt_success"] == [900, x.sum(), y.sum(), x @ x, y @ y, x @ y]
+    units = np.array([sum(map(log_units, each)) for each in CONTROL.latencies_ms])
+    assert control["log_latency"] == [900, x.sum(), units.sum(), x @ x, units @ units, x @ units]
+    assert sum(control["latency_bins"].values()) == x.sum()
 
 
 @pytest.mark.parametrize("of", [{}, {"control": 1}, {"treatment": 1}, {"control": 1, "treatment": 1}])
@@ -252,7 +313,9 @@ def test_success_by_any_attempt_is_told_and_judged_beside_another_metric() -> No
     assert answer["treatments"][0]["any_attempt_harm"]["is_harmful"]
     assert told(tallies)["treatments"][0]["any_attempt_harm"] is None
     rules = rules_of(design, Guardrails())
-    found = evidence(design, tallies, judged(design, tallies, rules), Verdict.HARMFUL).figures["treatment"]
+    found = evidence(design, tallies, judged(design, tallies, rules), Verdict.HARMFUL, rules, {}).figures[
+        "treatment"
+    ]
     assert (
         found["any_attempt_success_rate"]
         == answer["variants"][1]["any_attempt_success"]["clustered"]["estimate"]
@@ -317,10 +380,30 @@ def test_a_conclusion_in_words_of_a_newer_version_is_told_as_it_was() -> None:
 def test_evidence_has_the_numbers_of_every_variant() -> None:
     design, rules = a_design(), rules_of(a_design(), Guardrails())
     judgement = judged(design, TALLIES, rules)
-    found = evidence(design, TALLIES, judgement, Verdict.HARMFUL)
+    found = evidence(design, TALLIES, judgement, Verdict.HARMFUL, rules, {3: 7, 1: 2})
     assert found.verdict == "harmful"
     assert found.figures["control"]["payments"] == sum(CONTROL.payments)
     assert found.figures["treatment"]["harm_p"] == judgement.treatments[0].sequential.harm_p
+
+
+def test_evidence_has_what_the_figures_were_judged_by_and_from() -> None:
+    """Two analyzers with different settings can be told apart, and whoever replays knows how far."""
+    design, limits = a_design(), Guardrails(min_samples=70, max_success_drop=0.02)
+    rules = rules_of(design, limits)
+    judgement = judged(design, TALLIES, rules)
+    found = evidence(design, TALLIES, judgement, Verdict.HARMFUL, rules, {3: 7, 1: 2})
+    assert found.rules == {
+        "planned_customers": 5_000,
+        "min_samples": 70,
+        "max_success_drop": 0.02,
+        "max_latency_multiplier": 1.5,
+        "alpha": 0.05,
+    }
+    assert found.split_p == judgement.sample_ratio.always_valid.p_value
+    assert list(found.next_offsets.items()) == [(1, 2), (3, 7)]
+    assert found.figures["treatment"]["harm_alpha"] == 0.038
+    assert found.figures["treatment"]["slow_alpha"] == 0.05
+    assert found.figures["treatment"]["planned_customers"] == 5_000
 
 
 def _objects(value: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

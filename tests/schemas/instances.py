@@ -135,6 +135,9 @@ EVIDENCE = Evidence(
     verdict="harmful",
     reasons=("succeeds_credibly_less_often_than_control",),
     figures={"control": {"customers": 812.0, "success_rate": 0.91}, "alpha-first": {"success_rate": None}},
+    rules={"planned_customers": 20_000, "max_success_drop": 0.05},
+    split_p=0.71,
+    next_offsets={0: 4_711, 11: 12},
 )
 
 ROUTED = PaymentRouted(

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 
+from commands.routing.assignment import Assigner, allocated
 from projections.statistics.effective import counts
 from projections.statistics.proportions import proportions
 from streams.calculator.command import COMMAND, LONGEST_LINE, answered, described
@@ -71,6 +72,19 @@ def test_it_assigns_within_a_group_as_the_published_vectors_do(
     assert found == {"method": "sha256_6_bytes_modulo_1000", "bucket": arm, "variant": variant}
 
 
+def test_it_assigns_by_the_ranges_of_a_scaled_experiment_as_routing_does(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    started = allocated({"control": 500, "treatment": 500})
+    scaled = allocated({"control": 1_000, "treatment": 1_000}, started)
+    ranges = " ".join(f"{one.variant}={one.first}-{one.end}" for one in scaled)
+    assigner = Assigner("exp_1", scaled)
+    for customer in ("cus_2", "cus_1", "काउंटर-7"):
+        calc(f"assign --salt exp_1 --customer-id {customer} --allocation {ranges}")
+        assert json.loads(capfd.readouterr().out)["variant"] == assigner.variant(customer)
+    assert assigner.variant("cus_2") == "treatment", "as before it was scaled: new weights alone say control"
+
+
 def test_every_field_is_in_the_documentation() -> None:
     text = (Path(__file__).parents[2] / "docs" / "experiments.md").read_text()
     for kind in KINDS.values():
@@ -97,6 +111,20 @@ def test_every_field_is_in_the_documentation() -> None:
         ("wilson --successes 1 --trials 0", "trials: Expected `int` >= 1"),
         ("srm --observed 1 2 --weights 1 1 1", "weights: Expected as many as `observed`, 2, got 3"),
         ("power --control-rate .9 --difference .1", "difference: Expected 1e-06 or more"),
+        ("assign --salt a --customer-id b", "Expected either `allocation` or `weights`"),
+        (
+            "assign --salt a --customer-id b --allocation a=0-5 --weights a=5",
+            "Expected either `allocation` or `weights`",
+        ),
+        (
+            "assign --salt a --customer-id b --allocation a=0-50 b=49-60",
+            "allocation[1]: Expected ranges in ascending order",
+        ),
+        ("assign --salt a --customer-id b --allocation a=0", "allocation[0].end: Expected `int`"),
+        (
+            "slowness --control 1 0 0 0 0 0 --treatment 1 1 1 1 1 1 --control-bins 1=1 --treatment-bins 1=1",
+            "control: Expected sums of whole numbers, 1 ≤ x and 0 ≤ y: customers ≤ Σx",
+        ),
         ("assign --salt a --customer-id b --weights a=10001", "weights[...]: Expected `int` <= 10000"),
         (
             "assign --salt a --customer-id b --weights a=11 --buckets 10",
@@ -151,7 +179,7 @@ def test_a_batch_goes_on_after_a_line_that_it_cannot_read() -> None:
         ("trials", "Number out of range"),
         (None, "Expected UTF-8 text"),
         (None, "Nested too deeply"),
-        ("planned_customers", "Expected `int | null`, got `array`"),
+        ("planned_customers", "Expected `float | null`, got `array`"),
     ]
     assert found[-1]["adjusted"] == [0.01]
 
