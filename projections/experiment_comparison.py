@@ -23,7 +23,7 @@ from projections.experiment_figures import (
     success_sums,
 )
 from projections.statistics.clustered import clustered
-from projections.statistics.effective import counts, effective
+from projections.statistics.effective import effective, observed
 from projections.statistics.holm import holm
 from projections.statistics.power import least_difference, remaining_days
 from projections.statistics.proportions import proportions
@@ -90,9 +90,7 @@ def _comparison(control: Sums, treated: Sums) -> ComparisonAnswer | None:
     if not (control.payments and treated.payments):
         return None
     by_customers = clustered(control, treated, CONFIDENCE)
-    naive = proportions(
-        counts(control.total, control.payments), counts(treated.total, treated.payments), CONFIDENCE
-    )
+    naive = proportions(observed(control), observed(treated), CONFIDENCE)
     return ComparisonAnswer(
         difference=by_customers.score_difference,
         clustered_difference=by_customers.difference,

@@ -5,7 +5,7 @@ A ratio metric: the rate is Σ successes / Σ payments over customers, its varia
 
 from collections.abc import Sequence
 
-from projections.statistics.effective import design_effect, divided, effective
+from projections.statistics.effective import design_effect, divided, effective, observed, rate_difference
 from projections.statistics.intervals import newcombe, wilson
 from projections.statistics.normal import critical
 from projections.statistics.ratios import clustered_lift
@@ -72,12 +72,11 @@ def clustered_rate(sums: Sums, arms: Sequence[Sums], confidence: float = 0.95) -
 
 def score_difference(control: Sums, treatment: Sums, confidence: float = 0.95) -> Interval:
     bounds = newcombe(*effective(control, treatment), critical(confidence))
-    return Interval.of(
-        "newcombe_hybrid_score_of_effective_counts", treatment.rate - control.rate, bounds, confidence
-    )
+    found = rate_difference(observed(control), observed(treatment))
+    return Interval.of("newcombe_hybrid_score_of_effective_counts", found, bounds, confidence)
 
 
 def difference(control: Sums, treatment: Sums) -> Estimate:
     """Treatment less control."""
-    value = treatment.rate - control.rate
+    value = rate_difference(observed(control), observed(treatment))
     return estimate(value, control, treatment, variance(control), variance(treatment))

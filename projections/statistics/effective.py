@@ -39,6 +39,11 @@ def counts(successes: Numbers, trials: Numbers) -> Counts:
     return Counts(succeeded, np.asarray(trials - succeeded))
 
 
+def observed(sums: Sums) -> Counts:
+    """As if payments were independent."""
+    return counts(sums.total, sums.payments)
+
+
 def together(control: Counts, treatment: Counts) -> Counts:
     return Counts(control.successes + treatment.successes, control.failures + treatment.failures)
 
@@ -46,7 +51,8 @@ def together(control: Counts, treatment: Counts) -> Counts:
 def rate_difference(control: Counts, treatment: Counts) -> Floats:
     """Treatment less control, exact to its last digits also where nearly all succeed."""
     crossed = treatment.successes * control.failures - control.successes * treatment.failures
-    return np.asarray(crossed / control.trials / treatment.trials)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.divide(np.divide(crossed, control.trials), treatment.trials))
 
 
 def effective(control: Sums, treatment: Sums) -> tuple[Counts, Counts]:

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import log_ndtr
 
-from projections.statistics.effective import Counts
+from projections.statistics.effective import Counts, rate_difference
 from projections.statistics.intervals import newcombe
 from projections.statistics.normal import LOG_10, critical_at
 from projections.statistics.results import Interval, Significance, number
@@ -39,7 +39,7 @@ def noninferiority(control: Counts, treatment: Counts, margin: float, alpha: flo
         wald=_one_sided("wald_unpooled_one_sided", _wald_z(control, treatment, -margin)),
         difference=Interval.of(
             "newcombe_hybrid_score",
-            treatment.rate - control.rate,
+            rate_difference(control, treatment),
             newcombe(control, treatment, critical_at(2 * alpha)),
             confidence,
         ),

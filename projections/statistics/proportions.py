@@ -27,7 +27,7 @@ class Proportions(Value, frozen=True, kw_only=True):
 def proportions(control: Counts, treatment: Counts, confidence: float = 0.95) -> Proportions:
     """As if all trials were independent. Each arm has at least one."""
     z = critical(confidence)
-    difference = treatment.rate - control.rate
+    difference = rate_difference(control, treatment)
     return Proportions(
         control_rate=rate_interval(control, confidence),
         treatment_rate=rate_interval(treatment, confidence),

@@ -7,7 +7,7 @@ those of a difference over its standard error are not, in a small arm or at a ra
 import numpy as np
 
 from projections.statistics.divergence import excess
-from projections.statistics.effective import Counts, effective, rate_difference, together
+from projections.statistics.effective import Counts, effective, observed, rate_difference, together
 from projections.statistics.intervals import Bounds, newcombe
 from projections.statistics.mixture import Effects, Scale, always_valid_p, always_valid_z, log_evidence
 from projections.statistics.normal import LOG_10
@@ -49,7 +49,7 @@ def sequential(
         method=HARM_METHOD,
         difference=Interval.of(
             "confidence_sequence_normal_mixture_newcombe",
-            treatment.rate - control.rate,
+            rate_difference(observed(control), observed(treatment)),
             confidence_sequence(control, treatment, confidence),
             confidence,
         ),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from projections.statistics.effective import effective
+from projections.statistics.effective import effective, observed, rate_difference
 from projections.statistics.horizon import Fraction, fraction, horizon_z, log_horizon_p
 from projections.statistics.intervals import Bounds, newcombe
 from projections.statistics.normal import LOG_10
@@ -40,7 +40,7 @@ def winning(control: Sums, treatment: Sums, planned: float, confidence: float = 
         ),
         difference=Interval.of(
             "horizon_tuned_confidence_sequence_newcombe",
-            treatment.rate - control.rate,
+            rate_difference(observed(control), observed(treatment)),
             winning_bounds(control, treatment, planned, confidence),
             confidence,
         ),

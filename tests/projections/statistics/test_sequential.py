@@ -108,7 +108,8 @@ def test_rare_failures_are_judged_as_rare_successes_are(trials: int, here: int, 
 def judged_by(control: Sums, treatment: Sums, planned: int) -> list[float]:
     low, high = confidence_sequence(control, treatment)
     evidence, log_p = harm_evidence(control, treatment), winning_log_p(control, treatment, planned)
-    return [float(one) for one in (evidence, log_p, low, high)]
+    estimate = sequential(control, treatment).difference.estimate or 0.0
+    return [float(one) for one in (evidence, log_p, low, high, estimate)]
 
 
 def test_p_values_are_the_evidence_turned_over() -> None:
