@@ -55,6 +55,12 @@ def test_every_event_that_may_be_told_is_named_for_ever() -> None:
         "payment.succeeded",
         "reliability.duplicate_charge_compensated",
         "reliability.duplicate_charge_detected",
+        "reliability.gateway_degradation_ended",
+        "reliability.gateway_degraded",
+        "reliability.projection_stall_ended",
+        "reliability.projection_stalled",
+        "reliability.success_rate_drop_ended",
+        "reliability.success_rate_dropped",
         "reliability.verification_overdue",
         "reliability.verification_overdue_ended",
     ]
