@@ -16,6 +16,7 @@ from api.body import BodyLimits
 from api.circuits import CircuitRoutes, Circuits
 from api.client_address import TrustedProxies
 from api.configuration import ConfigurationRoutes
+from api.contract import routes as contract
 from api.deliveries import DeliveryRoutes
 from api.dry_run import DryRunRoutes
 from api.experiment_results import ExperimentResultRoutes, ExperimentResults
@@ -184,6 +185,7 @@ def create_app(services: Services) -> Starlette:
             *DeliveryRoutes(services.admin, services.webhooks).routes(),
             *ops.routes(),
             *metrics.routes(),
+            *contract.routes(),
         ],
         middleware=[
             Middleware(SecurityHeaders, proxies=services.proxies),

@@ -7,6 +7,7 @@ repetition by the gateway's own event id; the memory here only saves writing mos
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,6 +20,7 @@ from api.ports import Messages
 from commands.ports import Clock
 from infra.gateways.notifications import NotificationReader
 from infra.metrics import NOTIFICATIONS
+from schemas.base import Value
 from schemas.errors import BadSignature, Unreadable
 from schemas.ids import payment_of
 from schemas.notification import GatewayNotified, IgnoredNotification
@@ -27,6 +29,10 @@ LARGEST_BYTES = 262_144
 """A refused notification comes again for days, so there is room for everything that a gateway may attach."""
 REMEMBERED = 4096
 _CHALLENGE = {"WWW-Authenticate": "Signature"}
+
+
+class NotificationAnswer(Value, frozen=True, kw_only=True):
+    status: Literal["accepted", "ignored"]
 
 
 class NotificationRoutes:
@@ -83,6 +89,6 @@ class NotificationRoutes:
             self._accepted.popitem(last=False)
 
 
-def _answered(gateway: str, result: str) -> Response:
+def _answered(gateway: str, result: Literal["accepted", "ignored"]) -> Response:
     NOTIFICATIONS.labels(gateway, result).inc()
-    return json_response({"status": result})
+    return json_response(NotificationAnswer(status=result))

@@ -9,6 +9,11 @@ from starlette.routing import Route
 from api.answers import json_response
 from api.lag import LagMonitor
 from api.readiness import Readiness
+from schemas.base import Value
+
+
+class LivenessAnswer(Value, frozen=True, kw_only=True):
+    alive: bool = True
 
 
 class OpsRoutes:
@@ -25,7 +30,7 @@ class OpsRoutes:
         ]
 
     async def liveness(self, _: Request) -> Response:
-        return json_response({"alive": True})
+        return json_response(LivenessAnswer())
 
     async def readiness(self, _: Request) -> Response:
         """A report rather than a problem, also with 503: it is read by people and probes, not by clients."""

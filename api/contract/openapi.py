@@ -1,0 +1,143 @@
+"""`/openapi.json`: OpenAPI 3.1 of every route, from its operation and the types that it decodes and encodes."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from typing import Any
+
+import msgspec
+
+from api.contract import configuration, experiments, ops, payments
+from api.contract.operation import Answer, Header, Kind, Operation, Parameter, problems_of
+from api.errors import KINDS, PROBLEM_JSON, Fault
+from schemas.errors import Refusal
+from schemas.http import Problem
+
+VERSION = "0.1.0"
+OPERATIONS: tuple[Operation, ...] = (
+    *payments.OPERATIONS,
+    *configuration.OPERATIONS,
+    *experiments.OPERATIONS,
+    *ops.OPERATIONS,
+)
+
+_ADMIN = "admin"
+_REQUEST_ID = Header(name="X-Request-Id", says="Yours, or a new one: it is in our log and on the event log.")
+_RETRY_AFTER = Header(name="Retry-After", says="Seconds after which it is worth asking again.")
+_CHALLENGE = Header(name="WWW-Authenticate", says="What would prove who you are.")
+
+Schemas = Mapping[Any, Any]
+"""The schema of each type, by the type."""
+
+
+def openapi(operations: Iterable[Operation] = OPERATIONS) -> dict[str, Any]:
+    operations = tuple(operations)
+    types = list(dict.fromkeys(chain([Problem], *(_types(one) for one in operations))))
+    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    of_type = dict(zip(types, schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = defaultdict(dict)
+    for operation in operations:
+        paths[operation.path][operation.method.lower()] = _operation(operation, of_type)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "payments-gateway",
+            "version": VERSION,
+            "description": "Every failure is a problem (RFC 9457) whose `type` is stable. Money is in minor units.",
+        },
+        "servers": [{"url": "/"}],
+        "paths": dict(paths),
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                _ADMIN: {"type": "apiKey", "in": "header", "name": "X-Internal-Api-Key"},
+            },
+        },
+    }
+
+
+def _types(operation: Operation) -> Iterable[Any]:
+    if operation.body is not None:
+        yield operation.body.type
+    yield from (parameter.type for parameter in operation.parameters)
+    yield from (answer.type for answer in operation.answers.values() if answer.type is not None)
+
+
+def _operation(operation: Operation, schemas: Schemas) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": operation.id,
+        "tags": [operation.tag],
+        "summary": operation.says,
+        "parameters": [_parameter(parameter, schemas) for parameter in operation.parameters],
+        "responses": _responses(operation, schemas),
+    }
+    if operation.body is not None:
+        described["requestBody"] = {
+            "required": operation.body.required,
+            "content": {
+                "application/json": {
+                    "schema": schemas[operation.body.type],
+                    "example": operation.body.example,
+                }
+            },
+        }
+    if operation.is_admin:
+        described["security"] = [{_ADMIN: []}]
+    return described
+
+
+def _parameter(parameter: Parameter, schemas: Schemas) -> dict[str, Any]:
+    described = {
+        "name": parameter.name,
+        "in": parameter.place,
+        "description": parameter.says,
+        "required": parameter.required,
+        "schema": schemas[parameter.type],
+    }
+    return described if parameter.example is None else {**described, "example": parameter.example}
+
+
+def _responses(operation: Operation, schemas: Schemas) -> dict[str, Any]:
+    kinds: dict[int, list[Kind]] = defaultdict(list)
+    for kind in problems_of(operation):
+        kinds[KINDS[kind][0]].append(kind)
+    answers = {status: _answer(answer, schemas) for status, answer in operation.answers.items()}
+    problems = {status: _problem(kinds[status], schemas) for status in kinds}
+    for status in answers.keys() & problems.keys():
+        answers[status]["content"] |= problems.pop(status)["content"]
+    return {str(status): answer for status, answer in sorted((answers | problems).items())}
+
+
+def _answer(answer: Answer, schemas: Schemas) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "description": answer.says,
+        "headers": _headers(_REQUEST_ID, *answer.headers),
+    }
+    if answer.media_type is not None:
+        described["content"] = {answer.media_type: {"schema": schemas[answer.type]}}
+    return described
+
+
+def _problem(kinds: list[Kind], schemas: Schemas) -> dict[str, Any]:
+    """Which problems a status may stand for is a part of the schema, so that a test of answers proves it."""
+    types = {"type": {"enum": [f"/problems/{kind}" for kind in kinds]}}
+    described: dict[str, Any] = {
+        "description": " · ".join(f"`{kind}`: {KINDS[kind][1]}." for kind in kinds),
+        "content": {PROBLEM_JSON: {"schema": {"allOf": [schemas[Problem], {"properties": types}]}}},
+    }
+    if KINDS[kinds[0]][0] == 503 or kinds == [Refusal.PAYMENT_IN_PROGRESS]:
+        described["headers"] = _headers(_RETRY_AFTER)
+    if Fault.UNAUTHORIZED in kinds or Fault.BAD_SIGNATURE in kinds:
+        described["headers"] = _headers(_CHALLENGE)
+    return described
+
+
+def _headers(*headers: Header) -> dict[str, Any]:
+    return {
+        header.name: {
+            "description": header.says,
+            "required": header.always,
+            "schema": {"type": "string"},
+        }
+        for header in headers
+    }
