@@ -1,6 +1,6 @@
 """How an experiment looks from outside: what it is, where it stands, and who had it so, when and why."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import UNSET
 
@@ -13,7 +13,8 @@ from schemas.ids import ExperimentId
 
 class ExperimentAnswer(Begun, frozen=True, kw_only=True):
     """`note` is of the last change. `shares` are of the customers whose payments the filter lets in, by variant; of an
-    ended one, as they were. `planned_end` is when it is to be concluded as things stand, null of an ended one."""
+    ended one, as they were. `planned_end` is when it is to be concluded as things stand, null of an ended one.
+    `paused_for` is in whole seconds: a duration of RFC 3339, which is what JSON Schema knows, has no fractions."""
 
     status: Status
     shares: dict[str, float]
@@ -28,8 +29,9 @@ class ExperimentsAnswer(Value, frozen=True, kw_only=True):
 
 
 def experiment_answer(experiment: Experiment) -> ExperimentAnswer:
+    begun = {name: getattr(experiment, name) for name in Begun.__struct_fields__}
     return ExperimentAnswer(
-        **{name: getattr(experiment, name) for name in Begun.__struct_fields__},
+        **begun | {"paused_for": timedelta(seconds=round(experiment.paused_for.total_seconds()))},
         status=status_of(experiment),
         shares={variant.name: _share(experiment, variant.name) for variant in experiment.design.variants},
         planned_end=None if isinstance(experiment, Ended) else experiment.planned_end,

@@ -40,8 +40,8 @@ IF_MATCH = Parameter(
 PREFER_WAIT = Parameter(
     name="Prefer",
     place="header",
-    type=Annotated[str, Meta(pattern="^wait=[0-9]{1,9}$")],
-    says="`wait=` whole seconds to wait for what you wrote to be shown, at most 10 (RFC 7240).",
+    type=str,
+    says="`wait=` whole seconds to wait for what you wrote to be shown, at most 10; other preferences are let be.",
     example="wait=1",
 )
 

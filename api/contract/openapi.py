@@ -38,6 +38,7 @@ def openapi(operations: Iterable[Operation] = OPERATIONS) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
     for operation in operations:
         paths[operation.path][operation.method.lower()] = _operation(operation, of_type)
+    problems = dict.fromkeys(kinds for one in operations for kinds in _problems(one).values())
     return {
         "openapi": "3.1.0",
         "info": {
@@ -49,6 +50,7 @@ def openapi(operations: Iterable[Operation] = OPERATIONS) -> dict[str, Any]:
         "paths": dict(paths),
         "components": {
             "schemas": components,
+            "responses": {".".join(kinds): _problem(kinds, of_type) for kinds in problems},
             "securitySchemes": {
                 _ADMIN: {"type": "apiKey", "in": "header", "name": "X-Internal-Api-Key"},
             },
@@ -98,14 +100,21 @@ def _parameter(parameter: Parameter, schemas: Schemas) -> dict[str, Any]:
 
 
 def _responses(operation: Operation, schemas: Schemas) -> dict[str, Any]:
+    described = {status: _answer(answer, schemas) for status, answer in operation.answers.items()}
+    for status, kinds in _problems(operation).items():
+        if status in described:
+            described[status]["content"] |= _problem(kinds, schemas)["content"]
+        else:
+            described[status] = {"$ref": f"#/components/responses/{'.'.join(kinds)}"}
+    return {str(status): answer for status, answer in sorted(described.items())}
+
+
+def _problems(operation: Operation) -> dict[int, tuple[Kind, ...]]:
+    """By status; operations that have the same share one description of them."""
     kinds: dict[int, list[Kind]] = defaultdict(list)
     for kind in problems_of(operation):
         kinds[KINDS[kind][0]].append(kind)
-    answers = {status: _answer(answer, schemas) for status, answer in operation.answers.items()}
-    problems = {status: _problem(kinds[status], schemas) for status in kinds}
-    for status in answers.keys() & problems.keys():
-        answers[status]["content"] |= problems.pop(status)["content"]
-    return {str(status): answer for status, answer in sorted((answers | problems).items())}
+    return {status: tuple(sorted(of_status)) for status, of_status in kinds.items()}
 
 
 def _answer(answer: Answer, schemas: Schemas) -> dict[str, Any]:
@@ -118,14 +127,14 @@ def _answer(answer: Answer, schemas: Schemas) -> dict[str, Any]:
     return described
 
 
-def _problem(kinds: list[Kind], schemas: Schemas) -> dict[str, Any]:
+def _problem(kinds: tuple[Kind, ...], schemas: Schemas) -> dict[str, Any]:
     """Which problems a status may stand for is a part of the schema, so that a test of answers proves it."""
     types = {"type": {"enum": [f"/problems/{kind}" for kind in kinds]}}
     described: dict[str, Any] = {
         "description": " · ".join(f"`{kind}`: {KINDS[kind][1]}." for kind in kinds),
         "content": {PROBLEM_JSON: {"schema": {"allOf": [schemas[Problem], {"properties": types}]}}},
     }
-    if KINDS[kinds[0]][0] == 503 or kinds == [Refusal.PAYMENT_IN_PROGRESS]:
+    if KINDS[kinds[0]][0] == 503 or Refusal.PAYMENT_IN_PROGRESS in kinds:
         described["headers"] = _headers(_RETRY_AFTER)
     if Fault.UNAUTHORIZED in kinds or Fault.BAD_SIGNATURE in kinds:
         described["headers"] = _headers(_CHALLENGE)

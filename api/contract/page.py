@@ -66,10 +66,11 @@ def _http(document: Json) -> Iterable[str]:
     ]
     for tag, members in groupby(sorted(operations, key=lambda one: one[0]), key=lambda one: one[0]):
         yield _tag("h3", escape(tag))
-        yield from (_operation(method, path, operation) for _, method, path, operation in members)
+        problems = document["components"]["responses"]
+        yield from (_operation(method, path, one, problems) for _, method, path, one in members)
 
 
-def _operation(method: str, path: str, operation: Json) -> str:
+def _operation(method: str, path: str, operation: Json, problems: Json) -> str:
     key = " · with the admin key" if "security" in operation else ""
     inside = [_summary(f"{method.upper()} {path}", operation["summary"] + key)]
     if operation["parameters"]:
@@ -93,7 +94,10 @@ def _operation(method: str, path: str, operation: Json) -> str:
             "answer",
             "body",
             "headers",
-            rows=(_answer(status, answer) for status, answer in operation["responses"].items()),
+            rows=(
+                _answer(status, problems[_name(answer)] if "$ref" in answer else answer)
+                for status, answer in operation["responses"].items()
+            ),
         )
     )
     return _tag("details", *inside, id=operation["operationId"])
@@ -149,8 +153,7 @@ def _schemas(kind: str, title: str, schemas: Json) -> Iterable[str]:
 def _type(kind: str, schema: Json) -> str:
     """A schema in words, with links to those that have a name."""
     if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
-        return _link(f"#{kind}-{name}", name)
+        return _link(f"#{kind}-{_name(schema)}", _name(schema))
     if "allOf" in schema:
         return _type(kind, schema["allOf"][0])
     if "anyOf" in schema:
@@ -174,6 +177,10 @@ def _shape(kind: str, schema: Json) -> str:
 
 def _default(schema: Json) -> str:
     return f"default {_code(_pretty(schema['default']))}" if "default" in schema else ""
+
+
+def _name(reference: Json) -> str:
+    return str(reference["$ref"]).rpartition("/")[2]
 
 
 def _first_line(schema: Json) -> str:

@@ -1,0 +1,88 @@
+"""The running service answers as its OpenAPI document says, whatever it is sent: schemathesis makes the requests.
+
+No server error, no status, header, media type or problem type that is not described, no body that its schema does not
+allow; what the document does not allow is refused, and so is who lacks the key. Payments go to simulated gateways.
+"""
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from api.contract.openapi import OPERATIONS
+from infra.local import LOCAL
+from infra.local.ports import Ports
+from infra.local.stack import Stack
+from infra.settings import DEFAULT_ADMIN_KEY
+from tests.product import PLAIN_PROFILES, Product
+
+pytestmark = [pytest.mark.integration]
+
+AT_ONCE = 3
+CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+MOSTLY_PAID = tuple(
+    replace(profile, success_rate=0.9, latency=replace(profile.latency, fixed_ms=1))
+    for profile in PLAIN_PROFILES
+)
+
+
+@pytest.fixture(scope="module")
+def product() -> Iterator[Product]:
+    """On servers of its own: what is configured, opened and started here must not meet any other test."""
+    stack = Stack(LOCAL / "contracts", Ports.free())
+    product = Product(
+        stack, stack.folder / "product", circuit_writers=1, metrics_workers=1, profiles=MOSTLY_PAID
+    )
+    try:
+        asyncio.run(stack.start(empty=True))
+        asyncio.run(product.start())
+        yield product
+    finally:
+        asyncio.run(product.stop())
+        asyncio.run(stack.stop())
+
+
+@pytest.mark.timeout(600)
+async def test_a_hundred_examples_of_each_operation_are_answered_as_described(product: Product) -> None:
+    await ask(product, examples=100, timeout_s=540)
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(4_000)
+async def test_a_thousand_examples_of_each_operation_are_answered_as_described(product: Product) -> None:
+    await ask(product, examples=1_000, timeout_s=3_900)
+
+
+async def ask(product: Product, examples: int, timeout_s: float) -> None:
+    """Most of the time is waiting for answers, so the operations are asked in groups, side by side."""
+    tags = sorted({operation.tag for operation in OPERATIONS})
+    async with asyncio.timeout(timeout_s):
+        told = await asyncio.gather(*(_ask(product, tags[n::AT_ONCE], examples) for n in range(AT_ONCE)))
+    failures = [text for code, text in told if code != 0]
+    assert not failures, "\n".join(failures)
+
+
+async def _ask(product: Product, tags: list[str], examples: int) -> tuple[int, str]:
+    """Its exit code and what it printed, seed included; requests that fill pages are cut."""
+    process = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("schemathesis"),
+        *("--config-file", CONFIGURATION, "run", f"{product.api.url}/openapi.json"),
+        *("-H", f"X-Internal-Api-Key: {DEFAULT_ADMIN_KEY}"),
+        *(f"--include-tag={tag}" for tag in tags),
+        *("--phases", "examples,coverage,fuzzing", "--max-examples", str(examples)),
+        *("--no-color", "--no-shrink", "--generation-database", "none", "--warnings", "off"),
+        cwd=product.folder,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode is not None
+    return process.returncode, "\n".join(line[:400] for line in output.decode().splitlines())
