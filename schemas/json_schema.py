@@ -1,9 +1,5 @@
-"""JSON Schema (2020-12) of every event on the log, for consumers that are not written in Python.
+"""JSON Schema (2020-12) of every event on the log, for consumers that are not written in Python."""
 
-`python -m schemas.json_schema` prints what `docs/schemas/events.json` holds.
-"""
-
-import sys
 import typing
 from typing import Any
 
@@ -56,11 +52,3 @@ def json_schema() -> dict[str, Any]:
         },
         "$defs": definitions,
     }
-
-
-def printed() -> str:
-    return msgspec.json.format(msgspec.json.encode(json_schema(), order="sorted"), indent=2).decode() + "\n"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(printed())
