@@ -58,7 +58,7 @@ def page(openapi: Json, asyncapi: Json) -> str:
 
 def _http(document: Json) -> Iterable[str]:
     yield _tag("h2", "HTTP", id="http")
-    yield _tag("p", escape(document["info"]["description"]))
+    yield _tag("p", _marked(document["info"]["description"]))
     operations = [
         (operation["tags"][0], method, path, operation)
         for path, methods in document["paths"].items()

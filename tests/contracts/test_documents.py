@@ -1,7 +1,9 @@
 """The contract documents are what their standards ask for, and tell what the service does."""
 
 import gzip
+import re
 import tomllib
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,37 @@ def test_an_event_is_as_its_message_is_described(event: Any) -> None:
         validator_for(envelope).validate({name: content.decode() for name, content in headers})
         assert {name for name, _ in headers} == set(envelope["properties"])
         validator_for({**ASYNCAPI, **message["payload"]}).validate(msgspec.json.decode(value))
+
+
+@pytest.mark.parametrize("topic", PUBLIC)
+def test_the_page_of_the_downstream_contract_names_every_topic_and_event(topic: str) -> None:
+    page = (ROOT / "docs" / "events.md").read_text()
+    named = {topic, *(event.__name__ for event in events_of(TOPICS[topic]))}
+    assert {name for name in named if f"`{name}`" not in page} == set()
+
+
+async def test_the_page_shows_every_operation_and_event_and_needs_nothing_from_elsewhere(
+    client: Client,
+) -> None:
+    page = await client.get("/docs")
+    text = page.body.decode()
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'; style-src 'self'" in page.headers["content-security-policy"]
+    assert all(f'id="{one.id}"' in text and escape(one.path) in text for one in OPERATIONS)
+    assert all(f'id="event-{name}"' in text for name in ASYNCAPI["components"]["messages"])
+    assert set(re.findall(r'(?:src|href)="([^#"]+)"', text)) == {
+        "/docs/style.css",
+        "/openapi.json",
+        "/asyncapi.json",
+    }
+    assert "<script" not in text
+    assert " style=" not in text
+    assert (await client.get("/docs/style.css")).headers["content-type"] == "text/css; charset=utf-8"
+
+
+async def test_every_link_of_the_page_leads_somewhere(client: Client) -> None:
+    text = (await client.get("/docs")).body.decode()
+    assert set(re.findall(r'href="#([^"]+)"', text)) <= set(re.findall(r' id="([^"]+)"', text))
 
 
 async def test_both_documents_are_served(client: Client) -> None:
