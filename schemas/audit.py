@@ -1,9 +1,11 @@
 """Who has changed what: an entry of the audit, and where one lies."""
 
+from typing import Any
+
 from schemas.base import Value
 from schemas.envelope import Position
 
-Said = dict[str, object]
+Said = dict[str, Any]
 """What an event says, without who said it and why."""
 
 

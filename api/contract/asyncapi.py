@@ -74,7 +74,8 @@ def asyncapi() -> dict[str, Any]:
         "info": {
             "title": "payments-gateway",
             "version": VERSION,
-            "description": f"One record is one event. {VOID_RULE} Events of one key are in one partition, in order.",
+            "description": f"One record is one event. {VOID_RULE} Events of one key are in one partition, in order. "
+            "Skip events and fields that you do not know; a reason or a code may be a new word.",
         },
         "defaultContentType": "application/json",
         "channels": {topic: _channel(topic, members) for topic, members in topics.items()},

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from api.contract import configuration, experiments, ops, payments
+from api.contract import configuration, control, experiments, ops, payments
 from api.contract.operation import Answer, Header, Kind, Operation, Parameter, problems_of
 from api.errors import KINDS, PROBLEM_JSON, Fault
 from schemas.errors import Refusal
@@ -17,6 +17,7 @@ VERSION = "0.1.0"
 OPERATIONS: tuple[Operation, ...] = (
     *payments.OPERATIONS,
     *configuration.OPERATIONS,
+    *control.OPERATIONS,
     *experiments.OPERATIONS,
     *ops.OPERATIONS,
 )
@@ -44,7 +45,8 @@ def openapi(operations: Iterable[Operation] = OPERATIONS) -> dict[str, Any]:
         "info": {
             "title": "payments-gateway",
             "version": VERSION,
-            "description": "Every failure is a problem (RFC 9457) whose `type` is stable. Money is in minor units.",
+            "description": "Every failure is a problem (RFC 9457) whose `type` is stable. Money is in minor units. "
+            "Skip fields that you do not know; a reason or a code may be a new word.",
         },
         "servers": [{"url": "/"}],
         "paths": dict(paths),

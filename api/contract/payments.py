@@ -115,6 +115,8 @@ OPERATIONS = (
             Refusal.KEY_REUSED,
             Refusal.PAYMENT_IN_PROGRESS,
             Refusal.NO_ELIGIBLE_GATEWAY,
+            Refusal.METHOD_SWITCHED_OFF,
+            Refusal.MERCHANT_SWITCHED_OFF,
             Refusal.TOO_BUSY,
             Fault.MALFORMED_HEADER,
             *OF_THE_LOG,

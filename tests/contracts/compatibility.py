@@ -2,7 +2,8 @@
 
 Of what clients send, we must go on taking all that we took; of what we show them, nothing may come that they were not
 told of. A schema is compared once in each of these two directions, wherever it is used, and named by its own name.
-New operations, optional parameters, fields that are shown, events, statuses and problem types break nobody.
+New operations, optional parameters, fields that are shown, events, statuses, problem types and new words for a reason
+or a code break nobody: the contract says that they may come.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,7 @@ Json = Mapping[str, Any]
 Side = Literal["sent", "shown"]
 
 PROBLEM_JSON = "application/problem+json"
+_EXPLAINING = ("reason", "code")
 _AT_LEAST = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 _AT_MOST = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
 _FORM = ("pattern", "format", "multipleOf")
@@ -75,7 +77,7 @@ class Schemas:
             yield from (f"{where}: {kind} is no longer taken" for kind in olds if not _covers(news, kind))
         else:
             yield from (f"{where} may now be {kind}" for kind in news if not _covers(olds, kind))
-        for kind in olds.keys() & news.keys():
+        for kind in [kind for kind in olds if kind in news]:
             yield from self._of_a_kind(where, olds[kind], news[kind], side)
 
     def _of_a_kind(self, where: str, old: Json, new: Json, side: Side) -> Iterator[str]:
@@ -99,6 +101,8 @@ class Schemas:
             else:
                 yield f"{where}/{field} is {'no longer taken' if side == 'sent' else 'gone'}"
         if side == "sent":
+            if new.get("additionalProperties") is False and old.get("additionalProperties") is not False:
+                yield f"{where} takes no other fields any more"
             yield from (f"{where}/{field} is now required" for field in sorted(needed - required))
         else:
             yield from (
@@ -168,7 +172,7 @@ def _values(where: str, old: Json, new: Json, side: Side) -> Iterator[str]:
     if side == "shown" and values is not None:
         if found is None:
             yield f"{where} may now be something else than {', '.join(map(str, values))}"
-        else:
+        elif where.rpartition("/")[2].lower() not in _EXPLAINING:
             yield from (f"{where} may now be {value}" for value in found if value not in values)
 
 

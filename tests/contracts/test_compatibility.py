@@ -45,6 +45,7 @@ HTTP: Any = {
                 "properties": {
                     "size": {"type": "integer"},
                     "color": {"enum": ["red", "green"]},
+                    "reason": {"enum": ["old"]},
                     "note": {"anyOf": [{"type": "string"}, {"type": "null"}]},
                     "parts": {"type": "array", "items": {"type": "string", "maxLength": 8}},
                 },
@@ -142,6 +143,10 @@ BREAKS: list[tuple[str, Change]] = [
     ("PUT /things/{id} now needs a body", lambda get, put, s: put["requestBody"].update(required=True)),
     ("PUT /things/{id} no longer takes application/json", lambda get, put, s: put.pop("requestBody")),
     ("Body/label is no longer taken", lambda get, put, s: body(s).pop("label")),
+    (
+        "Body takes no other fields any more",
+        lambda get, put, s: s["Body"].update(additionalProperties=False),
+    ),
     ("Body/label is now required", lambda get, put, s: s["Body"]["required"].append("label")),
     ("Body/size: number is no longer taken", lambda get, put, s: body(s)["size"].update(type="integer")),
     ("Body/size: maximum is 9 instead of 10", lambda get, put, s: body(s)["size"].update(maximum=9)),
@@ -187,6 +192,7 @@ HARMLESS: list[Change] = [
     lambda get, put, s: s["Thing"]["required"].append("note"),
     lambda get, put, s: shown(s).update(note={"type": "string"}),
     lambda get, put, s: shown(s)["color"]["enum"].pop(),
+    lambda get, put, s: shown(s)["reason"]["enum"].append("worn"),
     lambda get, put, s: shown(s)["parts"]["items"].update(maxLength=4),
 ]
 
