@@ -38,7 +38,7 @@ def _leading(verb: str, says: str, body: Any) -> Operation:
         path=f"{_ONE}/{verb}",
         tag="experiments",
         says=says,
-        is_admin=True,
+        scope="experiments",
         parameters=(_ID,),
         body=Body(type=body, example={"by": "asha", "note": "the sale begins"}, required=False),
         answers={200: Answer(says="As it stands now.", type=ExperimentAnswer, headers=(ETAG,))},
@@ -80,7 +80,7 @@ OPERATIONS = (
         path="/experiments",
         tag="experiments",
         says="Start an experiment. The same body again finds the one that it started.",
-        is_admin=True,
+        scope="experiments",
         body=Body(
             type=ExperimentBody,
             example={

@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
-from api.contract import configuration, control, experiments, ops, payments
+from api.contract import configuration, control, experiments, ops, payments, webhooks
 from api.contract.operation import Answer, Header, Kind, Operation, Parameter, problems_of
 from api.errors import KINDS, PROBLEM_JSON, Fault
+from api.rate_limits import FREE
 from schemas.errors import Refusal
 from schemas.http import Problem
 
@@ -18,12 +19,20 @@ OPERATIONS: tuple[Operation, ...] = (
     *payments.OPERATIONS,
     *configuration.OPERATIONS,
     *control.OPERATIONS,
+    *webhooks.OPERATIONS,
     *experiments.OPERATIONS,
     *ops.OPERATIONS,
 )
 
-_ADMIN = "admin"
+_OPERATOR, _MERCHANT = "operator", "merchant"
 _REQUEST_ID = Header(name="X-Request-Id", says="Yours, or a new one: it is in our log and on the event log.")
+_ALLOWANCE = (
+    Header(
+        name="RateLimit-Policy",
+        says="What is allowed to you: `q` requests at once, which grow back in `w` seconds.",
+    ),
+    Header(name="RateLimit", says="How many of them are left, and in how many seconds there is another."),
+)
 _RETRY_AFTER = Header(name="Retry-After", says="Seconds after which it is worth asking again.")
 _CHALLENGE = Header(name="WWW-Authenticate", says="What would prove who you are.")
 
@@ -54,7 +63,8 @@ def openapi(operations: Iterable[Operation] = OPERATIONS) -> dict[str, Any]:
             "schemas": components,
             "responses": {".".join(kinds): _problem(kinds, of_type) for kinds in problems},
             "securitySchemes": {
-                _ADMIN: {"type": "apiKey", "in": "header", "name": "X-Internal-Api-Key"},
+                _OPERATOR: {"type": "apiKey", "in": "header", "name": "X-Internal-Api-Key"},
+                _MERCHANT: {"type": "http", "scheme": "bearer"},
             },
         },
     }
@@ -85,8 +95,10 @@ def _operation(operation: Operation, schemas: Schemas) -> dict[str, Any]:
                 }
             },
         }
-    if operation.is_admin:
-        described["security"] = [{_ADMIN: []}]
+    if operation.scope is not None:
+        described["security"] = [{_OPERATOR: [operation.scope]}]
+    if operation.is_merchants:
+        described["security"] = [{}, {_MERCHANT: []}]
     return described
 
 
@@ -102,7 +114,7 @@ def _parameter(parameter: Parameter, schemas: Schemas) -> dict[str, Any]:
 
 
 def _responses(operation: Operation, schemas: Schemas) -> dict[str, Any]:
-    described = {status: _answer(answer, schemas) for status, answer in operation.answers.items()}
+    described = {status: _answer(answer, operation, schemas) for status, answer in operation.answers.items()}
     for status, kinds in _problems(operation).items():
         if status in described:
             described[status]["content"] |= _problem(kinds, schemas)["content"]
@@ -119,10 +131,11 @@ def _problems(operation: Operation) -> dict[int, tuple[Kind, ...]]:
     return {status: tuple(sorted(of_status)) for status, of_status in kinds.items()}
 
 
-def _answer(answer: Answer, schemas: Schemas) -> dict[str, Any]:
+def _answer(answer: Answer, operation: Operation, schemas: Schemas) -> dict[str, Any]:
+    allowance = () if operation.path in FREE else _ALLOWANCE
     described: dict[str, Any] = {
         "description": answer.says,
-        "headers": _headers(_REQUEST_ID, *answer.headers),
+        "headers": _headers(_REQUEST_ID, *allowance, *answer.headers),
     }
     if answer.media_type is not None:
         described["content"] = {answer.media_type: {"schema": schemas[answer.type]}}
@@ -136,7 +149,7 @@ def _problem(kinds: tuple[Kind, ...], schemas: Schemas) -> dict[str, Any]:
         "description": " · ".join(f"`{kind}`: {KINDS[kind][1]}." for kind in kinds),
         "content": {PROBLEM_JSON: {"schema": {"allOf": [schemas[Problem], {"properties": types}]}}},
     }
-    if KINDS[kinds[0]][0] == 503 or Refusal.PAYMENT_IN_PROGRESS in kinds:
+    if KINDS[kinds[0]][0] in (429, 503) or Refusal.PAYMENT_IN_PROGRESS in kinds:
         described["headers"] = _headers(_RETRY_AFTER)
     if Fault.UNAUTHORIZED in kinds or Fault.BAD_SIGNATURE in kinds:
         described["headers"] = _headers(_CHALLENGE)

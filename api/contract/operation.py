@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from api.errors import Fault
+from api.rate_limits import FREE
+from schemas.access import Scope
 from schemas.errors import Refusal
 
 Kind = Refusal | Fault
@@ -65,7 +67,10 @@ class Operation:
     problems: tuple[Kind, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     body: Body | None = None
-    is_admin: bool = False
+    scope: Scope | None = None
+    """Of the operator's key that it needs."""
+    is_merchants: bool = False
+    """Whether it asks for a merchant's key, where merchants have keys."""
 
 
 _OF_EVERY_ROUTE = (
@@ -86,8 +91,10 @@ _OF_A_BODY = (
 def problems_of(operation: Operation) -> Iterator[Kind]:
     """Every problem that it can be answered with, each once."""
     found = dict.fromkeys((*_OF_EVERY_ROUTE, *operation.problems))
-    if operation.is_admin:
-        found |= dict.fromkeys((Fault.UNAUTHORIZED,))
+    if operation.scope is not None or operation.is_merchants:
+        found |= dict.fromkeys((Fault.UNAUTHORIZED, Fault.FORBIDDEN))
+    if operation.path not in FREE:
+        found |= dict.fromkeys((Fault.RATE_LIMITED,))
     if any(parameter.place == "path" for parameter in operation.parameters):
         found |= dict.fromkeys((Fault.PATH_NOT_FOUND,))
     if operation.body is not None:

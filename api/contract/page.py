@@ -71,7 +71,8 @@ def _http(document: Json) -> Iterable[str]:
 
 
 def _operation(method: str, path: str, operation: Json, problems: Json) -> str:
-    key = " · with the admin key" if "security" in operation else ""
+    scopes = [scope for keys in operation.get("security", ()) for key in keys.values() for scope in key]
+    key = f" · with a key for {', '.join(scopes)}" if scopes else ""
     inside = [_summary(f"{method.upper()} {path}", operation["summary"] + key)]
     if operation["parameters"]:
         rows = (

@@ -67,6 +67,7 @@ def _reading(id: str, path: str, says: str, type: Any) -> Operation:
         parameters=(PAYMENT_ID, IF_NONE_MATCH, _SEEN, PREFER_WAIT),
         answers={200: shown, 304: replace(NOT_CHANGED, headers=shown.headers)},
         problems=(*_NOT_KNOWN, Fault.MALFORMED_HEADER, Fault.READ_TOO_FAR_BEHIND, *OF_A_STORE),
+        is_merchants=True,
     )
 
 
@@ -80,6 +81,7 @@ def _of_the_log(id: str, path: str, says: str, type: Any) -> Operation:
         parameters=(PAYMENT_ID,),
         answers={200: Answer(says="As of now.", type=type, headers=(CONSISTENCY_TOKEN, _SOURCE))},
         problems=(*_NOT_KNOWN, Fault.READ_TOO_FAR_BEHIND, *OF_A_STORE),
+        is_merchants=True,
     )
 
 
@@ -90,6 +92,7 @@ OPERATIONS = (
         path="/payments",
         tag="payments",
         says="Charge a customer once. `X-Context-*` headers, 16 at most, are what rules and experiments may name.",
+        is_merchants=True,
         parameters=(IDEMPOTENCY_KEY,),
         body=Body(
             type=PaymentBody,
@@ -146,7 +149,7 @@ OPERATIONS = (
         path="/reviews",
         tag="reviews",
         says="The payments that verification could not settle, by their ids.",
-        is_admin=True,
+        scope="reviews",
         parameters=(LIMIT, replace(PAYMENT_ID, name="after", place="query", required=False)),
         answers={200: Answer(says="A page.", type=ReviewsAnswer)},
         problems=(Fault.MALFORMED_QUERY, *OF_A_STORE),
@@ -157,7 +160,7 @@ OPERATIONS = (
         path="/reviews/{payment_id}/settle",
         tag="reviews",
         says="A person's word about an attempt in review.",
-        is_admin=True,
+        scope="reviews",
         parameters=(PAYMENT_ID, PREFER_WAIT),
         body=Body(
             type=SettleBody,

@@ -112,7 +112,7 @@ class Schemas:
 
 def _of_an_operation(name: str, old: Json, new: Json, schemas: Schemas) -> Iterator[str]:
     yield from _of_parameters(name, old, new, schemas)
-    if "security" in new and "security" not in old:
+    if _needs_a_key(new) and not _needs_a_key(old):
         yield f"{name} now needs a key"
     body, taken = old.get("requestBody"), new.get("requestBody", {})
     if taken.get("required", False) and not (body and body["required"]):
@@ -125,6 +125,10 @@ def _of_an_operation(name: str, old: Json, new: Json, schemas: Schemas) -> Itera
             yield from schemas.breaks(f"{name} body", content["schema"], schema, "sent")
     for status, answer in old["responses"].items():
         yield from _of_an_answer(f"{name} {status}", answer, new["responses"].get(status, {}), schemas)
+
+
+def _needs_a_key(operation: Json) -> bool:
+    return {} not in operation.get("security", [{}])
 
 
 def _of_parameters(name: str, old: Json, new: Json, schemas: Schemas) -> Iterator[str]:

@@ -74,7 +74,9 @@ def test_the_example_of_a_body_is_one_that_is_taken(operation: Operation) -> Non
 async def test_who_needs_the_admin_key_is_told(operation: Operation) -> None:
     path = operation.path.format(**{p.name: p.example or "x" for p in operation.parameters})
     answer = await Client(create_app(World().services())).request(operation.method, path)
-    assert (answer.status == 401 and b"/problems/unauthorized" in answer.body) == operation.is_admin
+    assert (answer.status == 401 and b"/problems/unauthorized" in answer.body) == (
+        operation.scope is not None
+    )
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.id)

@@ -34,7 +34,12 @@ def product() -> Iterator[Product]:
     """On servers of its own: what is configured, opened and started here must not meet any other test."""
     stack = Stack(LOCAL / "contracts", Ports.free())
     product = Product(
-        stack, stack.folder / "product", circuit_writers=1, metrics_workers=1, profiles=MOSTLY_PAID
+        stack,
+        stack.folder / "product",
+        circuit_writers=1,
+        metrics_workers=1,
+        profiles=MOSTLY_PAID,
+        env={"RATE_LIMIT_PER_SECOND": "10000", "RATE_LIMIT_BURST": "1000000"},
     )
     try:
         asyncio.run(stack.start(empty=True))
