@@ -11,7 +11,7 @@ from schemas.experiment_finding import Finding
 
 BY = "experiment_analyzer"
 SETTLED_ENOUGH = 0.005
-"""A share of an arm's payments in doubt or in review: by no more can those still move its rate."""
+"""A share of an arm's exposed payments that are open: by no more can those still move its rate."""
 GRACE_OF_PLAN, MOST_GRACE = 0.1, timedelta(days=1)
 """For more than that to be settled the end waits a tenth of the planned days, and a day at most."""
 

@@ -66,6 +66,10 @@ class SumsAnswer(Value, frozen=True, kw_only=True):
     first_attempt_success: SixSums
     log_latency: SixSums
     """x payments whose latency is known, y the sum of ln(milliseconds) in thousandths."""
+    awaiting: int
+    """Exposed payments that are in none of the others yet: on their way, or waiting for their customers."""
+    in_doubt: int
+    """In doubt or in review: payments of those above that have not succeeded, and may have."""
     latency_bins: dict[int, int]
     """Of the same payments: how many took from over γ^(i-1) to γ^i milliseconds, by i; γ = 1.01 / 0.99."""
 
@@ -109,7 +113,7 @@ class ComparisonAnswer(Value, frozen=True, kw_only=True):
     naive_difference: Interval
     """Newcombe's, as if all payments were independent: for comparison only."""
     always_valid_difference: Interval
-    """All of its intervals, over all looks, hold the truth together."""
+    """All of its intervals, over all looks, hold the truth together. Of what is counted; `harm` has what decides."""
     relative_lift: Interval
     """treatment / control - 1, by customers; at one look."""
     test: Significance
@@ -120,7 +124,11 @@ class ComparisonAnswer(Value, frozen=True, kw_only=True):
 
 
 class HarmAnswer(Value, frozen=True, kw_only=True):
+    """What decides; it holds whatever becomes of payments that are open."""
+
     method: str
+    difference: Interval
+    """Always valid: what a winner's certainty not to be worse is read from, and *no difference*."""
     p_value: float
     """Always valid, one-sided: that the treatment succeeds less often than control."""
     log10_evidence: float

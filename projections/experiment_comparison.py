@@ -79,6 +79,7 @@ def treatment_figures(
 def _harm(compared: Sequential) -> HarmAnswer:
     return HarmAnswer(
         method=compared.method,
+        difference=compared.difference,
         p_value=compared.harm_p,
         log10_evidence=compared.harm_log10_evidence,
         is_harmful=compared.is_harmful,

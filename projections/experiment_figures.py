@@ -96,6 +96,8 @@ def variant_figures(
             any_attempt_success=_six_of_success(tally, ANY),
             first_attempt_success=_six_of_success(tally, FIRST),
             log_latency=_six_of_latency(tally),
+            awaiting=int(outstanding(tally).awaiting),
+            in_doubt=int(outstanding(tally).in_doubt),
             latency_bins=dict(sorted(latency_bins(tally).items())),
         ),
     )

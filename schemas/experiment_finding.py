@@ -26,6 +26,6 @@ class Finding(Value, frozen=True, kw_only=True):
     treatments: tuple[Standing, ...]
     """Those that are compared."""
     unsettled_share: float
-    """Of the payments of the compared arm where it is largest: in doubt, or in review."""
+    """Of the exposed payments of the compared arm where it is largest: awaiting, in doubt or in review."""
     evidence: Evidence
     """With the verdict of the whole."""

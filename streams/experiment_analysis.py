@@ -169,18 +169,21 @@ class Analysis:
     async def look(self) -> None:
         """At every experiment that has new outcomes, or whose end or patience comes. Raises Unavailable."""
         self._keep_what_lives(self._heard.current)
-        if not self._heard.is_current:  # it would only take the turn from those who know more
-            return
-        async with self._store.turn() as is_ours:
-            if is_ours:
-                experiments = await self._heard.newest()
-                await self._judge_all(self._keep_what_lives(experiments))
-                await self._forget(experiments)
-        if is_ours:
+        if self._heard.is_current and await self._judge_in_turn():
             self._interruption = None
             self._judged_at_ms = self._clock.elapsed_ms()
         elif (since_s := await self._store.since_last_turn_s()) is not None:
             self._judged_at_ms = max(self._judged_at_ms, self._clock.elapsed_ms() - since_s * 1000)
+
+    async def _judge_in_turn(self) -> bool:
+        """Whether it was ours. Who lags behind the log does not ask, and takes it from nobody who knows more."""
+        async with self._store.turn() as is_ours:
+            if not is_ours:
+                return False
+            experiments = await self._heard.newest()
+            await self._judge_all(self._keep_what_lives(experiments))
+        await self._forget(experiments)
+        return True
 
     def _keep_what_lives(self, experiments: Experiments) -> Mapping[ExperimentId, Live]:
         live = {key: one for key, one in experiments.known.items() if isinstance(one, Live)}
@@ -193,8 +196,12 @@ class Analysis:
         if (now := self._clock.now()) < self._forget_at:
             return
         ended = {key: one.changed_at for key, one in experiments.known.items() if isinstance(one, Ended)}
-        if not await forget(self._store, PAYMENTS_TOPIC, PAYMENT_PARTITIONS, ended):
+        try:
+            if not await forget(self._store, PAYMENTS_TOPIC, PAYMENT_PARTITIONS, ended):
+                self._forget_at = now + FORGET_EVERY
+        except Unavailable as error:  # all are judged; this can wait
             self._forget_at = now + FORGET_EVERY
+            log.warning("nothing is forgotten of ended experiments", reason=str(error))
 
     async def _judge_all(self, live: Mapping[ExperimentId, Live]) -> None:
         """What goes wrong with one of them keeps no other from being judged, and is told until it goes well."""

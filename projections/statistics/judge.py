@@ -7,19 +7,26 @@ from collections.abc import Iterator, Sequence
 
 from projections.statistics.holm import holm
 from projections.statistics.latency import SLOW_ALPHA, Latency, latency
-from projections.statistics.outstanding import TOLERATED_DOUBT, cases, in_all_cases, least_convincing
+from projections.statistics.outstanding import sequential_in_all_cases, winning_in_all_cases
 from projections.statistics.sample_ratio import sample_ratio
-from projections.statistics.sequential import HARM_ALPHA, Sequential, is_ripe, sequential
-from projections.statistics.sums import Sums
+from projections.statistics.sequential import HARM_ALPHA, Sequential, is_ripe
 from projections.statistics.verdict import Arm, Judged, Judgement, Reason, Rules, Verdict
-from projections.statistics.winning import Winning, winning
+from projections.statistics.winning import Winning
 
 
 def judge(control: Arm, treatments: Sequence[Arm], rules: Rules) -> Judgement:
     """Arms may still be empty; their names and weights are known."""
     arms = (control, *treatments)
     split = sample_ratio([arm.assigned for arm in arms], [arm.weight for arm in arms])
-    tests = [_winning(control, arm, _planned(control, arm, arms, rules)) for arm in treatments]
+    tests = [
+        winning_in_all_cases(
+            control.success,
+            arm.success,
+            _planned(control, arm, arms, rules),
+            (control.outstanding, arm.outstanding),
+        )
+        for arm in treatments
+    ]
     adjusted = holm([min(2 * (test.test.p_value or 0.0), 1.0) for test in tests])
     judged = tuple(
         _judged(control, arm, test, p, rules, len(treatments))
@@ -62,11 +69,6 @@ def _planned(control: Arm, arm: Arm, arms: Sequence[Arm], rules: Rules) -> float
     return rules.planned_customers * max(min(control.weight, arm.weight) / smallest, 1.0)
 
 
-def _winning(control: Arm, arm: Arm, planned: float) -> Winning:
-    found = cases(control.success, arm.success, (control.outstanding, arm.outstanding))
-    return least_convincing([winning(*case, planned) for case in found])
-
-
 def _judged(
     control: Arm, arm: Arm, test: Winning, adjusted_p: float, rules: Rules, treatments: int
 ) -> Judged:
@@ -74,15 +76,13 @@ def _judged(
     that each metric by which it is judged."""
     metrics = 1 if arm.any_attempt_success is None else 2
     alpha = HARM_ALPHA / treatments / metrics
-
-    def compared(here: Sums, there: Sums) -> Sequential:
-        found = cases(here, there, (control.outstanding, arm.outstanding), TOLERATED_DOUBT)
-        return in_all_cases([sequential(*case, alpha=alpha) for case in found])
-
-    success = compared(control.success, arm.success)
+    outstanding = control.outstanding, arm.outstanding
+    success = sequential_in_all_cases(control.success, arm.success, outstanding, alpha=alpha)
     any_attempt = None
     if control.any_attempt_success is not None and arm.any_attempt_success is not None:
-        any_attempt = compared(control.any_attempt_success, arm.any_attempt_success)
+        any_attempt = sequential_in_all_cases(
+            control.any_attempt_success, arm.any_attempt_success, outstanding, alpha=alpha
+        )
     slowness = latency(
         control.log_latency,
         arm.log_latency,

@@ -15,14 +15,20 @@ from projections.statistics.holm import holm
 from projections.statistics.latency import LOG_UNIT, latency
 from projections.statistics.latency import Latency as LatencyResult
 from projections.statistics.noninferiority import noninferiority
+from projections.statistics.outstanding import (
+    NOTHING,
+    Both,
+    Outstanding,
+    sequential_in_all_cases,
+    winning_in_all_cases,
+)
 from projections.statistics.power import Design, design, least_difference, power_of, remaining_days
 from projections.statistics.proportions import proportions, rate_interval
 from projections.statistics.ranks import Ranks, Timed, clustered_ranks, ranks
 from projections.statistics.sample_ratio import sample_ratio
 from projections.statistics.sequential import Sequential as SequentialResult
-from projections.statistics.sequential import sequential
 from projections.statistics.sums import Floats, Sums, paid_once, scaled
-from projections.statistics.winning import Winning, winning
+from projections.statistics.winning import Winning
 from schemas.base import Value
 from streams.calculator.requests import (
     AnyRequest,
@@ -96,7 +102,15 @@ def _answer(request: AnyRequest) -> Value:
             )
         case Clustered():
             control, treatment = Sums(*map(float, request.control)), Sums(*map(float, request.treatment))
-            looked_at = _sequential(control, treatment, request)
+            looked_at = _sequential(
+                control,
+                treatment,
+                request,
+                (
+                    Outstanding(request.control_awaiting, request.control_in_doubt),
+                    Outstanding(request.treatment_awaiting, request.treatment_in_doubt),
+                ),
+            )
             return ClusteredAnswer(
                 clustered=clustered(control, treatment, request.confidence),
                 sequential=looked_at.sequential,
@@ -138,11 +152,18 @@ def _counts(request: Proportions | Fisher | NonInferiority) -> tuple[Counts, Cou
     )
 
 
-def _sequential(control: Sums, treatment: Sums, request: Sequential | Clustered) -> SequentialAnswer:
-    planned = request.planned_customers
+def _sequential(
+    control: Sums, treatment: Sums, request: Sequential | Clustered, outstanding: Both = (NOTHING, NOTHING)
+) -> SequentialAnswer:
+    planned, confidence = request.planned_customers, request.confidence
+    won = None
+    if planned is not None:
+        won = winning_in_all_cases(control, treatment, planned, outstanding, confidence)
     return SequentialAnswer(
-        sequential=sequential(control, treatment, confidence=request.confidence, alpha=request.alpha),
-        winning=None if planned is None else winning(control, treatment, planned, request.confidence),
+        sequential=sequential_in_all_cases(
+            control, treatment, outstanding, confidence=confidence, alpha=request.alpha
+        ),
+        winning=won,
     )
 
 

@@ -48,6 +48,22 @@ Planned = Annotated[
 Limit = Annotated[
     float, Meta(ge=1.001, le=1_000, description="the slowdown that is always paused once credible")
 ]
+Awaiting = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=MOST,
+        description="open payments that are not in the sums; what is judged holds whatever they become",
+    ),
+]
+InDoubt = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=MOST,
+        description="payments in the sums as not succeeded that may have; what is judged holds whatever they become",
+    ),
+]
 LeastCustomers = Annotated[int, Meta(ge=2, le=MOST, description="in each arm, before it is paused")]
 Milliseconds = Annotated[
     list[Annotated[float, Meta(ge=0.001, le=1e9)]],
@@ -127,10 +143,17 @@ class Clustered(Request, frozen=True, kw_only=True):
     confidence: Confidence = 0.95
     alpha: HarmAlpha = HARM_ALPHA
     planned_customers: Planned = None
+    control_awaiting: Awaiting = 0
+    control_in_doubt: InDoubt = 0
+    treatment_awaiting: Awaiting = 0
+    treatment_in_doubt: InDoubt = 0
 
     def __post_init__(self) -> None:
         for name in ("control", "treatment"):
-            as_far_as(possible(*getattr(self, name)), "whole numbers, 1 ≤ x and 0 ≤ y ≤ x", name)
+            sums = getattr(self, name)
+            as_far_as(possible(*sums), "whole numbers, 1 ≤ x and 0 ≤ y ≤ x", name)
+            if getattr(self, f"{name}_in_doubt") > sums[1] - sums[2]:
+                raise ValueError(f"Expected Σx - Σy of `{name}` at most - at `$.{name}_in_doubt`")
 
 
 def as_far_as(conditions: Iterator[tuple[bool, str]], of: str, name: str) -> None:

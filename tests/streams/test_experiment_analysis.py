@@ -1,17 +1,20 @@
 """What the analyzer does about an experiment, by the tallies of its arms."""
 
 import asyncio
+from collections.abc import Collection
 from datetime import timedelta
+from typing import NoReturn
 
 import pytest
 from msgspec.structs import replace
 
 from commands.experiment_state import Ended, Paused, Running
+from infra.memory.experiments import MemoryExperiments
 from projections.contributions import of_customers
 from projections.sketch import bin_of
 from projections.statistics.latency import log_units
 from projections.statistics.verdict import Verdict
-from schemas.errors import LogUnavailable
+from schemas.errors import LogUnavailable, StoreUnavailable
 from schemas.experiment import (
     Design,
     ExperimentConcluded,
@@ -493,6 +496,33 @@ async def test_while_nobody_judges_everybody_says_so_and_while_somebody_does_nob
         await other.look()
         assert other.judged_s_ago == 2
         assert other.trouble is None
+
+
+async def test_who_lags_behind_the_log_still_knows_that_another_judges(world: World) -> None:
+    ours, other = world.analyzers
+    world.tails[1].is_paused = True
+    world.clock.passed_s += 35
+    await ours.look()
+    await other.look()
+    assert other.judged_s_ago == 0
+
+
+class Untrimmed(MemoryExperiments):
+    """Takes in no payments, and forgets none."""
+
+    def transaction(self, topic: str, partitions: Collection[int]) -> NoReturn:
+        raise StoreUnavailable("away")
+
+
+async def test_experiments_are_judged_also_where_nothing_can_be_forgotten(world: World) -> None:
+    await world.start(a_design())
+    await world.count(control=an_arm(200, 0.9), treatment=an_arm(200, 0.5))
+    untrimmed = Untrimmed(world.clock.elapsed_ms)
+    untrimmed.parts, world.store = world.store.parts, untrimmed
+    analyzer = world.another()
+    await analyzer.look()
+    assert [type(event) for event in world.events] == [ExperimentPaused]
+    assert analyzer.trouble is None
 
 
 # Its end, whoever sees it
