@@ -217,5 +217,6 @@ class AuditSink(Protocol):
     ) -> bool:
         """What the records from `first` up to the watermark come to; what is kept already is left as it is.
 
-        False, and nothing is kept, where what comes before `first` is missing.
+        False, and nothing is kept, where what comes before `first` is missing. Raises Unreadable, and nothing is kept,
+        when an entry is none the store can hold.
         """

@@ -27,7 +27,7 @@ from schemas.codec import (
     decode,
 )
 from schemas.envelope import Position, Recorded
-from schemas.errors import Unavailable
+from schemas.errors import Unavailable, Unreadable
 from schemas.notification import ReviewDecided
 from schemas.views import DeadLetter, Watermark
 
@@ -66,12 +66,16 @@ class AuditKeeper:
         """Why nothing is kept."""
 
     async def run(self) -> None:
+        """For ever: payments' views are kept beside it, and must not stop for the audit."""
         while True:
             try:
                 await self.look()
             except Unavailable as error:
                 self.trouble = f"the audit is not kept: {error}"
                 log.warning("the audit is not kept", reason=str(error))
+            except Exception as error:  # a defect of ours: told by readiness, and tried again
+                self.trouble = f"the audit is not kept: {type(error).__name__}: {error}"
+                log.exception("the audit is not kept")
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def look(self) -> None:
@@ -97,9 +101,29 @@ class AuditKeeper:
             reading.next_offset += len(records)
             reached = Watermark(next_offset=reading.next_offset, last_stamp_ms=records[-1].timestamp)
             is_news = reading.next_offset > stored
-            if is_news and not await self._sink.keep(topic, partition, first, entries, reached):
+            if is_news and not await self._keep(records, entries, first, reached):
                 return
         self._readings[here] = reading
+
+    async def _keep(
+        self, records: Sequence[RawRecord], entries: Sequence[AuditEntry], first: int, reached: Watermark
+    ) -> bool:
+        """What the store refuses is told of, and the rest is kept: halving finds the record that it belongs to."""
+        topic, partition = records[0].topic, records[0].partition
+        try:
+            return await self._sink.keep(topic, partition, first, entries, reached)
+        except Unreadable as refusal:
+            if len(entries) <= 1:
+                refused = {entry.position.offset for entry in entries}
+                dead = [dead_letter(record, refusal) for record in records if record.offset in refused]
+                await self._dead_letters.publish(dead)
+                return await self._sink.keep(topic, partition, first, [], reached)
+        half = len(entries) // 2
+        last = entries[half - 1]
+        between = Watermark(next_offset=last.position.offset + 1, last_stamp_ms=last.stamp_ms)
+        return await self._keep(records, entries[:half], first, between) and await self._keep(
+            records, entries[half:], between.next_offset, reached
+        )
 
     async def _entries(self, trail: Trail, records: Sequence[RawRecord], stored: int) -> list[AuditEntry]:
         """What cannot be read is told of once, not at every start."""

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import msgspec
 
 from infra.postgres import queries
 from infra.postgres import watermarks as marks
-from infra.postgres.database import Database, execute_rows
+from infra.postgres.database import Database, execute_rows, refusing
 from schemas.audit import AuditEntry, Place, Said
 from schemas.envelope import Position
 from schemas.views import Watermark
@@ -41,7 +42,8 @@ class PostgresAudit:
                 return False
             if next_offset < reached.next_offset:
                 new = [_row(one) for one in entries if one.position.offset >= next_offset]
-                await execute_rows(connection, _sql.add, new, topic, partition)
+                with refusing():
+                    await execute_rows(connection, _sql.add, new, topic, partition)
                 await marks.move(connection, PROJECTION, topic, {partition: reached})
             return True
 
@@ -76,7 +78,20 @@ def _text(text: str) -> str:
 
 
 def _json(said: Said | None) -> str | None:
-    return None if said is None else _encode(said).decode().replace("\\u0000", "\ufffd")
+    return None if said is None else _encode(_holdable(said)).decode()
+
+
+def _holdable(said: Any) -> Any:
+    """Not in the encoded text, where the six characters of an escape may be just what somebody has written."""
+    match said:
+        case str():
+            return _text(said)
+        case dict():
+            return {_holdable(name): _holdable(value) for name, value in said.items()}
+        case list() | tuple():
+            return [_holdable(value) for value in said]
+        case _:
+            return said
 
 
 def _entry(row: asyncpg.Record) -> AuditEntry:

@@ -126,6 +126,13 @@ async def test_what_no_table_can_hold_is_kept_without_it(store: Store) -> None:
     assert len(await store.entries(None, "asha", None, 10)) == 1
 
 
+async def test_what_only_looks_like_it_is_kept_as_it_was_written(store: Store) -> None:
+    """The six characters of JSON's escape, as somebody types them."""
+    entry = an_entry(0, before={"rules": [{"note": r"a\u0000b", r"\u0000": r"\\u0000"}]})
+    assert await keep(store, entry)
+    assert await store.entries(None, None, None, 10) == [entry]
+
+
 async def test_pages_follow_one_another_without_a_hole_also_where_stamps_are_equal(store: Store) -> None:
     await keep(store, *(an_entry(offset, stamp_ms=7) for offset in range(5)))
     await keep(store, *(an_entry(offset, stamp_ms=7, topic=CIRCUITS_TOPIC) for offset in range(3)))

@@ -1,6 +1,7 @@
 """The audit: one entry for everything that somebody has changed, whatever stops its keeper, by the topics alone."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
 import pytest
@@ -28,12 +29,13 @@ from schemas.configuration import (
     aggregate_of,
 )
 from schemas.envelope import Outgoing, unowned
-from schemas.errors import StoreUnavailable
+from schemas.errors import StoreUnavailable, Unreadable
 from schemas.gateway import GatewayTerms
 from schemas.notification import GatewayNotified, ReviewDecided
 from schemas.routing_configuration import MethodSwitch
 from schemas.views import Watermark
 from schemas.webhook import webhook_aggregate
+from streams import audit_keeper
 from streams.audit_keeper import AuditKeeper
 from tests.builders import AT, PAYMENT, attempt
 from tests.commands.rules import ALPHA
@@ -70,9 +72,12 @@ class Log(MemoryRecords):
 
 
 class Sink(MemoryAudit):
-    """`refusals` more stores come to nothing."""
+    """`refusals` more stores come to nothing, an entry of one of `unholdable` none ever holds, and a store fails of a
+    `defect` once."""
 
     refusals = 0
+    unholdable: Collection[str] = ()
+    defect: Exception | None = None
 
     async def keep(
         self, topic: str, partition: int, first: int, entries: Sequence[AuditEntry], reached: Watermark
@@ -80,6 +85,11 @@ class Sink(MemoryAudit):
         if self.refusals:
             self.refusals -= 1
             raise StoreUnavailable("away")
+        if self.defect is not None:
+            defect, self.defect = self.defect, None
+            raise defect
+        if any(entry.by in self.unholdable for entry in entries):
+            raise Unreadable("no store can hold it")
         return await super().keep(topic, partition, first, entries, reached)
 
 
@@ -272,6 +282,41 @@ async def test_what_cannot_be_read_is_told_of_once_and_hides_nothing_behind_it(w
     await world.keeper().look()
     assert [entry.by for entry in await world.kept()] == ["asha", "ravi"]
     assert [letter.position.offset for letter in world.letters.published] == [0]
+
+
+@pytest.mark.parametrize("unholdable", [{"p0"}, {"p4"}, {"p1", "p2"}, {f"p{n}" for n in range(5)}])
+async def test_what_the_store_cannot_hold_is_told_of_once_and_hides_nothing_beside_it(
+    world: World, unholdable: set[str]
+) -> None:
+    world.sink.unholdable = unholdable
+    for number in range(5):
+        event = turned_off(number, f"p{number}") if number % 2 else turned_on(f"p{number}", number)
+        world.log.configure(event)
+    await world.keeper().look()
+    await world.keeper().look()
+    assert [entry.by for entry in await world.kept()] == sorted({f"p{n}" for n in range(5)} - unholdable)
+    assert {f"p{letter.position.offset}" for letter in world.letters.published} == unholdable
+    assert len(world.letters.published) == len(unholdable)
+    assert world.sink.marks[CONFIGURATION_TOPIC, 0].next_offset == 5
+
+
+async def test_a_defect_is_the_keepers_trouble_until_it_is_over_and_ends_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_keeper, "LOOK_EVERY_S", 0)
+    world.sink.defect = RuntimeError("unheard of")
+    world.log.configure(turned_on())
+    keeper = world.keeper()
+    running = asyncio.create_task(keeper.run())
+    troubles: list[str | None] = []
+    for _ in range(10):
+        await asyncio.sleep(0)
+        troubles.append(keeper.trouble)
+    assert troubles[0] == "the audit is not kept: RuntimeError: unheard of"
+    assert troubles[-1] is None
+    assert [entry.by for entry in await world.kept()] == ["asha"]
+    assert not running.done()
+    running.cancel()
 
 
 @given(
