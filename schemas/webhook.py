@@ -103,5 +103,9 @@ WebhookEvent = WebhookSubscribed | WebhookSecretRotated | WebhookDisabled | Webh
 WEBHOOK_EVENTS: tuple[type[Event], ...] = get_args(WebhookEvent)
 
 
+AGGREGATES = "webhook:"
+"""What the names of all subscriptions' aggregates begin with."""
+
+
 def webhook_aggregate(event: WebhookEvent) -> str:
-    return f"webhook:{event.subscription_id}"
+    return AGGREGATES + event.subscription_id

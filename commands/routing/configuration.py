@@ -194,13 +194,11 @@ def evolve(configured: Configured, record: Recorded[Heard]) -> Configured:
     if isinstance(event, UnreadSet):
         return replace(configured, unread={**configured.unread, aggregate: version})
     setting = Setting(version=version, by=event.by, note=event.note, at=record.envelope.at)
+    settings = {**configured.settings, aggregate: setting}
+    unread = {name: known for name, known in configured.unread.items() if name != aggregate}
     if isinstance(event, WebhookEvent):  # judged like all the others, and nothing to do with routing
-        return replace(configured, settings={**configured.settings, aggregate: setting})
-    return Configured(
-        routing=_with(configured.routing, event, version),
-        settings={**configured.settings, aggregate: setting},
-        unread={name: known for name, known in configured.unread.items() if name != aggregate},
-    )
+        return replace(configured, settings=settings, unread=unread)
+    return Configured(routing=_with(configured.routing, event, version), settings=settings, unread=unread)
 
 
 def is_void(configured: Configured, record: Recorded[Heard]) -> bool:

@@ -170,3 +170,14 @@ async def test_readiness_says_when_a_newer_version_has_set_what_cannot_be_read()
     assert not proof.ok
     assert proof.detail.endswith("routing-rules")
     assert one.current.routing.rules == TO_ALPHA
+
+
+async def test_a_webhook_that_cannot_be_read_takes_no_process_out_of_service() -> None:
+    world = World()
+    one = await world.process()
+    await one.set(set_rules(TO_ALPHA), "req_1")
+    unread = UnreadSet(aggregate="webhook:whs_1", by="a newer one", note="", instead_of_version=0)
+    (record,) = world.topic.records
+    world.tails[0].take(replace(record, event=unread, position=replace(record.position, offset=1)))
+    assert one.current.unread == {"webhook:whs_1": 2}
+    assert (await one.check()).ok

@@ -51,6 +51,7 @@ from schemas.routing_configuration import (
 )
 from tests.builders import AT, a_gateway
 from tests.commands.rules import ALPHA, BETA, pin, rules
+from tests.commands.test_webhook_subscription import ONE, subscribed, unsubscribed
 
 ADOPTED = ReservationStoreAdopted(system_identifier="1", timeline=1)
 PINNED = rules(pin())
@@ -188,6 +189,12 @@ def test_what_replaces_it_is_in_force_again_here_too() -> None:
     configured = after(rules_set(), UNREAD, rules_set(rules(), instead_of=1), rules_set(other, instead_of=2))
     assert configured.routing == RoutingConfiguration(version=4, rules=other)
     assert not configured.unread
+
+
+def test_a_webhook_that_was_too_new_to_be_read_is_known_again_by_what_replaces_it() -> None:
+    unread = UnreadSet(aggregate=f"webhook:{ONE}", by="a newer one", note="", instead_of_version=1)
+    configured = after(subscribed(), unread, unsubscribed(2))
+    assert (configured.version(f"webhook:{ONE}"), configured.unread) == (3, {})
 
 
 def test_a_void_one_that_cannot_be_read_changes_nothing() -> None:
