@@ -15,7 +15,7 @@ from commands.ownership import Owner, fold, is_owned_by
 from commands.payment import decide
 from commands.payment_state import INITIAL, Open, PaymentState, Settled
 from commands.ports import Clock, EventLog, Gateways, Histories, Probes, Reservations, RoutingFacts
-from commands.routing.kill_switches import shut
+from commands.routing.kill_switches import out_of_service, shut
 from commands.routing.probing import testable
 from commands.routing.retry import LEAST_TIMEOUT_MS
 from commands.writer import PaymentWriter
@@ -24,8 +24,9 @@ from schemas.charge import Charge
 from schemas.envelope import LONGEST_WINDOW_MS, Recorded, Window
 from schemas.errors import Refusal, Refused, Unavailable
 from schemas.http import PaymentBody
-from schemas.ids import PaymentId
+from schemas.ids import GatewayId, PaymentId
 from schemas.instrument import masked
+from schemas.outcome import NotSent, Outcome
 from schemas.payment import (
     AttemptStarted,
     HandOverPayment,
@@ -143,9 +144,7 @@ class PaymentHandler:
             ) from error
         while (attempt := writer.attempt_to_make()) is not None:
             called_ms = self._clock.elapsed_ms()
-            outcome = await self._gateways[attempt.gateway].charge(
-                _charge(body, attempt, self._left_ms(writer, since_ms)), lambda: writer.may_send(attempt)
-            )
+            outcome = await self._call(body, attempt, writer, since_ms)
             now_ms = self._clock.elapsed_ms()
             command = RecordOutcome(
                 payment_id=writer.owner.payment_id,
@@ -164,6 +163,29 @@ class PaymentHandler:
                 return Handled(history=writer.history, is_replay=False)
         await self._hand_over(writer)
         return Handled(history=writer.history, is_replay=False)
+
+    async def _call(
+        self, body: PaymentBody, attempt: AttemptStarted, writer: PaymentWriter, since_ms: float
+    ) -> Outcome:
+        """The last look is at the window, and at what was switched off while the attempt was written ahead."""
+        is_switched_off = False
+
+        def may_send() -> bool:
+            nonlocal is_switched_off
+            if not writer.may_send(attempt):
+                return False
+            is_switched_off = self._is_switched_off(body, attempt.gateway)
+            return not is_switched_off
+
+        charge = _charge(body, attempt, self._left_ms(writer, since_ms))
+        outcome = await self._gateways[attempt.gateway].charge(charge, may_send)
+        if is_switched_off and outcome == NotSent(reason="window_closed"):
+            return NotSent(reason="switched_off")  # an adapter knows of the look only that it was refused
+        return outcome
+
+    def _is_switched_off(self, body: PaymentBody, gateway: GatewayId) -> bool:
+        method, gateways, facts = body.payment_method, self._facts.gateways(), self._facts.facts()
+        return gateway in out_of_service(body.merchant_id, method, gateways, facts)
 
     def _left_ms(self, writer: PaymentWriter, since_ms: float) -> int:
         """What the reservation and the write-ahead have left of the budget that the attempt's timeout was cut from."""

@@ -11,9 +11,12 @@ from schemas.base import Value
 Blame = Literal["customer", "risk", "caller", "issuer", "gateway"]
 """Whose doing a decline is."""
 
-NotSentReason = Literal["dns", "tls", "connect", "too_busy", "window_closed", "burned", "reviewed"]
-"""`too_busy`: our own limit of calls at once. `window_closed`: our ownership had run out. Neither is the gateway's
-fault. `burned`: the reference was made unusable before it was used. `reviewed`: a person says so."""
+NotSentReason = Literal[
+    "dns", "tls", "connect", "too_busy", "window_closed", "switched_off", "burned", "reviewed"
+]
+"""`too_busy`: our own limit of calls at once. `window_closed`: our ownership had run out. `switched_off`: operators
+took it out of service after the attempt was written ahead. None of them is the gateway's fault. `burned`: the
+reference was made unusable before it was used. `reviewed`: a person says so."""
 
 DoubtReason = Literal[
     "read_timeout",
@@ -96,7 +99,7 @@ def counts_against_circuit(outcome: Outcome) -> bool | None:
             return True
         case Declined(decline=Decline(blame="caller")):
             return None
-        case NotSent(reason="too_busy" | "window_closed" | "burned" | "reviewed"):
+        case NotSent(reason="too_busy" | "window_closed" | "switched_off" | "burned" | "reviewed"):
             return None
         case _:
             return is_gateways_fault(outcome)

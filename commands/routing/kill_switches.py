@@ -50,8 +50,15 @@ def shut(
     merchant_id: str, method: PaymentMethod, gateways: tuple[GatewayConfiguration, ...], facts: Facts
 ) -> frozenset[GatewayId]:
     """Where a payment that is under way is tried no more: its circuit has opened, or it was taken out of service."""
+    return facts.open_circuits(method) | out_of_service(merchant_id, method, gateways, facts)
+
+
+def out_of_service(
+    merchant_id: str, method: PaymentMethod, gateways: tuple[GatewayConfiguration, ...], facts: Facts
+) -> frozenset[GatewayId]:
+    """Where operators let nothing be sent. An open circuit is not among it: a probe or the least bad goes there."""
     off = facts.configuration.off
     if merchant_id in off.merchants or method in off.methods:
         return frozenset(gateway.id for gateway in gateways)
     disabled = {gateway.id for gateway in gateways if not gateway.enabled}
-    return facts.open_circuits(method) | off.gateways | disabled
+    return off.gateways | disabled

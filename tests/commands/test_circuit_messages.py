@@ -59,6 +59,7 @@ def test_an_outcome_says_whether_the_gateway_failed(event: PaymentEvent, is_fail
     [
         attempt_declined(declined(blame="caller")),
         attempt_not_sent(reason="too_busy"),
+        attempt_not_sent(reason="switched_off"),
         replace(attempt_succeeded(), verified=True),
         replace(attempt_declined(declined(blame="gateway")), verified=True),
         replace(attempt_not_sent(), verified=True),

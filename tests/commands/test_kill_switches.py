@@ -1,5 +1,7 @@
 """Kill switches: what is not routed, not begun and not tried again while they are on."""
 
+import asyncio
+
 import pytest
 from msgspec.structs import replace
 
@@ -12,8 +14,9 @@ from commands.routing.ranking import recomputed
 from infra.memory.gateways import CallFate
 from schemas.errors import Refusal, Refused
 from schemas.experiment import Override
+from schemas.gateway import GatewayConfiguration
 from schemas.ids import GatewayId
-from schemas.outcome import Outcome
+from schemas.outcome import NotSent, Outcome, Succeeded
 from schemas.payment import PaymentFailed, PaymentSucceeded
 from schemas.routing import Facts, Posterior
 from schemas.routing_configuration import (
@@ -26,7 +29,7 @@ from schemas.routing_configuration import (
 from tests.builders import a_gateway, a_request, an_order, gateways, retryable_decline, success
 from tests.commands.routes import circuits, routed_of
 from tests.commands.rules import ALPHA, BETA, GAMMA
-from tests.commands.system import System, state_told
+from tests.commands.system import WINDOW_S, System, state_told
 from tests.commands.test_routing_experiments import experiment
 from tests.simulation.loop import in_virtual_time
 
@@ -140,6 +143,59 @@ def test_of_a_payment_under_way_what_was_taken_out_of_service_is_shut() -> None:
     assert shut("mrc_1", "CARD", configured, facts(WITHOUT_UPI)) == {BETA}
     for off in (WITHOUT_UPI, WITHOUT_THE_MERCHANT):
         assert shut("mrc_1", "UPI", configured, facts(off)) == {ALPHA, BETA, GAMMA}
+
+
+class SwitchedOffLate(System):
+    """Everything that is written ahead takes so long that operators turn a switch, or disable a gateway, meanwhile."""
+
+    def __init__(self, off: SwitchedOff, *configured: GatewayConfiguration, after_s: float = 2.0) -> None:
+        super().__init__()
+
+        async def meanwhile() -> None:
+            await asyncio.sleep(after_s)
+            self.known = facts(off)
+            self.configured = configured or self.configured
+
+        self.handler = self.process(before_look=meanwhile)
+
+
+DISABLED = (a_gateway("alpha", enabled=False), a_gateway("beta"))
+
+
+@in_virtual_time
+@pytest.mark.parametrize("off, configured", [(WITHOUT_ALPHA, ()), (SwitchedOff(), DISABLED)])
+async def test_what_is_taken_out_of_service_before_the_first_byte_is_not_sent_and_another_gateway_is_tried(
+    off: SwitchedOff, configured: tuple[GatewayConfiguration, ...]
+) -> None:
+    system = SwitchedOffLate(off, *configured)
+    state = state_told(await system.post())
+    assert isinstance(state, Settled)
+    assert [attempt.started.gateway for attempt in state.attempts] == [ALPHA, BETA]
+    assert state.attempts[0].outcome == NotSent(reason="switched_off")
+    assert isinstance(state.attempts[1].outcome, Succeeded)
+    assert [name for name, ledger in system.ledgers.items() if ledger.contacts] == [BETA]
+
+
+@in_virtual_time
+@pytest.mark.parametrize("off", [WITHOUT_UPI, WITHOUT_THE_MERCHANT])
+async def test_a_payment_that_is_switched_off_before_the_first_byte_fails_and_contacts_nobody(
+    off: SwitchedOff,
+) -> None:
+    system = SwitchedOffLate(off)
+    state = state_told(await system.post())
+    assert isinstance(state, Settled)
+    assert isinstance(state.result, PaymentFailed)
+    assert [attempt.outcome for attempt in state.attempts] == [NotSent(reason="switched_off")]
+    assert system.contacts == 0
+
+
+@in_virtual_time
+async def test_nothing_else_is_tried_where_the_window_has_closed_as_well() -> None:
+    system = SwitchedOffLate(WITHOUT_ALPHA, after_s=WINDOW_S - 2.4)
+    state = state_told(await system.post())
+    assert isinstance(state, Settled)
+    assert [attempt.outcome for attempt in state.attempts] == [NotSent(reason="window_closed")]
+    assert system.contacts == 0
 
 
 @in_virtual_time

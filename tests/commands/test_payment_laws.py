@@ -36,6 +36,7 @@ outcomes: st.SearchStrategy[Outcome] = st.sampled_from(
         retryable_decline(),
         not_sent(),
         not_sent("window_closed"),
+        not_sent("switched_off"),
         awaiting(),
         in_doubt(),
     ]

@@ -18,6 +18,7 @@ CANDIDATES = routed("alpha", "beta", "gamma").candidates
         (retryable_decline(), True),
         (not_sent("connect"), True),
         (not_sent("too_busy"), True),
+        (not_sent("switched_off"), True),
         (not_sent("window_closed"), False),
         (not_sent("burned"), False),
         (awaiting(), False),
