@@ -2,6 +2,7 @@
 
 import pytest
 
+from api import merchant_keys
 from api.app import create_app
 from schemas.access import AdminKey, MerchantKey, digest
 from tests.api.client import Client, Headers
@@ -67,6 +68,26 @@ async def test_nothing_is_done_or_told_without_a_key(world: World, client: Clien
         assert_problem(await client.get(path, headers), 401, "unauthorized")
     assert not world.handler.calls
     assert not world.reader.asked
+
+
+async def test_a_request_costs_one_digest_however_many_merchants_there_are_and_a_long_one_costs_none(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [f"pgm_of-{n}" for n in range(1_000)]
+    world.merchant_keys = [MerchantKey(merchant_id="m_001", sha256=digest(key.encode())) for key in keys]
+    client = Client(create_app(world.services()))
+    hashed: list[int] = []
+
+    def counted(key: bytes) -> str:
+        hashed.append(len(key))
+        return digest(key)
+
+    monkeypatch.setattr(merchant_keys, "digest", counted)
+    longest = merchant_keys.LONGEST_KEY
+    for key in ("x" * 60_000, "x" * (longest + 1), "x" * longest):
+        assert_problem(await client.get(READS[0], bearing(key)), 401, "unauthorized")
+    assert hashed == [longest]
+    assert (await client.get(READS[0], bearing(keys[-1]))).status == 200
 
 
 async def test_operators_who_may_read_see_every_payment_and_no_others_do(
