@@ -2,6 +2,7 @@
 
 import os
 
+import structlog
 import uvloop
 
 from api.compose import services
@@ -10,6 +11,8 @@ from infra.garbage import collect_rarely
 from infra.settings import Settings
 from infra.telemetry import configure_logging
 
+log = structlog.get_logger(__name__)
+
 
 async def serve(settings: Settings) -> None:
     host, port = settings.bind
@@ -17,9 +20,18 @@ async def serve(settings: Settings) -> None:
         await Server(parts, host, port, settings.drain_timeout_s).serve()
 
 
+def warn_of_no_proxies(settings: Settings) -> None:
+    if settings.app_env == "production" and not settings.trusted_proxies:
+        log.warning(
+            "TRUSTED_PROXIES is empty: behind a proxy all clients are one, and share one rate limit",
+            setting="TRUSTED_PROXIES",
+        )
+
+
 def main() -> None:
     settings = Settings.from_environment(os.environ)
     configure_logging(settings)
+    warn_of_no_proxies(settings)
     collect_rarely()
     uvloop.run(serve(settings))
 

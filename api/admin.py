@@ -20,6 +20,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 UNNAMED_OPERATOR = "operator"
 """What bodies say that leave out by whom it is done."""
+_UNNAMED = "internal-api-key"
 _HEADER = b"x-internal-api-key"
 _CHALLENGE = {"WWW-Authenticate": 'ApiKey header="X-Internal-Api-Key"'}
 
@@ -56,7 +57,22 @@ class Admin:
         """Whether somebody claims to operate."""
         return any(name == _HEADER for name, _ in request.scope["headers"])
 
+    def counted_as(self, scope: RequestScope) -> str | None:
+        """What the requests of a valid key are counted by: by its name, not by its digest. None without such a key."""
+        if (holder := self._found(scope)) is None:
+            return None
+        name, _ = holder
+        return _UNNAMED if name is None else f"{SIGNED}{name}"
+
     def _holder(self, scope: RequestScope) -> tuple[str | None, Sequence[Scope]]:
+        """Raises Rejected."""
+        if (found := self._found(scope)) is None:
+            raise Rejected(
+                Fault.UNAUTHORIZED, "Send one X-Internal-Api-Key that is valid.", headers=_CHALLENGE
+            )
+        return found
+
+    def _found(self, scope: RequestScope) -> tuple[str | None, Sequence[Scope]] | None:
         given = [value for name, value in scope["headers"] if name == _HEADER]
         found: tuple[str | None, Sequence[Scope]] | None = None
         if len(given) == 1:
@@ -66,10 +82,6 @@ class Admin:
                     found = key.name, key.scopes
             if compare_digest(sent, self._internal):
                 found = None, SCOPES
-        if found is None:
-            raise Rejected(
-                Fault.UNAUTHORIZED, "Send one X-Internal-Api-Key that is valid.", headers=_CHALLENGE
-            )
         return found
 
 

@@ -197,6 +197,7 @@ def create_app(services: Services) -> Starlette:
                 limits=services.rate_limits,
                 limit=services.client_limit,
                 proxies=services.proxies,
+                admin=services.admin,
             ),
         ],
         exception_handlers=errors.HANDLERS,

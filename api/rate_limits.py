@@ -1,7 +1,8 @@
 """Who asks too often is answered 429, before anything is read or done for him; everybody is told what he has left.
 
 `RateLimit-Policy` and `RateLimit` are those of draft-ietf-httpapi-ratelimit-headers-10. Probes and metrics are free. A
-gateway speaks for all its customers from a few addresses, so notifications are counted apart, and generously.
+gateway speaks for all its customers from a few addresses, so notifications are counted apart, and generously. An
+operator is counted by his key, from wherever: no flood, not even from his own address, may keep him from a kill switch.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.client_address import TrustedProxies, one_client
+from api.admin import Admin
+from api.client_address import Address, TrustedProxies, one_client
 from api.errors import Fault, Rejected, problem
 from api.ports import RateLimits
 from infra.metrics import RATE_LIMITED
@@ -26,7 +28,9 @@ _DETAIL = "Ask again after the seconds that Retry-After tells; RateLimit-Policy 
 class RateLimited:
     """Leaves in the request's state the client's address, and how he stands: each limit is told in the answer."""
 
-    def __init__(self, app: ASGIApp, limits: RateLimits, limit: RateLimit, proxies: TrustedProxies) -> None:
+    def __init__(
+        self, app: ASGIApp, limits: RateLimits, limit: RateLimit, proxies: TrustedProxies, admin: Admin
+    ) -> None:
         self._app = app
         self._limits = limits
         self._limit = limit
@@ -36,15 +40,16 @@ class RateLimited:
             per_second=limit.per_second * NOTIFICATIONS_TIMES,
             burst=limit.burst * NOTIFICATIONS_TIMES,
         )
+        self._of_operators = msgspec.structs.replace(limit, name="operator")
         self._proxies = proxies
+        self._admin = admin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in FREE:
             await self._app(scope, receive, send)
             return
         client = self._proxies.client_of(scope)
-        limit = self._of_notifications if scope["path"].startswith(NOTIFICATIONS) else self._limit
-        allowance = await self._limits.take(one_client(client), limit)
+        allowance = await self._limits.take(*self._counted(scope, client))
         allowances = [allowance]
         scope["state"].update(client=client, allowances=allowances)
 
@@ -59,6 +64,14 @@ class RateLimited:
             await problem(Fault.RATE_LIMITED, _DETAIL, headers=_refused(allowance))(
                 scope, receive, send_with_allowances
             )
+
+    def _counted(self, scope: Scope, client: Address | None) -> tuple[str, RateLimit]:
+        """By whom and by which limit."""
+        if scope["path"].startswith(NOTIFICATIONS):
+            return one_client(client), self._of_notifications
+        if (operator := self._admin.counted_as(scope)) is not None:
+            return operator, self._of_operators
+        return one_client(client), self._limit
 
 
 class MerchantLimit:

@@ -73,7 +73,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     merchant_rate_limit_burst: Burst = 200
     """What one merchant may ask for at once after a silence."""
     trusted_proxies: tuple[str, ...] = ()
-    """Addresses or networks, comma-separated, of the proxies in front: X-Forwarded-For is believed from nobody else."""
+    """Addresses or networks, comma-separated, of the proxies in front: X-Forwarded-For is believed from nobody else.
+    With a proxy and without this all clients are one, with one rate limit; production warns of none."""
 
     gateways_file: str | None = None
     """A JSON list of gateway configurations; without it, the four gateways of the local simulator, which production

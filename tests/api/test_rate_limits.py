@@ -2,13 +2,15 @@
 
 from ipaddress import ip_network
 
+import msgspec
 import pytest
 
 from api.app import create_app
+from schemas.access import AdminKey, digest
 from schemas.rate_limit import RateLimit
 from tests.api.client import Answer, Client, Headers
-from tests.api.requests import HEADERS, assert_problem, body
-from tests.api.stand_ins import GATEWAY, World, signed
+from tests.api.requests import HEADERS, JSON, assert_problem, body
+from tests.api.stand_ins import ADMIN_KEY, GATEWAY, World, signed
 
 STATUS = "/circuit-breaker/status"
 
@@ -62,6 +64,41 @@ async def test_a_refused_payment_never_reaches_the_handler(world: World, client:
 async def test_paths_that_are_nothing_and_wrong_admin_keys_count_too(client: Client) -> None:
     for path in ("/nothing", "/reviews", "/reviews"):
         assert (await ask(client, path=path)).status in (401, 404)
+    assert (await ask(client)).status == 429
+
+
+async def test_a_flood_from_an_operators_own_address_does_not_keep_him_from_a_kill_switch(
+    world: World, client: Client
+) -> None:
+    await exhausted(client)
+    assert (await ask(client)).status == 429
+    switch = b'{"kind":"gateway","name":"razorpay","on":true,"by":"asha","note":"it charges twice"}'
+    said: Headers = [JSON, ("X-Forwarded-For", "203.0.113.7"), ("X-Internal-Api-Key", ADMIN_KEY)]
+    answer = await client.post("/kill-switches", said, switch)
+    assert answer.status == 200, answer.body
+    assert answer.headers["ratelimit"] == '"operator";r=2;t=2'
+
+
+async def test_operators_are_counted_by_their_keys_from_wherever(world: World, client: Client) -> None:
+    asha = AdminKey(name="asha", sha256=digest(b"pgk_of-asha"), scopes=("read",))
+    world.admin_keys = (asha, msgspec.structs.replace(asha, name="ravi", sha256=digest(b"pgk_of-ravi")))
+    client = Client(create_app(world.services()))
+
+    async def statuses(key: str) -> list[int]:
+        said: list[Headers] = [
+            [("X-Forwarded-For", f"203.0.113.{n}"), ("X-Internal-Api-Key", key)] for n in range(4)
+        ]
+        return [(await client.get(STATUS, one)).status for one in said]
+
+    assert await statuses("pgk_of-asha") == [200, 200, 200, 429]
+    assert await statuses("pgk_of-ravi") == [200, 200, 200, 429]
+    assert await statuses(ADMIN_KEY) == [200, 200, 200, 429]
+
+
+async def test_a_key_that_is_not_known_is_counted_by_its_address(client: Client) -> None:
+    said: Headers = [("X-Forwarded-For", "203.0.113.7"), ("X-Internal-Api-Key", "pgk_a-guess")]
+    answers = [await client.get("/kill-switches", said) for _ in range(4)]
+    assert [answer.status for answer in answers] == [401, 401, 401, 429]
     assert (await ask(client)).status == 429
 
 

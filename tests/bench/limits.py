@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from starlette.types import Receive, Scope, Send
 
+from api.admin import Admin
 from api.client_address import TrustedProxies
 from api.rate_limits import RateLimited
 from infra.clock import SystemClock
@@ -139,7 +140,7 @@ async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
 def _limited(redis: Redis) -> RateLimited:
     elapsed_ms = SystemClock().elapsed_ms
     limits = RedisRateLimits(redis, LocalRateLimits(elapsed_ms), Absence(elapsed_ms))
-    return RateLimited(_nothing, limits, LIMIT, TrustedProxies(()))
+    return RateLimited(_nothing, limits, LIMIT, TrustedProxies(()), Admin("dev-internal-key"))
 
 
 async def _each_ms(app: Callable[..., object], at_once: int, rounds: int = 2000) -> float:
