@@ -11,7 +11,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import ExceptionHandler
+from starlette.types import ExceptionHandler, Receive, Scope, Send
 
 from schemas.errors import ReadTooFarBehind, Refusal, Refused, StoreUnavailable, Unavailable
 from schemas.http import FieldError, Problem
@@ -122,6 +122,20 @@ class Rejected(Exception):
         self.headers = headers
 
 
+class ProblemResponse(Response):
+    """Leaves its type in the request's state, for whoever counts answers."""
+
+    def __init__(
+        self, kind: Refusal | Fault, content: bytes, status: int, headers: Mapping[str, str]
+    ) -> None:
+        super().__init__(content, status, headers, PROBLEM_JSON)
+        self._kind = kind
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})["problem"] = self._kind.value
+        await super().__call__(scope, receive, send)
+
+
 def problem(
     kind: Refusal | Fault,
     detail: str,
@@ -134,7 +148,7 @@ def problem(
     all_headers = dict(headers or {})
     if status == 503 or kind is Refusal.PAYMENT_IN_PROGRESS:
         all_headers["Retry-After"] = str(retry_after_s or RETRY_AFTER_S)
-    return Response(encoded(kind, detail, errors), status, all_headers, PROBLEM_JSON)
+    return ProblemResponse(kind, encoded(kind, detail, errors), status, all_headers)
 
 
 def encoded(kind: Refusal | Fault, detail: str, errors: tuple[FieldError, ...] = ()) -> bytes:

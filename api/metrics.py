@@ -26,7 +26,11 @@ DEPENDENCY_OK = Gauge(
     "1 while a dependency proves to be well, as readiness has it.",
     ["dependency"],
 )
-_REQUESTS = Counter("payments_gateway_http_requests", "Requests answered.", ["route", "method", "status"])
+_REQUESTS = Counter(
+    "payments_gateway_http_requests",
+    "Requests answered, and with which type of problem: empty where there was none.",
+    ["route", "method", "status", "problem"],
+)
 _DURATIONS = Histogram(
     "payments_gateway_http_request_duration_seconds",
     "From the request's headers to the end of its answer.",
@@ -39,13 +43,13 @@ CLIENT_GONE = 499
 
 
 @cache
-def _children(route: str, method: str, status: int) -> tuple[Counter, Histogram]:
-    """Finding a labelled child takes a lock and a dictionary each time; routes, methods and statuses are few."""
-    return _REQUESTS.labels(route, method, status), _DURATIONS.labels(route, method, status)
+def _children(route: str, method: str, status: int, problem: str) -> tuple[Counter, Histogram]:
+    """Finding a labelled child takes a lock and a dictionary each time; all of these are few."""
+    return _REQUESTS.labels(route, method, status, problem), _DURATIONS.labels(route, method, status)
 
 
-def observe(route: str, method: str, status: int, elapsed_ms: float) -> None:
-    requests, durations = _children(route, method if method in _METHODS else "OTHER", status)
+def observe(route: str, method: str, status: int, problem: str, elapsed_ms: float) -> None:
+    requests, durations = _children(route, method if method in _METHODS else "OTHER", status, problem)
     requests.inc()
     durations.observe(elapsed_ms / 1000)
 

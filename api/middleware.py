@@ -62,7 +62,8 @@ class Measured:
         finally:
             metrics.IN_FLIGHT.dec()
             route = getattr(scope.get("route"), "path", "unmatched")
-            metrics.observe(route, scope["method"], status, self._clock.elapsed_ms() - since_ms)
+            problem = scope["state"].get("problem", "")
+            metrics.observe(route, scope["method"], status, problem, self._clock.elapsed_ms() - since_ms)
 
 
 class Guarded:
