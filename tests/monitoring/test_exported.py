@@ -57,7 +57,13 @@ async def test_every_metric_that_is_asked_for_is_exported_by_a_running_process(
     stack: Stack, tmp_path: Path
 ) -> None:
     product = Product(
-        stack, tmp_path, verifiers=1, circuit_writers=1, metrics_workers=1, experiment_analyzers=1
+        stack,
+        tmp_path,
+        verifiers=1,
+        circuit_writers=1,
+        metrics_workers=1,
+        experiment_analyzers=1,
+        webhook_dispatchers=1,
     )
     client = Client(product)
     try:
