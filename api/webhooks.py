@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -23,10 +23,13 @@ from infra.webhooks.targets import TargetRefused
 from schemas.base import Value
 from schemas.http import FieldError
 from schemas.webhook import RotateSecret, Subscribe, SubscriptionId, Unsubscribe
-from schemas.webhook_bodies import SubscriptionBody, SubscriptionReasonBody, faults_in
+from schemas.webhook_bodies import RotationBody, SubscriptionBody, SubscriptionReasonBody, faults_in
 
 _SUBSCRIPTION = msgspec.json.Decoder(SubscriptionBody)
 _REASON = msgspec.json.Decoder(SubscriptionReasonBody)
+_ROTATION = msgspec.json.Decoder(RotationBody)
+
+R = TypeVar("R", bound=SubscriptionReasonBody)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +126,7 @@ class WebhookRoutes:
         return self._with_secret(one, 201, {"Location": f"/webhooks/subscriptions/{one.subscription_id}"})
 
     async def rotate(self, request: Request) -> Response:
-        body = await self._reason(request)
+        body = await self._reason(request, _ROTATION, RotationBody())
         one = found(self._webhooks.subscriptions.loaded(), _id(request))
         command = RotateSecret(
             subscription_id=one.subscription_id,
@@ -132,12 +135,13 @@ class WebhookRoutes:
             by=signed(request, body.by),
             note=body.note,
             instead_of_version=headers.if_match(request, otherwise=one.version),
+            drop_former=body.drop_former,
         )
         after = await self._webhooks.subscriptions.obey(command, request.state.request_id)
         return self._with_secret(after.known[one.subscription_id], 200, {})
 
     async def unsubscribe(self, request: Request) -> Response:
-        body = await self._reason(request)
+        body = await self._reason(request, _REASON, SubscriptionReasonBody())
         one = found(self._webhooks.subscriptions.loaded(), _id(request))
         command = Unsubscribe(
             subscription_id=one.subscription_id,
@@ -148,8 +152,8 @@ class WebhookRoutes:
         await self._webhooks.subscriptions.obey(command, request.state.request_id)
         return Response(None, 204)
 
-    async def _reason(self, request: Request) -> SubscriptionReasonBody:
-        body = await optional_json_body(request, _REASON, self._limits, SubscriptionReasonBody())
+    async def _reason(self, request: Request, decoder: msgspec.json.Decoder[R], otherwise: R) -> R:
+        body = await optional_json_body(request, decoder, self._limits, otherwise)
         if faults := faults_in(body):
             raise invalid(*faults)
         return body

@@ -74,6 +74,7 @@ def decide(command: WebhookCommand, subscriptions: Subscriptions) -> list[Webhoo
             return [_subscribed(command, subscriptions)]
         case RotateSecret():
             one = _seen(command.subscription_id, command.instead_of_version, subscriptions)
+            _require_no_former(one, command)
             return [
                 WebhookSecretRotated(
                     subscription_id=one.subscription_id,
@@ -105,6 +106,16 @@ def _seen(subscription_id: SubscriptionId, version: int, subscriptions: Subscrip
     if one.version != version:
         raise Refused(Refusal.STALE_VERSION, f"Version {one.version} is in force: look at it first.")
     return one
+
+
+def _require_no_former(one: Subscription, command: RotateSecret) -> None:
+    """Two secrets sign at most. Whoever rotates again may not know that the receiver has the older of them still."""
+    if _former_in_force(one, command.at) is not None and not command.drop_former:
+        raise Refused(
+            Refusal.SUBSCRIPTION_CONFLICT,
+            f"Its former secret signs until {one.former_until:%Y-%m-%dT%H:%M:%SZ}, and would sign no more: "
+            "wait, or say drop_former.",
+        )
 
 
 def _subscribed(command: Subscribe, subscriptions: Subscriptions) -> WebhookSubscribed:
@@ -209,13 +220,13 @@ def _changed(
 
 def secrets_in_force(subscription: Subscription, at: datetime) -> tuple[SecretVersion, ...]:
     """The newest first."""
-    if (
-        subscription.former is not None
-        and subscription.former_until is not None
-        and at < subscription.former_until
-    ):
-        return subscription.secret, subscription.former
-    return (subscription.secret,)
+    former = _former_in_force(subscription, at)
+    return (subscription.secret,) if former is None else (subscription.secret, former)
+
+
+def _former_in_force(subscription: Subscription, at: datetime) -> SecretVersion | None:
+    until = subscription.former_until
+    return subscription.former if until is not None and at < until else None
 
 
 def recipients(

@@ -39,6 +39,8 @@ class RotateSecret(Command, frozen=True, kw_only=True):
     by: str
     note: str
     instead_of_version: int
+    drop_former: bool = False
+    """Though the former secret is in force still."""
 
 
 class DisableSubscription(Command, frozen=True, kw_only=True):

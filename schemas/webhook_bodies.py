@@ -16,6 +16,13 @@ class SubscriptionReasonBody(Body, frozen=True, kw_only=True):
     note: Annotated[str, Meta(max_length=500)] = ""
 
 
+class RotationBody(SubscriptionReasonBody, frozen=True, kw_only=True):
+    """`POST /webhooks/subscriptions/{id}/rotate-secret`."""
+
+    drop_former: bool = False
+    """Rotates though the former secret signs still, which then signs no more: it may be the one that is in use."""
+
+
 class SubscriptionBody(SubscriptionReasonBody, frozen=True, kw_only=True):
     """`POST /webhooks/subscriptions`."""
 

@@ -23,7 +23,7 @@ from api.errors import Fault
 from api.webhooks import SecretAnswer, SubscriptionAnswer, SubscriptionsAnswer
 from schemas.delivery import DeliveryStatus, DeliveryView
 from schemas.errors import Refusal
-from schemas.webhook_bodies import SubscriptionBody, SubscriptionReasonBody
+from schemas.webhook_bodies import RotationBody, SubscriptionBody, SubscriptionReasonBody
 from schemas.webhook_types import TYPES
 
 _EVERY = "/webhooks/subscriptions"
@@ -31,6 +31,7 @@ _ONE = f"{_EVERY}/{{subscription_id}}"
 _ID = Parameter(name="subscription_id", place="path", type=str, says="The subscription's id.", required=True)
 _IF_MATCH = replace(IF_MATCH, required=False, example=None)
 _REASON = Body(type=SubscriptionReasonBody, example={"by": "asha", "note": "they have moved"}, required=False)
+_ROTATION = Body(type=RotationBody, example={"by": "asha", "note": "it leaked"}, required=False)
 _OF_A_CHANGE = (
     Refusal.SUBSCRIPTION_NOT_FOUND,
     Refusal.SUBSCRIPTION_CONFLICT,
@@ -103,10 +104,10 @@ OPERATIONS = (
         method="POST",
         path=f"{_ONE}/rotate-secret",
         tag="webhooks",
-        says="A new secret; for a while deliveries are signed with the one before it too.",
+        says="A new secret; for a day the one before it signs too, and another takes `drop_former`.",
         scope="webhooks",
         parameters=(_ID, _IF_MATCH),
-        body=_REASON,
+        body=_ROTATION,
         answers={200: Answer(says="The new secret.", type=SecretAnswer, headers=(ETAG,))},
         problems=_OF_A_CHANGE,
     ),

@@ -136,6 +136,16 @@ async def test_a_rotated_secret_is_another_one_and_the_former_signs_for_a_day(
     assert isinstance(world.webhooks_topic.records[-1].event, WebhookSecretRotated)
 
 
+async def test_a_second_rotation_within_a_day_is_409_unless_the_former_secret_may_go(client: Client) -> None:
+    path = f"{SUBSCRIPTIONS}/{await an_id(client)}/rotate-secret"
+    assert (await call(client, "POST", path)).status == 200
+    refused = await call(client, "POST", path)
+    assert_problem(refused, 409, "subscription-conflict")
+    assert "2026-11-24T09:30:00Z" in refused.json["detail"]
+    forced = await call(client, "POST", path, {"by": "asha", "note": "it leaked", "drop_former": True})
+    assert (forced.status, forced.json["subscription"]["secret_number"]) == (200, 3)
+
+
 async def test_who_names_a_version_that_is_not_the_newest_changes_nothing(client: Client) -> None:
     one = await an_id(client)
     stale = (KEY, ("If-Match", '"7"'))

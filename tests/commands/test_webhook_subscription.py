@@ -1,5 +1,8 @@
 """Webhook subscriptions: what their events come to, what may be done with them, and whom to tell."""
 
+from datetime import timedelta
+
+import msgspec
 import pytest
 
 from commands.routing import configuration
@@ -178,6 +181,27 @@ def test_what_is_not_there_is_not_found() -> None:
 def test_a_rotation_takes_the_next_number_and_the_newest_key() -> None:
     rotate = RotateSecret(subscription_id=ONE, key="k2", at=AT, by="asha", note="", instead_of_version=1)
     assert decide(rotate, after(subscribed())) == [rotated(1)]
+
+
+def test_a_second_rotation_while_the_former_secret_signs_is_refused_and_told_until_when() -> None:
+    again = RotateSecret(subscription_id=ONE, key="k2", at=AT, by="asha", note="", instead_of_version=2)
+    state = after(subscribed(), rotated(1))
+    last = msgspec.structs.replace(again, at=AT + FORMER_SECRET_VALID - timedelta(seconds=1))
+    for early in (again, last):
+        with pytest.raises(Refused) as refused:
+            decide(early, state)
+        assert refused.value.reason == Refusal.SUBSCRIPTION_CONFLICT
+        assert f"{AT + FORMER_SECRET_VALID:%Y-%m-%dT%H:%M:%SZ}" in refused.value.detail
+    assert decide(msgspec.structs.replace(again, at=AT + FORMER_SECRET_VALID), state)
+
+
+def test_whoever_says_so_rotates_again_and_the_former_secret_signs_no_more() -> None:
+    again = RotateSecret(
+        subscription_id=ONE, key="k2", at=AT, by="asha", note="", instead_of_version=2, drop_former=True
+    )
+    (event,) = decide(again, after(subscribed(), rotated(1)))
+    one = after(subscribed(), rotated(1), event).known[ONE]
+    assert [secret.number for secret in secrets_in_force(one, AT)] == [3, 2]
 
 
 def test_to_disable_what_is_disabled_is_nothing() -> None:
