@@ -46,7 +46,7 @@ RUNS = 4_000
 FIRST, SAVED = (0.85, 0.82), 1 / 3
 """Rates of both arms by the first attempt; so many of what it lost are saved by others."""
 ANY = tuple(rate + (1 - rate) * SAVED for rate in FIRST)
-UNKNOWN, IN_REVIEW, GIVEN_BACK = 0.2, 0.1, 0.02
+UNKNOWN, IN_REVIEW, GIVEN_BACK, AWAITING = 0.2, 0.1, 0.02, 0.01
 """The first two of what did not succeed."""
 SLOWDOWN = 1.1
 DESIGN = Design(
@@ -88,7 +88,14 @@ POPULATIONS = (
     Population("300 who differ", 300, Crowd(), CUSTOMER_DEVIATION),
     Population("2,000 who differ", 2_000, Crowd(), CUSTOMER_DEVIATION),
 )
-NAIVE = ("naive", "naive_difference", "unknown_share", "in_review_share", "given_back_share")
+NAIVE = (
+    "naive",
+    "naive_difference",
+    "awaiting_share",
+    "unknown_share",
+    "in_review_share",
+    "given_back_share",
+)
 """As if payments were independent, and said to be: of customers who differ they are told, and nothing is asked."""
 
 
@@ -162,6 +169,8 @@ def truth(path: Path) -> float:
             return ANY[arm]
         case ("variants", int(arm), "first_attempt_success", _):
             return FIRST[arm]
+        case ("variants", _, "awaiting_share"):
+            return AWAITING
         case ("variants", int(arm), "unknown_share"):
             return (1 - ANY[arm]) * UNKNOWN
         case ("variants", int(arm), "in_review_share"):
@@ -190,6 +199,7 @@ def a_tally(rng: Generator, population: Population, arm: int) -> Tally:
     logs = own_log[payers] + LATENCY_DEVIATION * rng.standard_normal(len(payers))
     each = (np.ones(len(payers)), succeeded, first, np.rint(logs / LOG_UNIT))
     tally = sums_of(*(np.bincount(payers, one, count).astype(np.float64) for one in each))
+    tally["exposed"] = len(payers) + int(rng.negative_binomial(len(payers), 1 - AWAITING))
     tally["unknown"] = int((~succeeded & (fate < UNKNOWN)).sum())
     tally["in_review"] = int((~succeeded & (fate > 1 - IN_REVIEW)).sum())
     tally["given_back"] = int((np.abs(fate - 0.5) < GIVEN_BACK / 2).sum())
