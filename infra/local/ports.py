@@ -57,12 +57,17 @@ def is_free(port: int, host: str = HOST) -> bool:
     return True
 
 
+_GIVEN: set[int] = set()
+"""By this process: whoever has asked for one may not listen on it yet."""
+
+
 def free_ports(count: int) -> list[int]:
-    """Distinct and free a moment ago; chosen at random, so that two test runs seldom meet."""
-    candidates = random.sample(range(20000, EPHEMERAL_PORTS_BEGIN), 500)
-    found = [port for port in candidates if is_free(port)][:count]
+    """Free a moment ago, and never given by this process before; at random, so that two test runs seldom meet."""
+    candidates = random.sample(range(20000, EPHEMERAL_PORTS_BEGIN), 1000)
+    found = [port for port in candidates if port not in _GIVEN and is_free(port)][:count]
     if len(found) < count:
         raise PortError(f"fewer than {count} free ports from 20000 to {EPHEMERAL_PORTS_BEGIN}")
+    _GIVEN.update(found)
     return found
 
 
