@@ -53,9 +53,9 @@ GOOD: tuple[Event, ...] = (succeeded(), paid())
 BAD: tuple[Event, ...] = (a_decline(), failed())
 
 
-class LastWeek(SystemClock):
+class TenDaysAgo(SystemClock):
     def now(self) -> datetime:
-        return super().now() - timedelta(days=7)
+        return super().now() - timedelta(days=10)
 
 
 class World:
@@ -281,7 +281,7 @@ async def test_an_experiment_is_concluded_at_its_planned_sample(world: World) ->
 async def test_an_experiment_whose_days_are_over_is_concluded_with_all_that_was_on_the_log(
     world: World,
 ) -> None:
-    experiment = await world.start(clock=LastWeek())
+    experiment = await world.start(clock=TenDaysAgo())
     await world.pay_many(experiment, 300, seed=8)
     world.worker.start()
     world.other.start()
