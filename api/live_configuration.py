@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import structlog
 
-from api.live_fold import CONFIRMED_WITHIN_S, LiveFold, Tail, Take, TopicLog
+from api.live_fold import CONFIRMED_WITHIN_S, LiveFold, TopicLog
 from api.ports import Proof
 from commands.ports import Clock
 from commands.routing.configuration import INITIAL, Configured, decide, evolve, is_void
+from projections.ports import Tail, Take
 from schemas.configuration import Heard, RoutingSet, SetRouting, aggregate_of
 from schemas.errors import Refusal, Refused
 from schemas.webhook import AGGREGATES

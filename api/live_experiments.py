@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 import structlog
 
-from api.live_fold import CONFIRMED_WITHIN_S, LiveFold, Tail, Take, TopicLog
+from api.live_fold import CONFIRMED_WITHIN_S, LiveFold, TopicLog
 from api.ports import Proof
 from commands.experiment import decide
 from commands.experiment_state import INITIAL, Experiments, evolve, is_void, live_unread
 from commands.ports import Clock
+from projections.ports import Tail, Take
 from schemas.errors import Refusal, Refused
 from schemas.experiment import ExperimentCommand, ExperimentEvent, HeardOfExperiments
 

@@ -11,6 +11,7 @@ from typing import Generic, Protocol, TypeVar, cast
 
 from api.ports import Proof
 from commands.ports import Clock
+from projections.ports import Tail, Take
 from schemas.base import Event
 from schemas.envelope import Recorded
 from schemas.errors import AppendAmbiguous, LogUnavailable, Refusal, Refused
@@ -18,28 +19,10 @@ from schemas.errors import AppendAmbiguous, LogUnavailable, Refusal, Refused
 CONFIRMED_WITHIN_S = 2.0
 """After its acknowledgement an event is heard within milliseconds; in force everywhere is promised for 500 ms."""
 
-Take = Callable[[Recorded[Event]], None]
 S = TypeVar("S")
 Heard = TypeVar("Heard", bound=Event)
 Added = TypeVar("Added", bound=Event)
 Added_contra = TypeVar("Added_contra", bound=Event, contravariant=True)
-
-
-class Tail(Protocol):
-    """Tells all that is on the topic, in offset order, and then whatever comes."""
-
-    async def start(self) -> bool: ...
-
-    async def stop(self) -> None: ...
-
-    @property
-    def is_caught_up(self) -> bool: ...
-
-    @property
-    def is_current(self) -> bool: ...
-
-    @property
-    def behind_s(self) -> float: ...
 
 
 class TopicLog(Protocol[Added_contra]):

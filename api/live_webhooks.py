@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import structlog
 
-from api.live_fold import CONFIRMED_WITHIN_S, LiveFold, Tail, Take, TopicLog
+from api.live_fold import CONFIRMED_WITHIN_S, LiveFold, TopicLog
 from commands.ports import Clock
 from commands.webhook_subscription import INITIAL, Subscriptions, decide, evolve, is_void
+from projections.ports import Tail, Take
 from schemas.base import Event
 from schemas.errors import Refusal, Refused
 from schemas.webhook import WebhookCommand, WebhookEvent

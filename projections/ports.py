@@ -1,11 +1,13 @@
 """What the projections need of the outside world; `infra` has a real class and an in-memory twin of each."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from schemas.audit import AuditEntry
+from schemas.base import Event
 from schemas.delivery import Delivery
+from schemas.envelope import Recorded
 from schemas.exposure import ArmKey, CustomerKey, Exposure, Figures, Tally
 from schemas.ids import ExperimentId, PaymentId
 from schemas.metrics import Changes, Found, StoredShard
@@ -39,6 +41,29 @@ class RawRecord(Protocol):
     def value(self) -> bytes | None: ...
     @property
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
+Take = Callable[[Recorded[Event]], None]
+
+
+class Tail(Protocol):
+    """Tells all that is on a topic, in offset order, and then whatever comes."""
+
+    async def start(self) -> bool: ...
+
+    async def stop(self) -> None: ...
+
+    @property
+    def next_offset(self) -> int: ...
+
+    @property
+    def is_caught_up(self) -> bool: ...
+
+    @property
+    def is_current(self) -> bool: ...
+
+    @property
+    def behind_s(self) -> float: ...
 
 
 class Log(Protocol):

@@ -3,9 +3,10 @@
 import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
-from typing import Protocol, cast
+from typing import cast
 
 from commands.experiment_state import INITIAL, Experiments, evolve, is_void, live_unread
+from projections.ports import Tail, Take
 from schemas.base import Event
 from schemas.envelope import Recorded
 from schemas.errors import LogUnavailable
@@ -15,27 +16,6 @@ HEARD_WITHIN_S = 2.0
 """What is on the log is heard within milliseconds."""
 MOST_EXPECTED = 100
 """Of our own events: those that are told last. One that was never appended is expected in vain."""
-Take = Callable[[Recorded[Event]], None]
-
-
-class Tail(Protocol):
-    """Tells all that is on the topic, in offset order, and then whatever comes."""
-
-    async def start(self) -> bool: ...
-
-    async def stop(self) -> None: ...
-
-    @property
-    def next_offset(self) -> int: ...
-
-    @property
-    def is_caught_up(self) -> bool: ...
-
-    @property
-    def is_current(self) -> bool: ...
-
-    @property
-    def behind_s(self) -> float: ...
 
 
 class HeardExperiments:

@@ -1,7 +1,6 @@
 """The webhook subscriptions as a dispatcher has heard them from the log."""
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Protocol
 
 from commands.webhook_subscription import (
     INITIAL,
@@ -10,27 +9,12 @@ from commands.webhook_subscription import (
     evolve,
     recipients,
 )
+from projections.ports import Tail, Take
 from schemas.base import Event
 from schemas.envelope import Recorded
 from schemas.errors import LogUnavailable
 from schemas.webhook import SubscriptionId
 from schemas.webhook_types import TYPES, is_wanted
-
-Take = Callable[[Recorded[Event]], None]
-
-
-class Tail(Protocol):
-    """Tells all that is on the topic, in offset order, and then whatever comes."""
-
-    async def start(self) -> bool: ...
-
-    async def stop(self) -> None: ...
-
-    @property
-    def is_caught_up(self) -> bool: ...
-
-    @property
-    def is_current(self) -> bool: ...
 
 
 class HeardSubscriptions:

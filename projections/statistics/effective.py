@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from projections.statistics.sums import Bools, Floats, Numbers, Sums, failures, paid_once, variance
+from projections.statistics.sums import Bools, Floats, Numbers, Sums, added, failures, paid_once, variance
 
 
 class Counts(NamedTuple):
@@ -99,8 +99,7 @@ def _begun_rate(arms: Sequence[Sums]) -> Floats:
 
 def _begun(sums: Sums, rate: Floats) -> Sums:
     """With one customer more, who pays once."""
-    more = paid_once(rate, 1.0)
-    return Sums(*(known + one for known, one in zip(sums, more, strict=True)))
+    return added(sums, paid_once(rate, 1.0))
 
 
 def _effect(sums: Sums, least: Floats) -> Floats:

@@ -21,7 +21,6 @@ from api.experiment_results import ExperimentResults
 from api.lag import LagMonitor
 from api.live_configuration import LiveConfiguration
 from api.live_experiments import LiveExperiments
-from api.live_fold import Take
 from api.live_webhooks import LiveWebhooks
 from api.merchant_keys import MerchantKeys
 from api.ports import Check, Proof
@@ -42,6 +41,7 @@ from infra.memory.webhook_topic import MemoryWebhooksTopic
 from infra.webhooks.secrets import Secrets
 from infra.webhooks.targets import TargetRefused
 from projections.circuit_facts import CircuitFacts
+from projections.ports import Take
 from schemas.access import AdminKey, MerchantKey
 from schemas.circuit import CircuitKey, CircuitMessage, CircuitPolicy
 from schemas.codec import CIRCUITS_TOPIC, PAYMENTS_TOPIC

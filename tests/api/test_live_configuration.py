@@ -6,10 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from api.live_configuration import LiveConfiguration
-from api.live_fold import Take
 from commands.routing.configuration import INITIAL
 from infra.memory.configuration import MemoryConfigurationTopic
 from infra.memory.topic import MemoryTail
+from projections.ports import Take
 from schemas.configuration import RoutingSet, SetRoutingRules, SetSegmentation, UnreadSet
 from schemas.errors import AppendAmbiguous, LogUnavailable, Refusal, Refused
 from schemas.routing_configuration import RoutingRules, Segmentation

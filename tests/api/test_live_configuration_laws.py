@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.live_configuration import LiveConfiguration
-from api.live_fold import Take
 from commands.routing.configuration import INITIAL, Configured, evolve, is_void
 from infra.memory.configuration import MemoryConfigurationTopic
 from infra.memory.topic import MemoryTail
+from projections.ports import Take
 from schemas.configuration import ROUTING_RULES, SetRoutingRules
 from schemas.errors import Refusal, Refused
 from tests.api.stand_ins import ManualClock

@@ -6,10 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from api.live_experiments import LiveExperiments
-from api.live_fold import Take
 from commands.experiment_state import Paused, Running
 from infra.memory.experiment_topic import MemoryExperimentsTopic
 from infra.memory.topic import MemoryTail
+from projections.ports import Take
 from schemas.errors import LogUnavailable, Refusal, Refused
 from schemas.experiment import ExperimentCommand, ExperimentStopped
 from tests.api.stand_ins import ManualClock

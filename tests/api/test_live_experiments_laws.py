@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.live_experiments import LiveExperiments
-from api.live_fold import Take
 from commands.experiment_state import Ended, Experiment, Experiments, Paused, Running, named
 from infra.memory.experiment_topic import MemoryExperimentsTopic
 from infra.memory.topic import MemoryTail
+from projections.ports import Take
 from schemas.errors import Refusal, Refused
 from schemas.experiment import (
     Design,

@@ -7,7 +7,6 @@ from typing import Protocol
 import pytest
 
 from api.live_configuration import LiveConfiguration
-from api.live_fold import Tail, Take
 from commands.routing.configuration import Configured
 from infra.clock import SystemClock
 from infra.kafka.adoptions import KafkaAdoptions
@@ -19,6 +18,7 @@ from infra.kafka.topics import make_topics
 from infra.local.stack import Stack
 from infra.memory.configuration import MemoryConfigurationTopic
 from infra.settings import Settings
+from projections.ports import Tail, Take
 from schemas.codec import CONFIGURATION_TOPIC
 from schemas.configuration import ROUTING_RULES, SetBanditPolicy, SetRoutingRules
 from schemas.errors import LogUnavailable, Refusal, Refused

@@ -1,6 +1,6 @@
 """The twins have the shape of the ports: mypy checks the assignments, and the test that they are made."""
 
-from api.live_fold import Tail, TopicLog
+from api.live_fold import TopicLog
 from commands.ports import (
     Alarms,
     Clock,
@@ -22,6 +22,7 @@ from infra.memory.probes import MemoryLeases, MemoryProbes
 from infra.memory.reservations import MemoryReservations
 from infra.memory.verification_queue import MemoryVerificationQueue
 from infra.probes import LocalProbes
+from projections.ports import Tail
 from schemas.configuration import RoutingSet
 from schemas.experiment import ExperimentEvent
 from schemas.ids import GatewayId

@@ -4,8 +4,9 @@ import pytest
 
 from infra.memory.topic import MemoryTail
 from infra.memory.webhook_topic import MemoryWebhooksTopic
+from projections.ports import Take
 from schemas.errors import LogUnavailable
-from streams.webhook_subscriptions import HeardSubscriptions, Take
+from streams.webhook_subscriptions import HeardSubscriptions
 from tests.commands.test_webhook_subscription import ONE, TWO, disabled, subscribed
 
 
