@@ -1,8 +1,9 @@
 """The one place where the service's real parts are chosen and put together."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import Any
 
 from api.admin import Admin
 from api.app import Services
@@ -23,6 +24,7 @@ from api.lag import Consumer, LagMonitor
 from api.live_configuration import LiveConfiguration
 from api.live_experiments import LiveExperiments
 from api.live_facts import LiveFacts
+from api.live_fold import LiveFold
 from api.live_webhooks import LiveWebhooks
 from api.merchant_keys import MerchantKeys
 from api.readiness import Readiness
@@ -68,6 +70,7 @@ from infra.settings import Settings
 from infra.webhooks.secrets import Secrets
 from infra.webhooks.targets import Targets, ThreadedResolver
 from projections.circuit_facts import CircuitFacts
+from projections.ports import Tail, Take
 from projections.reader import PaymentReader
 from schemas.codec import (
     CIRCUIT_OUTCOMES_TOPIC,
@@ -101,27 +104,18 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         )
         gateways = registry(settings)
         stack.push_async_callback(gateways.close)
+
+        def tail_of(topic: str) -> Callable[[Take], Tail]:
+            return lambda take: TopicTail(settings.kafka_bootstrap_servers, topic, take, clock)
+
         configuration = LiveConfiguration(
-            lambda take: TopicTail(settings.kafka_bootstrap_servers, CONFIGURATION_TOPIC, take, clock),
-            configuration_log(publisher, clock),
-            clock,
+            tail_of(CONFIGURATION_TOPIC), configuration_log(publisher, clock), clock
         )
-        stack.push_async_callback(configuration.stop)
-        await configuration.start()
-        experiments = LiveExperiments(
-            lambda take: TopicTail(settings.kafka_bootstrap_servers, EXPERIMENTS_TOPIC, take, clock),
-            experiment_log(publisher, clock),
-            clock,
-        )
-        stack.push_async_callback(experiments.stop)
-        await experiments.start()
-        subscriptions = LiveWebhooks(
-            lambda take: TopicTail(settings.kafka_bootstrap_servers, CONFIGURATION_TOPIC, take, clock),
-            webhook_log(publisher, clock),
-            clock,
-        )
-        stack.push_async_callback(subscriptions.stop)
-        await subscriptions.start()
+        await stack.enter_async_context(_followed(configuration))
+        experiments = LiveExperiments(tail_of(EXPERIMENTS_TOPIC), experiment_log(publisher, clock), clock)
+        await stack.enter_async_context(_followed(experiments))
+        subscriptions = LiveWebhooks(tail_of(CONFIGURATION_TOPIC), webhook_log(publisher, clock), clock)
+        await stack.enter_async_context(_followed(subscriptions))
         resolver = ThreadedResolver()
         stack.push_async_callback(resolver.close)
         circuit_facts, circuit_store = CircuitFacts(), PostgresCircuits(database)
@@ -270,3 +264,13 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         await alarms.start(within_s=0)
         await stack.enter_async_context(Stalls(composed.lag, writer, lambda: alarms.is_current).watched())
         yield composed
+
+
+@asynccontextmanager
+async def _followed(fold: LiveFold[Any, Any, Any]) -> AsyncIterator[None]:
+    """Stopped also where it does not get as far as having started."""
+    try:
+        await fold.start()
+        yield
+    finally:
+        await fold.stop()

@@ -107,40 +107,28 @@ class Product:
         self.webhook_dispatchers = [self.another_dispatcher() for _ in range(webhook_dispatchers)]
 
     def another_worker(self) -> Service:
-        """Not started, and for its maker to stop."""
-        name, bind = f"worker-{next(self._worker_names)}", f"{HOST}:{free_ports(1)[0]}"
-        env = {"PROJECTION_WORKER_WEB": bind, "PROJECTION_CONSUMER_NAME": name}
-        return self._service(name, ["streams", "projection_worker"], bind, "/ops/liveness", env)
+        return self._another("worker", "projection_worker", "PROJECTION_CONSUMER_NAME", "/ops/liveness")
 
     def another_verifier(self) -> Service:
-        """Not started, and for its maker to stop."""
-        name, bind = f"verifier-{next(self._worker_names)}", f"{HOST}:{free_ports(1)[0]}"
-        env = {"PAYMENT_VERIFIER_WEB": bind, "VERIFIER_CONSUMER_NAME": name}
-        return self._service(name, ["streams", "payment_verifier"], bind, "/ops/liveness", env)
+        return self._another("verifier", "payment_verifier", "VERIFIER_CONSUMER_NAME", "/ops/liveness")
 
     def another_circuit_writer(self) -> Service:
-        """Not started, and for its maker to stop."""
-        name, bind = f"circuit-writer-{next(self._worker_names)}", f"{HOST}:{free_ports(1)[0]}"
-        env = {"CIRCUIT_WRITER_WEB": bind, "CIRCUIT_CONSUMER_NAME": name}
-        return self._service(name, ["streams", "circuit_writer"], bind, "/ops/readiness", env)
+        return self._another("circuit-writer", "circuit_writer", "CIRCUIT_CONSUMER_NAME", "/ops/readiness")
 
     def another_metrics_worker(self) -> Service:
-        """Not started, and for its maker to stop."""
-        name, bind = f"metrics-worker-{next(self._worker_names)}", f"{HOST}:{free_ports(1)[0]}"
-        env = {"METRICS_WORKER_WEB": bind, "METRICS_CONSUMER_NAME": name}
-        return self._service(name, ["streams", "metrics_worker"], bind, "/ops/liveness", env)
+        return self._another("metrics-worker", "metrics_worker", "METRICS_CONSUMER_NAME", "/ops/liveness")
 
     def another_analyzer(self) -> Service:
-        """Not started, and for its maker to stop."""
-        name, bind = f"analyzer-{next(self._worker_names)}", f"{HOST}:{free_ports(1)[0]}"
-        env = {"EXPERIMENT_ANALYZER_WEB": bind, "EXPERIMENT_CONSUMER_NAME": name}
-        return self._service(name, ["streams", "experiment_analyzer"], bind, "/ops/readiness", env)
+        return self._another("analyzer", "experiment_analyzer", "EXPERIMENT_CONSUMER_NAME", "/ops/readiness")
 
     def another_dispatcher(self) -> Service:
+        return self._another("dispatcher", "webhook_dispatcher", "WEBHOOK_CONSUMER_NAME", "/ops/readiness")
+
+    def _another(self, kind: str, program: str, membership: str, ready: str) -> Service:
         """Not started, and for its maker to stop."""
-        name, bind = f"dispatcher-{next(self._worker_names)}", f"{HOST}:{free_ports(1)[0]}"
-        env = {"WEBHOOK_DISPATCHER_WEB": bind, "WEBHOOK_CONSUMER_NAME": name}
-        return self._service(name, ["streams", "webhook_dispatcher"], bind, "/ops/readiness", env)
+        name, bind = f"{kind}-{next(self._worker_names)}", f"{HOST}:{free_ports(1)[0]}"
+        env = {f"{program.upper()}_WEB": bind, membership: name}
+        return self._service(name, ["streams", program], bind, ready, env)
 
     @property
     def api(self) -> Service:

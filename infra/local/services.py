@@ -36,49 +36,23 @@ def programs() -> list[Program]:
             usual=f"{HOST}:3000",
             ready="/ops/readiness",
         ),
-        Program(
-            name="projection_worker",
-            module=("streams", "projection_worker"),
-            variable="PROJECTION_WORKER_WEB",
-            usual=f"{HOST}:{base + 3001}",
-            ready="/ops/liveness",
-        ),
-        Program(
-            name="payment_verifier",
-            module=("streams", "payment_verifier"),
-            variable="PAYMENT_VERIFIER_WEB",
-            usual=f"{HOST}:{base + 3002}",
-            ready="/ops/liveness",
-        ),
-        Program(
-            name="metrics_worker",
-            module=("streams", "metrics_worker"),
-            variable="METRICS_WORKER_WEB",
-            usual=f"{HOST}:{base + 3003}",
-            ready="/ops/liveness",
-        ),
-        Program(
-            name="circuit_writer",
-            module=("streams", "circuit_writer"),
-            variable="CIRCUIT_WRITER_WEB",
-            usual=f"{HOST}:{base + 3004}",
-            ready="/ops/liveness",
-        ),
-        Program(
-            name="experiment_analyzer",
-            module=("streams", "experiment_analyzer"),
-            variable="EXPERIMENT_ANALYZER_WEB",
-            usual=f"{HOST}:{base + 3005}",
-            ready="/ops/liveness",
-        ),
-        Program(
-            name="webhook_dispatcher",
-            module=("streams", "webhook_dispatcher"),
-            variable="WEBHOOK_DISPATCHER_WEB",
-            usual=f"{HOST}:{base + 3006}",
-            ready="/ops/liveness",
-        ),
+        _worker("projection_worker", base + 3001),
+        _worker("payment_verifier", base + 3002),
+        _worker("metrics_worker", base + 3003),
+        _worker("circuit_writer", base + 3004),
+        _worker("experiment_analyzer", base + 3005),
+        _worker("webhook_dispatcher", base + 3006),
     ]
+
+
+def _worker(name: str, port: int) -> Program:
+    return Program(
+        name=name,
+        module=("streams", name),
+        variable=f"{name.upper()}_WEB",
+        usual=f"{HOST}:{port}",
+        ready="/ops/liveness",
+    )
 
 
 def services(folder: Path, stack_env: Mapping[str, str]) -> dict[str, Service]:
