@@ -1,26 +1,19 @@
 """What every store of the audit promises: an entry once, with its watermark, and pages in the order of stamps."""
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Sequence
-from itertools import count
+from collections.abc import Sequence
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import pytest
 
-from infra.local.stack import Stack
 from infra.memory.audit import MemoryAudit
 from infra.postgres.audit import PostgresAudit
 from infra.postgres.database import Database
-from infra.postgres.migrate import migrate
 from projections.ports import AuditSink
 from schemas.audit import AuditEntry, Place, Said, place_of
 from schemas.codec import CIRCUITS_TOPIC, CONFIGURATION_TOPIC
 from schemas.envelope import Position
 from schemas.views import Watermark
-
-_names = count(1)
 
 
 class Store(AuditSink, Protocol):
@@ -29,23 +22,9 @@ class Store(AuditSink, Protocol):
     ) -> Sequence[AuditEntry]: ...
 
 
-@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.integration)])
-def servers(request: pytest.FixtureRequest) -> Stack | None:
-    """The real ones; None for the twin in memory."""
-    return None if request.param == "memory" else request.getfixturevalue("stack")
-
-
 @pytest.fixture
-async def store(servers: Stack | None) -> AsyncIterator[Store]:
-    if servers is None:
-        yield MemoryAudit()
-        return
-    name = f"/audit_store_{os.getpid()}_{next(_names)}"
-    url = str(urlsplit(servers.env["DATABASE_URL"])._replace(path=name).geturl())
-    await migrate(url)
-    database = await Database.connect(url)
-    yield PostgresAudit(database)
-    await database.close()
+def store(database: Database | None) -> Store:
+    return MemoryAudit() if database is None else PostgresAudit(database)
 
 
 def an_entry(

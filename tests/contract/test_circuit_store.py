@@ -1,18 +1,13 @@
 """What every store of circuits promises: a watermark and what it covers change together, and only forward."""
 
-import os
-from collections.abc import AsyncIterator, Mapping
-from itertools import count
+from collections.abc import Mapping
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import pytest
 
-from infra.local.stack import Stack
 from infra.memory.circuits import MemoryCircuits
 from infra.postgres.circuits import PostgresCircuits
 from infra.postgres.database import Database
-from infra.postgres.migrate import migrate
 from schemas.circuit import CircuitKey, CircuitView, KnownCircuit, StoredCircuit
 from schemas.codec import CIRCUIT_OUTCOMES_TOPIC
 from schemas.errors import StoreUnavailable
@@ -23,7 +18,6 @@ from tests.builders import AT
 
 ALPHA: CircuitKey = (GatewayId("alpha"), "UPI")
 BETA: CircuitKey = (GatewayId("beta"), "CARD")
-_names = count(1)
 
 
 class Store(Checkpoints, Protocol):
@@ -34,23 +28,9 @@ class Store(Checkpoints, Protocol):
     async def save_views(self, known: Mapping[CircuitKey, KnownCircuit], next_offset: int) -> None: ...
 
 
-@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.integration)])
-def servers(request: pytest.FixtureRequest) -> Stack | None:
-    """The real ones; None for the twin in memory."""
-    return None if request.param == "memory" else request.getfixturevalue("stack")
-
-
 @pytest.fixture
-async def store(servers: Stack | None) -> AsyncIterator[Store]:
-    if servers is None:
-        yield MemoryCircuits()
-        return
-    name = f"/circuit_store_{os.getpid()}_{next(_names)}"
-    url = str(urlsplit(servers.env["DATABASE_URL"])._replace(path=name).geturl())
-    await migrate(url)
-    database = await Database.connect(url)
-    yield PostgresCircuits(database)
-    await database.close()
+def store(database: Database | None) -> Store:
+    return MemoryCircuits() if database is None else PostgresCircuits(database)
 
 
 def mark(next_offset: int) -> Watermark:

@@ -1,21 +1,16 @@
 """What every store of webhook deliveries promises: each is made once, is one dispatcher's at a time, is never lost."""
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Mapping, Sequence
-from itertools import count
+from collections.abc import Mapping, Sequence
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import pytest
 
 from infra.clock import SystemClock
 from infra.kafka.partition import partition_for
-from infra.local.stack import Stack
 from infra.memory.deliveries import MemoryDeliveries
 from infra.postgres.database import Database
 from infra.postgres.deliveries import PostgresDeliveries
-from infra.postgres.migrate import migrate
 from infra.postgres.payments import PostgresPaymentSink
 from projections.payments import evolve
 from projections.ports import DeliverySink
@@ -46,7 +41,6 @@ ONE, TWO = SubscriptionId("whs_1"), SubscriptionId("whs_2")
 A_MINUTE_MS = 60_000
 NOW = 0
 ANY = DeliveryFilter()
-_names = count(1)
 
 
 class Store(DeliverySink, Protocol):
@@ -102,25 +96,13 @@ class World:
             )
 
 
-@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.integration)])
-def servers(request: pytest.FixtureRequest) -> Stack | None:
-    """The real ones; None for the twin in memory."""
-    return None if request.param == "memory" else request.getfixturevalue("stack")
-
-
 @pytest.fixture
-async def world(servers: Stack | None) -> AsyncIterator[World]:
-    if servers is None:
+def world(database: Database | None) -> World:
+    if database is None:
         patient, hasty = (MemoryDeliveries(ms, SystemClock().now_ms) for ms in (A_MINUTE_MS, 0))
         hasty.rows = patient.rows
-        yield World(patient, hasty, None)
-        return
-    name = f"/delivery_store_{os.getpid()}_{next(_names)}"
-    url = str(urlsplit(servers.env["DATABASE_URL"])._replace(path=name).geturl())
-    await migrate(url)
-    database = await Database.connect(url)
-    yield World(PostgresDeliveries(database, A_MINUTE_MS), PostgresDeliveries(database, 0), database)
-    await database.close()
+        return World(patient, hasty, None)
+    return World(PostgresDeliveries(database, A_MINUTE_MS), PostgresDeliveries(database, 0), database)
 
 
 @pytest.fixture

@@ -1,24 +1,19 @@
 """What every store of experiments' figures promises: figures and watermarks change together, and no update is lost."""
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from itertools import count
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import pytest
 from msgspec.structs import replace
 
 from infra.kafka.partition import PAYMENT_PARTITIONS, partition_for
-from infra.local.stack import Stack
 from infra.memory.experiments import MemoryExperiments
 from infra.memory.projections import MemoryDeadLetters
 from infra.postgres.database import Database
 from infra.postgres.experiments import PostgresExperiments
-from infra.postgres.migrate import migrate
 from projections.experiment_intake import ExperimentIntake
 from projections.experiment_retention import forget
 from projections.ports import ExposureSink
@@ -33,7 +28,6 @@ from tests.projections.story import new_payment_id
 
 ARM = ArmKey(EXPERIMENT, "treatment")
 ONE, TWO = CustomerKey(*ARM, "cus_1"), CustomerKey(*ARM, "cus_2")
-_names = count(1)
 
 
 class Store(ExposureSink, Protocol):
@@ -56,23 +50,9 @@ class Store(ExposureSink, Protocol):
     ) -> tuple[Mapping[str, Tally], Mapping[int, Watermark]]: ...
 
 
-@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.integration)])
-def servers(request: pytest.FixtureRequest) -> Stack | None:
-    """The real ones; None for the twin in memory."""
-    return None if request.param == "memory" else request.getfixturevalue("stack")
-
-
 @pytest.fixture
-async def store(servers: Stack | None) -> AsyncIterator[Store]:
-    if servers is None:
-        yield MemoryExperiments()
-        return
-    name = f"/experiment_store_{os.getpid()}_{next(_names)}"
-    url = str(urlsplit(servers.env["DATABASE_URL"])._replace(path=name).geturl())
-    await migrate(url)
-    database = await Database.connect(url)
-    yield PostgresExperiments(database)
-    await database.close()
+def store(database: Database | None) -> Store:
+    return MemoryExperiments() if database is None else PostgresExperiments(database)
 
 
 def mark(next_offset: int) -> Watermark:

@@ -4,7 +4,6 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from itertools import count
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -12,7 +11,6 @@ from infra.local.stack import Stack
 from infra.memory.metrics import MemoryMetricsCheckpoints, MemoryShards
 from infra.postgres.database import Database
 from infra.postgres.metrics import PostgresMetricsCheckpoints
-from infra.postgres.migrate import migrate
 from infra.redis.connection import connect
 from infra.redis.shards import RedisShards
 from projections.ports import MetricsCheckpoints, ShardStore
@@ -50,16 +48,8 @@ async def store(servers: Stack | None) -> AsyncIterator[ShardStore]:
 
 
 @pytest.fixture
-async def checkpoints(servers: Stack | None) -> AsyncIterator[MetricsCheckpoints]:
-    if servers is None:
-        yield MemoryMetricsCheckpoints()
-        return
-    name = f"metrics_{os.getpid()}_{next(_names)}"
-    url = urlsplit(servers.env["DATABASE_URL"])._replace(path=f"/{name}").geturl()
-    await migrate(url)
-    database = await Database.connect(url)
-    yield PostgresMetricsCheckpoints(database, "topic")
-    await database.close()
+def checkpoints(database: Database | None) -> MetricsCheckpoints:
+    return MemoryMetricsCheckpoints() if database is None else PostgresMetricsCheckpoints(database, "topic")
 
 
 async def test_a_shard_that_was_never_written_is_not_there(store: ShardStore) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import count
 from typing import cast
@@ -217,20 +217,6 @@ class World:
                 told = await self.once(number)
             assert told == await self.folded(number)
             assert told
-
-
-@pytest.fixture
-def opened(stack: Stack) -> Iterator[World]:
-    world = World(stack)
-    yield world
-    stack.postgres.resume()
-
-
-@pytest.fixture
-async def world(opened: World) -> AsyncIterator[World]:
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 async def test_a_gateway_that_breaks_is_avoided_by_another_process_within_half_a_second(world: World) -> None:

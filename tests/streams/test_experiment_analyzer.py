@@ -5,7 +5,7 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import count
 from urllib.parse import urlsplit
@@ -179,20 +179,6 @@ class World:
             if end:
                 await intake.absorb(await self.reader.read(PAYMENTS_TOPIC, partition, end - 1, end))
         return (await memory.tallies(experiment))[0]
-
-
-@pytest.fixture
-def opened(stack: Stack) -> Iterator[World]:
-    world = World(stack)
-    yield world
-    stack.postgres.resume()
-
-
-@pytest.fixture
-async def world(opened: World) -> AsyncIterator[World]:
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 async def test_a_dead_treatment_is_paused_and_the_event_has_the_numbers(world: World) -> None:

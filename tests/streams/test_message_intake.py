@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from urllib.parse import urlsplit
 
@@ -105,20 +104,6 @@ class World:
         stored = [(row["event_id"], row["payment_id"]) for row in rows]
         assert len(stored) == len(set(stored))
         assert {(one.event_id, payment_of(one.attempt_id)) for one in messages} <= set(stored)
-
-
-@pytest.fixture
-def opened(stack: Stack) -> Iterator[World]:
-    world = World(stack)
-    yield world
-    stack.postgres.resume()
-
-
-@pytest.fixture
-async def world(opened: World) -> AsyncIterator[World]:
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 async def test_a_worker_that_is_killed_in_the_middle_loses_no_message(world: World) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from urllib.parse import urlsplit
 
@@ -159,20 +158,6 @@ class World:
 def message(record: object) -> Message:
     key, value, headers = record.key, record.value, list(record.headers)  # type: ignore[attr-defined]
     return key, value, headers
-
-
-@pytest.fixture
-def opened(stack: Stack) -> Iterator[World]:
-    world = World(stack)
-    yield world
-    stack.postgres.resume()
-
-
-@pytest.fixture
-async def world(opened: World) -> AsyncIterator[World]:
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 async def test_a_worker_that_is_killed_in_the_middle_counts_nothing_twice_and_loses_nothing(
