@@ -114,7 +114,7 @@ OPERATIONS = (
         problems=_NOT_KNOWN,
     ),
     _leading("stop", "End it for good, without a verdict.", ReasonBody),
-    _leading("pause", "Route everybody as control for a while.", ReasonBody),
+    _leading("pause", "Route everybody as outside it for a while.", ReasonBody),
     _leading("resume", "Go on; `scale` multiplies every variant's share of customers.", ResumeBody),
     _figures("results", "What it has come to, each figure with its interval and method.", ResultsAnswer),
     _figures("winner", "The verdict, from a closed list, and its reasons.", WinnerAnswer),
