@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import faust
+from aiokafka import TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
@@ -95,6 +96,20 @@ class BundleConsumer(Consumer):
 
     def _new_offset(self, tp: TP) -> int | None:
         return self._acked[tp].pop() + 1 if self._acked[tp] else None
+
+    async def perform_seek(self) -> None:
+        """To where the group stands, after a rebalance dropped what was fetched meanwhile.
+
+        Faust leaves a partition that nothing was committed of where the dropped records end: they never came, until
+        somebody missed them.
+        """
+        await super().perform_seek()
+        if self.app.conf.consumer_auto_offset_reset == "earliest":
+            assigned = self.assignment()
+            if uncommitted := [
+                TopicPartition(*tp) for tp in assigned if self._committed_offset.get(tp) is None
+            ]:
+                await self._thread.seek_to_beginning(*uncommitted)
 
     def on_buffer_full(self, tp: TP) -> None:
         """Nothing: a put that waits bounds what is held, and a pause would cost a second, or starve the carrier."""

@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 
+import faust
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from faust.contrib.asgi import faust_app_running
+from faust.types import TP
 
 from infra.kafka.lag import GroupOffsets
 from infra.local.stack import Stack
@@ -138,6 +140,35 @@ async def test_what_was_not_taken_in_is_not_acknowledged(stack: Stack) -> None:
     async with log.taken_in(later.absorb):
         await eventually(lambda: later.holds(log))
     assert later.values == {p: list(range(n)) for p, n in enumerate(log.appended) if n}
+
+
+async def test_what_a_rebalance_drops_comes_again_also_where_nothing_was_committed(stack: Stack) -> None:
+    log, taken = Log(stack.env["KAFKA_BOOTSTRAP_SERVERS"]), Taken()
+    await log.make()
+    await log.append(2)
+    held, back = asyncio.Event(), asyncio.Event()
+
+    async def absorb(records: Sequence[RawRecord]) -> None:
+        held.set()
+        await back.wait()
+        await taken.absorb(records)
+
+    async with log.taken_in(absorb) as app:
+        async with asyncio.timeout(COMES_WITHIN_S):
+            await held.wait()
+        await log.append(20)
+        await eventually(lambda: _are(lambda: _fetched(app, log), log.appended))
+        app.flow_control.clear()  # what waits for the agent; then Faust seeks, before records flow again
+        await app.consumer.perform_seek()
+        back.set()
+        await eventually(lambda: _are(log.committed, log.appended))
+    assert {p: sorted(set(values)) for p, values in taken.values.items()} == {
+        p: list(range(n)) for p, n in enumerate(log.appended) if n
+    }
+
+
+async def _fetched(app: faust.App, log: Log) -> list[int]:
+    return [await app.consumer.position(TP(log.topic, partition)) or 0 for partition in range(PARTITIONS)]
 
 
 async def _are(asked: Callable[[], Awaitable[list[int]]], wanted: list[int]) -> bool:
