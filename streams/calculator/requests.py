@@ -1,6 +1,5 @@
 """What the calculator may be asked: a struct per calculation, whose fields are options and keys of JSON alike."""
 
-from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -9,6 +8,7 @@ from projections.statistics.latency import SLOW_ALPHA
 from projections.statistics.sequential import HARM_ALPHA
 from schemas.base import Body
 from schemas.experiment import BUCKETS, BucketRange
+from streams.calculator.sums import SixLogSums, SixSums, as_far_as, possible, possible_logs
 
 MOST = 10**12
 """Of anything that is counted."""
@@ -16,22 +16,7 @@ Successes = Annotated[int, Meta(ge=0, le=MOST, description="how many of the tria
 Trials = Annotated[int, Meta(ge=1, le=MOST, description="how many there were")]
 Share = Annotated[float, Meta(gt=0, lt=1)]
 Alpha = Annotated[float, Meta(ge=1e-300, le=0.5)]
-Sum = Annotated[int, Meta(ge=0, le=10**15)]
 Confidence = Annotated[float, Meta(gt=0, lt=1, description="of the intervals")]
-SixSums = Annotated[
-    tuple[Sum, Sum, Sum, Sum, Sum, Sum],
-    Meta(
-        description="of customers, each with x payments of which y succeed: how many they are, Σx, Σy, Σx², Σy², Σxy"
-    ),
-]
-LogSum = Annotated[int, Meta(ge=0, le=10**18)]
-SixLogSums = Annotated[
-    tuple[LogSum, LogSum, LogSum, LogSum, LogSum, LogSum],
-    Meta(
-        description="of customers, each with x payments and y the sum of ln(milliseconds) in thousandths: "
-        "how many they are, Σx, Σy, Σx², Σy², Σxy"
-    ),
-]
 Bins = Annotated[
     dict[
         Annotated[int, Meta(ge=0, le=10**6)],
@@ -69,8 +54,6 @@ Milliseconds = Annotated[
     list[Annotated[float, Meta(ge=0.001, le=1e9)]],
     Meta(min_length=2, description="latencies, of one payment per customer"),
 ]
-
-
 LEAST_DIFFERENCE = 1e-6
 
 
@@ -154,26 +137,6 @@ class Clustered(Request, frozen=True, kw_only=True):
             as_far_as(possible(*sums), "whole numbers, 1 ≤ x and 0 ≤ y ≤ x", name)
             if getattr(self, f"{name}_in_doubt") > sums[1] - sums[2]:
                 raise ValueError(f"Expected Σx - Σy of `{name}` at most - at `$.{name}_in_doubt`")
-
-
-def as_far_as(conditions: Iterator[tuple[bool, str]], of: str, name: str) -> None:
-    for is_possible, condition in conditions:
-        if not is_possible:
-            raise ValueError(f"Expected sums of {of}: {condition} - at `$.{name}`")
-
-
-def possible(n: int, x: int, y: int, xx: int, yy: int, xy: int) -> Iterator[tuple[bool, str]]:
-    """What holds of the six sums of any customers: squares are not below what is squared, nor products of what is not
-    negative below 0, and no sum exceeds what Cauchy and Schwarz allow."""
-    yield 1 <= n <= x, "1 ≤ customers ≤ Σx"
-    yield y <= x, "Σy ≤ Σx"
-    yield x * x <= n * xx, "(Σx)² ≤ customers·Σx²"
-    yield xx <= (x - n + 1) ** 2 + n - 1, "Σx² ≤ (Σx - customers + 1)² + customers - 1"
-    yield y <= yy <= xy <= xx, "Σy ≤ Σy² ≤ Σxy ≤ Σx²"
-    yield y * y <= n * yy, "(Σy)² ≤ customers·Σy²"
-    yield xy * xy <= xx * yy, "(Σxy)² ≤ Σx²·Σy²"
-    yield x - y <= xx - 2 * xy + yy, "Σ(x-y) ≤ Σ(x-y)²"
-    yield (xx - x) % 2 == 0 == (yy - y) % 2, "Σx² and Σy² are odd where Σx and Σy are"
 
 
 class Srm(Request, frozen=True, kw_only=True):
@@ -262,15 +225,6 @@ class Slowness(Request, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name in ("control", "treatment"):
             as_far_as(possible_logs(*getattr(self, name)), "whole numbers, 1 ≤ x and 0 ≤ y", name)
-
-
-def possible_logs(n: int, x: int, y: int, xx: int, yy: int, xy: int) -> Iterator[tuple[bool, str]]:
-    """As above, of y that may be more than x."""
-    yield n <= x, "customers ≤ Σx"
-    yield x * x <= n * xx, "(Σx)² ≤ customers·Σx²"
-    yield y * y <= n * yy, "(Σy)² ≤ customers·Σy²"
-    yield y <= xy, "Σy ≤ Σxy"
-    yield xy * xy <= xx * yy, "(Σxy)² ≤ Σx²·Σy²"
 
 
 class Assign(Request, frozen=True, kw_only=True):

@@ -18,7 +18,8 @@ from projections.statistics.effective import counts
 from projections.statistics.proportions import proportions
 from streams.calculator.command import COMMAND, LONGEST_LINE, answered, described
 from streams.calculator.glossary import ANSWERS, EXAMPLES, MEANINGS, fields_of
-from streams.calculator.requests import KINDS, possible
+from streams.calculator.requests import KINDS
+from streams.calculator.sums import possible
 from streams.cli import main
 from tests.projections.statistics import crowds
 from tests.streams.calculator_requests import requests
