@@ -76,6 +76,11 @@ class Log(Protocol):
         """The offset that the partition's next record will have."""
 
 
+class TimedLog(Log, Protocol):
+    async def offset_at(self, topic: str, partition: int, stamp_ms: int) -> int:
+        """Of the first record stamped then or later; the end where there is none."""
+
+
 class DeadLetters(Protocol):
     async def publish(self, letters: Sequence[DeadLetter]) -> None:
         """Returns when all are acknowledged; raises Unavailable when that is not certain.
@@ -193,12 +198,10 @@ class Recipients(Protocol):
     def want(self, event_type: str) -> bool:
         """Whether anybody wants to be told of such events."""
 
+    def want_of_merchants(self, event_type: str) -> bool:
+        """Whether anybody wants those of some merchants' payments alone."""
+
     def of(self, event_type: str, merchant_id: str | None, stamp_ms: int) -> Sequence[SubscriptionId]: ...
-
-
-class TimedLog(Log, Protocol):
-    async def offset_at(self, topic: str, partition: int, stamp_ms: int) -> int:
-        """Of the first record stamped then or later; the end where there is none."""
 
 
 class ShardStore(Protocol):

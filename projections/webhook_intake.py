@@ -1,14 +1,22 @@
 """Takes events into deliveries, effectively once: deliveries and watermarks are stored in one transaction.
 
 As `absorption.py` says. What a payment's merchant and amount are is known from its request: usually it was read just
-before; otherwise the payments' projection knows, and is waited for where it has not come so far.
+before; otherwise the payments' projection knows, and is waited for where it has not come so far. An alarm about a
+payment says neither, and waits only where somebody is told of some merchants' alone.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 
 from projections.absorption import Absorption, Gaps, Records, continuing, dead_letter, reached
-from projections.ports import DeadLetters, DeliverySink, DeliveryTransaction, Log, RawRecord, Recipients
+from projections.ports import (
+    DeadLetters,
+    DeliverySink,
+    DeliveryTransaction,
+    RawRecord,
+    Recipients,
+    TimedLog,
+)
 from projections.webhooks import body_of, delivery, payment_of
 from schemas.base import Event
 from schemas.codec import PAYMENTS_TOPIC, decode
@@ -22,26 +30,32 @@ from schemas.webhook_types import TYPES
 
 REMEMBERED = 10_000
 """Orders of payments that were requested last: at 500 a second, twenty seconds of them."""
+CLOCKS_DIFFER_MS = 1_000
+"""By so much at most the brokers' stamps of two topics may be at odds."""
 _REQUESTED = PaymentRequested.__name__
 _TYPE_OF = {event.__name__: name for event, name in TYPES.items()}
 
 
 class WebhookIntake(Absorption):
-    """Of one topic. `stored` is called after each transaction that made a delivery."""
+    """Of one topic. `partition_of` says where a payment's events are; `stored` is called after each transaction that
+    made a delivery."""
 
     def __init__(
         self,
         topic: str,
         sink: DeliverySink,
-        log: Log,
+        log: TimedLog,
         dead_letters: DeadLetters,
         recipients: Recipients,
+        partition_of: Callable[[PaymentId], int],
         stored: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(topic, log)
+        self._timed_log = log
         self._sink = sink
         self._dead_letters = dead_letters
         self._recipients = recipients
+        self._partition_of = partition_of
         self._stored = stored
         self._orders: OrderedDict[PaymentId, Order] = OrderedDict()
 
@@ -115,11 +129,23 @@ class WebhookIntake(Absorption):
         for payment_id, order in found.items():
             self._remember(payment_id, order)
         for payment_id, recorded in unknown.items():
-            where = recorded.position
-            if payment_id not in found and where.topic == PAYMENTS_TOPIC:
-                behind = where.offset - projected.get(where.partition, 0)
-                if behind >= 0:
-                    raise ReadTooFarBehind(f"the payments' projection is {behind + 1} records behind")
+            if payment_id not in found and self._needs_order(recorded):
+                partition = self._partition_of(payment_id)
+                behind = await self._reached_by(recorded, partition) - projected.get(partition, 0)
+                if behind > 0:
+                    raise ReadTooFarBehind(f"the payments' projection is {behind} records behind")
+
+    def _needs_order(self, recorded: Recorded[Event]) -> bool:
+        is_told = recorded.position.topic == PAYMENTS_TOPIC
+        return is_told or self._recipients.want_of_merchants(TYPES[type(recorded.event)])
+
+    async def _reached_by(self, recorded: Recorded[Event], partition: int) -> int:
+        """The offset before which everything is that its writer can have seen of the payment."""
+        if recorded.position.topic == PAYMENTS_TOPIC:
+            return recorded.position.offset + 1
+        return await self._timed_log.offset_at(
+            PAYMENTS_TOPIC, partition, recorded.stamp_ms + CLOCKS_DIFFER_MS
+        )
 
     def _told(self, recorded: Recorded[Event]) -> Iterator[Delivery]:
         payment_id = payment_of(recorded)

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from commands.webhook_delivery import GIVEN_UP_AFTER_MS
 from infra.clock import SystemClock
+from infra.kafka.partition import partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.kafka.tail import TopicTail
@@ -87,7 +88,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 
         letters = KafkaDeadLetters(publisher, settings.webhook_consumer_group)
         intakes = {
-            topic: WebhookIntake(topic, store, reader, letters, heard, stored=dispatch.wake)
+            topic: WebhookIntake(topic, store, reader, letters, heard, partition_for, stored=dispatch.wake)
             for topic in TOPICS
         }
         consumptions = {

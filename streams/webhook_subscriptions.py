@@ -65,5 +65,8 @@ class HeardSubscriptions:
     def want(self, event_type: str) -> bool:
         return event_type in self._of_type
 
+    def want_of_merchants(self, event_type: str) -> bool:
+        return any(one.merchant_ids for one in self._of_type.get(event_type, ()))
+
     def of(self, event_type: str, merchant_id: str | None, stamp_ms: int) -> Sequence[SubscriptionId]:
         return recipients(self._of_type.get(event_type, ()), merchant_id, stamp_ms, self._now_ms())

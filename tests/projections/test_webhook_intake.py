@@ -49,6 +49,7 @@ class Recipients:
 
     def __init__(self, wanted: str = "") -> None:
         self.is_loaded = True
+        self.some_choose_merchants = True
         self._wanted = wanted
 
     def require(self) -> None:
@@ -57,6 +58,9 @@ class Recipients:
 
     def want(self, event_type: str) -> bool:
         return event_type.startswith(self._wanted)
+
+    def want_of_merchants(self, event_type: str) -> bool:
+        return self.some_choose_merchants and self.want(event_type)
 
     def of(self, event_type: str, merchant_id: str | None, stamp_ms: int) -> Sequence[SubscriptionId]:
         if not self.want(event_type):
@@ -90,7 +94,13 @@ class World:
     def another(self) -> WebhookIntake:
         """As a process that was just started has it."""
         return WebhookIntake(
-            self._topic, self.store, self.log, self.letters, self.recipients, stored=self._wake
+            self._topic,
+            self.store,
+            self.log,
+            self.letters,
+            self.recipients,
+            partition_for,
+            stored=self._wake,
         )
 
     def _wake(self) -> None:
@@ -208,18 +218,53 @@ async def test_what_nobody_wants_costs_no_reading(world: World) -> None:
     assert (await world.store.watermarks())[PAYMENTS_TOPIC, PARTITION].next_offset == len(PAID)
 
 
-async def test_an_alarm_about_a_payment_is_told_to_its_merchants_subscribers() -> None:
-    world = World(RELIABILITY_TOPIC)
-    world.store.orders[PAYMENT] = replace(an_order(), merchant_id="merchant")
+def alarm(world: World, *payments: PaymentId, stamp_ms: int = BEGIN_MS) -> list[RawRecord]:
+    """That each of them waits for a person, as it is on the log."""
     records = []
-    for number, payment in enumerate((PAYMENT, new_payment_id(2))):
+    for number, payment in enumerate(payments):
         event = VerificationOverdue(payment_id=payment, unsettled=(FIRST,))
         envelope = unowned(f"evt_{number}", payment, BEGIN)
         value, headers = encode(Outgoing(envelope=envelope, event=event))
-        records.append(world.log.append(RELIABILITY_TOPIC, 0, BEGIN_MS, payment.encode(), value, headers))
-    await world.intake.absorb(records)
+        records.append(world.log.append(RELIABILITY_TOPIC, 0, stamp_ms, payment.encode(), value, headers))
+    return records
+
+
+async def test_an_alarm_about_a_payment_is_told_to_its_merchants_subscribers() -> None:
+    world = World(RELIABILITY_TOPIC)
+    world.store.orders[PAYMENT] = replace(an_order(), merchant_id="merchant")
+    await world.intake.absorb(alarm(world, PAYMENT, new_payment_id(2)))
     assert [(one.event_id, one.subscription_id) for one in await world.told()] == [
         ("evt_0", ALL),
         ("evt_0", MINE),
         ("evt_1", ALL),
     ]
+
+
+async def test_an_alarm_waits_for_the_projection_that_knows_its_merchant() -> None:
+    world = World(RELIABILITY_TOPIC)
+    world.append(*story(requested(), started(), in_doubt()))
+    records = alarm(world, PAYMENT, stamp_ms=BEGIN_MS + 60_000)
+    with pytest.raises(ReadTooFarBehind):
+        await world.intake.absorb(records)
+    assert await world.told() == []
+    world.store.orders[PAYMENT] = replace(an_order(), merchant_id="merchant")
+    world.store.projected[PARTITION] = 1
+    await world.intake.absorb(records)
+    assert {one.subscription_id for one in await world.told()} == {ALL, MINE}
+
+
+async def test_an_alarm_waits_no_longer_than_for_what_was_there_before_it() -> None:
+    world = World(RELIABILITY_TOPIC)
+    long_after = [one._replace(timestamp=BEGIN_MS + 3_600_000) for one in story(started(), in_doubt())]
+    world.append(*story(requested(), payment=new_payment_id(2)), *long_after)
+    world.store.projected[PARTITION] = 1
+    await world.intake.absorb(alarm(world, PAYMENT, stamp_ms=BEGIN_MS + 60_000))
+    assert {one.subscription_id for one in await world.told()} == {ALL}, "it has no request on the log"
+
+
+async def test_an_alarm_waits_for_nothing_where_nobody_is_told_of_some_merchants_alone() -> None:
+    world = World(RELIABILITY_TOPIC)
+    world.recipients.some_choose_merchants = False
+    world.append(*story(requested(), started(), in_doubt()))
+    await world.intake.absorb(alarm(world, PAYMENT, stamp_ms=BEGIN_MS + 60_000))
+    assert {one.subscription_id for one in await world.told()} == {ALL}

@@ -6,6 +6,7 @@ from infra.memory.topic import MemoryTail
 from infra.memory.webhook_topic import MemoryWebhooksTopic
 from projections.ports import Take
 from schemas.errors import LogUnavailable
+from schemas.webhook import SubscriptionId
 from streams.webhook_subscriptions import HeardSubscriptions
 from tests.commands.test_webhook_subscription import ONE, TWO, disabled, subscribed
 
@@ -52,6 +53,17 @@ async def test_each_is_told_of_the_types_that_it_wants(world: World) -> None:
     assert world.told("circuit.closed") == []
     assert world.heard.want("payment.succeeded")
     assert not world.heard.want("reliability.verification_overdue")
+
+
+async def test_it_is_known_where_somebody_is_told_of_some_merchants_alone(world: World) -> None:
+    await world.topic.append(
+        subscribed(SubscriptionId("whs_3"), event_types=("payment.failed",), merchant_ids=("m_1",)),
+        "evt_3",
+        "req_3",
+    )
+    await world.heard.start()
+    assert world.heard.want_of_merchants("payment.failed")
+    assert not world.heard.want_of_merchants("payment.succeeded")
 
 
 async def test_what_was_heard_last_is_enough_to_send_and_not_to_take_in(world: World) -> None:
