@@ -28,6 +28,13 @@ JITTER = 0.2
 GIVEN_UP_AFTER_MS = 90 * _HOUR_S * 1000
 """Since it was first due: all of the schedule however the jitter falls, and those that wait behind an endpoint that is
 paused for longer than that."""
+UNREPORTED_MOST = 12
+"""Claims in a row that nobody has reported on, before it is given up as *unreported*: what kills whoever sends it must
+not do so for ever. The pause after each is twice as long as the one before, the first as long as a lease: so a
+dispatcher that dies of something else has to die for most of a day before that costs a delivery."""
+WAITING_MOST = 1_000_000
+"""Of one subscription. What has been due longest is given up beyond it, as *backlog*: at 200 a second an hour and a
+half of silence, and a gigabyte."""
 LONGEST_RETRY_AFTER_S = 24 * _HOUR_S
 """A receiver may ask for a longer pause than the schedule's, up to this."""
 

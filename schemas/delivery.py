@@ -1,5 +1,6 @@
 """One event on its way to one subscriber: what is sent, what came of it, and what operators see of it."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal, NewType
 
@@ -66,7 +67,9 @@ class Claimed(Value, frozen=True, kw_only=True):
     event_type: str
     body: str
     attempt: int
-    """Counts from 1, also those whose sender died."""
+    """Counts from 1 those that came to something."""
+    claim: int
+    """Counts from 1, for each attempt: those before it were never reported on."""
     left_ms: int
     """Until it is given up."""
 
@@ -108,11 +111,30 @@ Next = Delivered | Again | GivenUp
 class Attempted(Value, frozen=True, kw_only=True):
     """What is written down of an attempt."""
 
-    delivery_id: DeliveryId
-    attempt: int
+    claimed: Claimed
     result: SendResult
     latency_ms: int
     next: Next
+
+
+# What is known of an endpoint
+
+
+class Flowing(Value, frozen=True, kw_only=True):
+    failures: int = 0
+    """In a row."""
+
+
+class Paused(Value, frozen=True, kw_only=True):
+    left_ms: int
+    """Until one attempt may be made; not above 0 when it may."""
+    pause_ms: int
+    """How long all of it is."""
+
+
+EndpointCircuit = Flowing | Paused
+Learn = Callable[[EndpointCircuit, SendResult], EndpointCircuit]
+"""What an endpoint's circuit makes of a result."""
 
 
 class DeliveryView(Value, frozen=True, kw_only=True):
@@ -150,3 +172,4 @@ class DeliveryBacklog(Value, frozen=True, kw_only=True):
     dead: int
     oldest_waiting_s: float
     """Since it was first due; 0 with nothing waiting."""
+    endpoints_paused: int

@@ -1,25 +1,26 @@
 """Sends what is due: claims it, has it sent, and writes down what it came to, in turns of two statements.
 
-Any number of dispatchers do this side by side: a claim is a lease. One that dies is done again when it ends.
+Any number of dispatchers do this side by side: a claim is a lease, and takes one of its endpoint's few places. What one
+that dies had claimed is done again when its leases end.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
 import structlog
 
 from commands import endpoint_circuit
-from commands.endpoint_circuit import EndpointCircuit, Paused
-from commands.webhook_delivery import after
+from commands.endpoint_circuit import AT_ONCE
+from commands.webhook_delivery import UNREPORTED_MOST, after
 from commands.webhook_subscription import Subscription, decide, secrets_in_force
 from infra.clock import SystemClock
 from infra.webhooks.secrets import Secrets
 from infra.webhooks.sender import ANSWERED_WITHIN_S
 from infra.webhooks.signing import signed_headers
-from schemas.delivery import Answered, Attempted, Claimed, GivenUp, SendResult
+from schemas.delivery import Answered, Attempted, Claimed, GivenUp, Learn, SendResult
 from schemas.errors import Refused, Unavailable
 from schemas.webhook import DisableSubscription, SubscriptionId, WebhookEvent
 from streams.webhook_subscriptions import HeardSubscriptions
@@ -42,10 +43,16 @@ class Queue(Protocol):
     """Raises StoreUnavailable."""
 
     async def claim(
-        self, room: Mapping[SubscriptionId, int], most: int, lease_ms: int
+        self,
+        to: Collection[SubscriptionId],
+        *,
+        at_once: int,
+        most: int,
+        lease_ms: int,
+        unreported_most: int,
     ) -> Sequence[Claimed]: ...
 
-    async def record(self, attempted: Sequence[Attempted]) -> None: ...
+    async def record(self, attempted: Sequence[Attempted], learn: Learn) -> None: ...
 
 
 class Sender(Protocol):
@@ -75,8 +82,6 @@ class Dispatch:
         self._log = log
         self._clock = clock
         self._news = asyncio.Event()
-        self._circuits: dict[SubscriptionId, EndpointCircuit] = {}
-        self._in_flight: Counter[SubscriptionId] = Counter()
         self._attempts: set[asyncio.Task[None]] = set()
         self._unwritten: list[Attempted] = []
         self.counted: Counter[str] = Counter()
@@ -88,12 +93,7 @@ class Dispatch:
 
     @property
     def in_flight(self) -> int:
-        return self._in_flight.total()
-
-    @property
-    def paused(self) -> int:
-        active = self._heard.current.active
-        return sum(isinstance(self._circuit(one.subscription_id), Paused) for one in active)
+        return len(self._attempts)
 
     async def run(self) -> None:
         """Never returns."""
@@ -114,18 +114,20 @@ class Dispatch:
     async def turn(self) -> None:
         """Raises StoreUnavailable; what was not written down by then is kept for the next turn."""
         self.trouble = self._unsigned()
-        outcomes = await asyncio.gather(self._claim(), self._write_down(), return_exceptions=True)
-        for failed in filter(None, outcomes):
-            raise failed
+        await self._write_down()  # first: what has ended makes room
+        await self._claim()
 
     async def _claim(self) -> None:
-        most, room = IN_FLIGHT_MOST - self.in_flight, self._room()
-        if room and most > 0:
-            for claimed in await self._queue.claim(room, most, LEASE_MS):
-                self._in_flight[claimed.subscription_id] += 1
-                attempt = asyncio.create_task(self._attempt(claimed))
-                self._attempts.add(attempt)
-                attempt.add_done_callback(self._attempts.discard)
+        most, to = IN_FLIGHT_MOST - self.in_flight, self._signable()
+        if not to or most <= 0:
+            return
+        claims = await self._queue.claim(
+            to, at_once=AT_ONCE, most=most, lease_ms=LEASE_MS, unreported_most=UNREPORTED_MOST
+        )
+        for claimed in claims:
+            attempt = asyncio.create_task(self._attempt(claimed))
+            self._attempts.add(attempt)
+            attempt.add_done_callback(self._attempts.discard)
 
     async def drain(self, within_s: float) -> None:
         """Lets what is being sent end, and writes down what it came to; nothing new is begun."""
@@ -137,20 +139,8 @@ class Dispatch:
     async def _write_down(self) -> None:
         attempted = self._unwritten[:]
         if attempted:
-            await self._queue.record(attempted)
+            await self._queue.record(attempted, endpoint_circuit.after)
             del self._unwritten[: len(attempted)]
-
-    def _room(self) -> dict[SubscriptionId, int]:
-        """Whoever has least in flight comes first, should there not be room for all."""
-        now_ms = self._clock.elapsed_ms()
-        room = {
-            to: endpoint_circuit.room(self._circuit(to), self._in_flight[to], now_ms)
-            for to in sorted(self._signable(), key=lambda to: self._in_flight[to])
-        }
-        return {to: attempts for to, attempts in room.items() if attempts}
-
-    def _circuit(self, to: SubscriptionId) -> EndpointCircuit:
-        return self._circuits.get(to, endpoint_circuit.INITIAL)
 
     def _signable(self) -> list[SubscriptionId]:
         """Those whose secret we can make: what is for others waits for somebody who has the key."""
@@ -161,29 +151,25 @@ class Dispatch:
         return f"the key of {unsigned} subscriptions' secrets is not among ours" if unsigned else None
 
     async def _attempt(self, claimed: Claimed) -> None:
-        to = claimed.subscription_id
         try:
-            subscription = self._heard.active(to)
+            subscription = self._heard.active(claimed.subscription_id)
             if subscription is not None:  # or it has just ended: whoever keeps the house buries the delivery
                 self._unwritten.append(await self._attempted(claimed, subscription))
         except Exception:  # its lease ends, and it is attempted anew
             log.exception("an attempt was not made", delivery_id=claimed.delivery_id)
         finally:
-            self._in_flight[to] -= 1
             self.wake()
 
     async def _attempted(self, claimed: Claimed, subscription: Subscription) -> Attempted:
-        to, begun_ms = claimed.subscription_id, self._clock.elapsed_ms()
+        begun_ms = self._clock.elapsed_ms()
         result = await self._send(claimed, subscription)
         ended_ms = self._clock.elapsed_ms()
         self.counted[_kind(result)] += 1
-        self._circuits[to] = endpoint_circuit.after(self._circuit(to), result, ended_ms)
         following = after(result, claimed.attempt, claimed.left_ms, self._clock.draw())
         if following == GivenUp(reason="gone"):
             await self._disable(subscription)
         return Attempted(
-            delivery_id=claimed.delivery_id,
-            attempt=claimed.attempt,
+            claimed=claimed,
             result=result,
             latency_ms=round(ended_ms - begun_ms),
             next=following,

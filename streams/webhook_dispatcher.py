@@ -25,9 +25,7 @@ from infra.webhooks.secrets import Secrets
 from infra.webhooks.sender import WebhookSender
 from infra.webhooks.targets import Targets, ThreadedResolver
 from projections.webhook_intake import WebhookIntake
-from projections.webhooks import first_id_of
 from schemas.codec import CIRCUITS_TOPIC, CONFIGURATION_TOPIC, PAYMENTS_TOPIC, RELIABILITY_TOPIC
-from schemas.errors import StoreUnavailable
 from streams.agent import first_to_end, patiently
 from streams.app import STOP_WITHIN_S, make_app
 from streams.consumption import Consumption
@@ -35,6 +33,7 @@ from streams.dead_letters import KafkaDeadLetters
 from streams.metrics import ProjectionMetrics
 from streams.web import serve
 from streams.webhook_dispatch import Dispatch
+from streams.webhook_house import keep_house
 from streams.webhook_metrics import WebhookMetrics
 from streams.webhook_subscriptions import HeardSubscriptions
 
@@ -43,14 +42,9 @@ log = structlog.get_logger(__name__)
 TOPICS = (PAYMENTS_TOPIC, CIRCUITS_TOPIC, RELIABILITY_TOPIC)
 LEAVES_WITHIN_S = 5.0
 """What is being sent may end; what has not by then is sent again when its lease has ended."""
-HOUSE_KEPT_EVERY_S = 60.0
-AT_A_TIME = 5_000
-KEPT_DAYS = 14
-"""For so long after its event a delivery that waits for nothing can be looked at, and replayed."""
 NOT_WAITED_FOR = {"synchronous_commit": "off"}
 """No disk is waited for: what a server that loses its power forgets is the newest of it, deliveries together with their
 watermarks, and is read and sent again."""
-_A_DAY_MS = 86_400_000
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
@@ -122,24 +116,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             *(consumption.watch() for consumption in consumptions.values()),
             dispatch.run(),
             metrics.watch(),
-            _keep_house(store, heard, clock),
+            keep_house(store, heard, clock.now_ms),
         )
         if app.crash_reason is not None:
             raise app.crash_reason
         log.info("webhook dispatcher leaves", worker=settings.webhook_consumer_name)
-
-
-async def _keep_house(store: PostgresDeliveries, heard: HeardSubscriptions, clock: SystemClock) -> None:
-    while True:
-        try:
-            given_up = await store.give_up(heard.ended, AT_A_TIME)
-            oldest_kept = first_id_of(round(clock.now_ms()) - KEPT_DAYS * _A_DAY_MS)
-            trimmed = await store.trim(oldest_kept, AT_A_TIME)
-        except StoreUnavailable as error:
-            log.warning("the house was not kept", reason=str(error))
-        else:
-            if given_up or trimmed:
-                log.info("the house is kept", given_up=given_up, trimmed=trimmed)
-            if AT_A_TIME in (given_up, trimmed):
-                continue
-        await asyncio.sleep(HOUSE_KEPT_EVERY_S)

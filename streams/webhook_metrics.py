@@ -39,9 +39,6 @@ class WebhookMetrics(Collector):
             attempts.add_metric([result], count)
         yield attempts
         yield _gauge("in_flight", "Attempts that have not ended yet.", self._dispatch.in_flight)
-        yield _gauge(
-            "endpoints_paused", "Endpoints that failed in a row, and are left alone.", self._dispatch.paused
-        )
         if self.backlog is not None:
             yield _gauge("waiting", "Deliveries that wait, or are being attempted.", self.backlog.waiting)
             yield _gauge(
@@ -50,6 +47,11 @@ class WebhookMetrics(Collector):
                 self.backlog.oldest_waiting_s,
             )
             yield _gauge("dead", "Deliveries that were given up, and are kept.", self.backlog.dead)
+            yield _gauge(
+                "endpoints_paused",
+                "Endpoints that failed in a row, and are left alone.",
+                self.backlog.endpoints_paused,
+            )
 
 
 def _gauge(name: str, what: str, value: float) -> GaugeMetricFamily:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from msgspec.structs import asdict, replace
 
 from infra.memory.projections import NOT_BEGUN
+from schemas.base import Value
 from schemas.delivery import (
     Again,
     Answered,
@@ -19,7 +20,11 @@ from schemas.delivery import (
     DeliveryFilter,
     DeliveryId,
     DeliveryView,
+    EndpointCircuit,
+    Flowing,
     GivenUp,
+    Learn,
+    Paused,
 )
 from schemas.errors import Unreadable
 from schemas.ids import PaymentId
@@ -27,10 +32,20 @@ from schemas.payment import Order
 from schemas.views import Watermark
 from schemas.webhook import SubscriptionId
 
+_WELL = Flowing()
+
+
+class Endpoint(Value, frozen=True, kw_only=True):
+    failures: int = 0
+    paused_until_ms: float = 0
+    pause_ms: int | None = None
+
 
 class Row:
     def __init__(self, delivery: Delivery, now_ms: float, given_up_after_ms: int) -> None:
         self.delivery = delivery
+        self.unreported = 0
+        self.leased_until_ms = 0.0
         self.due_at_ms = now_ms
         self.given_up_at_ms = now_ms + given_up_after_ms
         self.view = DeliveryView(
@@ -53,11 +68,17 @@ class Row:
 
     @property
     def shown(self) -> DeliveryView:
-        is_waiting = self.view.status == "waiting"
-        return replace(self.view, next_attempt_at=_moment(self.due_at_ms) if is_waiting else None)
+        return replace(self.view, next_attempt_at=_moment(self.due_at_ms) if self.is_waiting else None)
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.view.status == "waiting"
 
     def is_due(self, now_ms: float) -> bool:
-        return self.view.status == "waiting" and self.due_at_ms <= now_ms
+        return self.is_waiting and self.due_at_ms <= now_ms
+
+    def give_up(self, reason: str) -> None:
+        self.view = replace(self.view, status="dead", dead_because=reason)
 
 
 class MemoryDeliveries:
@@ -68,6 +89,7 @@ class MemoryDeliveries:
         self._now_ms = now_ms
         self._turn = asyncio.Lock()
         self._marks: dict[tuple[str, int], Watermark] = {}
+        self._endpoints: dict[SubscriptionId, Endpoint] = {}
         self.rows: dict[DeliveryId, Row] = {}
         self.orders: dict[PaymentId, Order] = {}
         self.projected: dict[int, int] = {}
@@ -87,46 +109,75 @@ class MemoryDeliveries:
     async def watermarks(self) -> dict[tuple[str, int], Watermark]:
         return dict(self._marks)
 
-    async def claim(self, room: Mapping[SubscriptionId, int], most: int, lease_ms: int) -> list[Claimed]:
+    async def claim(
+        self,
+        to: Collection[SubscriptionId],
+        *,
+        at_once: int,
+        most: int,
+        lease_ms: int,
+        unreported_most: int,
+    ) -> list[Claimed]:
         now_ms = self._now_ms()
-        claimed: list[Row] = []
-        for subscription_id, attempts in room.items():
-            due = [row for row in self._of(subscription_id) if row.is_due(now_ms)]
-            claimed += sorted(due, key=lambda row: row.due_at_ms)[:attempts]
-        return [self._claimed(row, now_ms, lease_ms) for row in claimed[:most]]
+        room = {one: self._room(one, at_once, now_ms) for one in to}
+        due: list[Row] = []
+        for one in sorted(to, key=lambda one: -room[one]):
+            waiting = [row for row in self._of(one) if row.is_due(now_ms)]
+            due += sorted(waiting, key=lambda row: row.due_at_ms)[: max(0, room[one])]
+        claimed = [self._claimed(row, now_ms, lease_ms, unreported_most) for row in due[:most]]
+        return [one for one in claimed if one is not None]
 
-    async def record(self, attempted: Sequence[Attempted]) -> None:
+    async def record(self, attempted: Sequence[Attempted], learn: Learn) -> None:
         for one in attempted:
-            row = self.rows[one.delivery_id]
-            if row.view.status != "waiting" or row.view.attempts != one.attempt:
+            to, row = one.claimed.subscription_id, self.rows[one.claimed.delivery_id]
+            self._learned(to, learn(self._circuit(to), one.result))
+            is_newest = (row.view.attempts + 1, row.unreported) == (one.claimed.attempt, one.claimed.claim)
+            if row.view.status != "waiting" or not is_newest:
                 continue
             result = str(one.result.status) if isinstance(one.result, Answered) else one.result.reason
-            row.view = replace(row.view, last_result=result, last_latency_ms=one.latency_ms)
+            row.unreported, row.leased_until_ms = 0, 0.0
+            row.view = replace(
+                row.view,
+                attempts=one.claimed.attempt,
+                last_attempt_at=_moment(self._now_ms()),
+                last_result=result,
+                last_latency_ms=one.latency_ms,
+            )
             match one.next:
                 case Delivered():
                     row.view = replace(row.view, status="delivered")
                 case Again():
                     row.due_at_ms = self._now_ms() + one.next.after_ms
                 case GivenUp():
-                    row.view = replace(row.view, status="dead", dead_because=one.next.reason)
+                    row.give_up(one.next.reason)
 
-    async def give_up(self, ended: Collection[SubscriptionId], limit: int) -> int:
-        now_ms, given_up = self._now_ms(), 0
-        for row in self.rows.values():
-            is_over = row.is_due(now_ms) and row.given_up_at_ms <= now_ms
-            is_over |= row.view.status == "waiting" and row.view.subscription_id in ended
-            if given_up < limit and is_over:
-                reason = "unsubscribed" if row.view.subscription_id in ended else "exhausted"
-                row.view = replace(row.view, status="dead", dead_because=reason)
-                given_up += 1
-        return given_up
+    async def give_up_ended(self, ended: Collection[SubscriptionId], limit: int) -> int:
+        for one in ended:
+            self._learned(one, _WELL)
+        return _given_up(
+            [row for one in ended for row in self._of(one) if row.is_waiting], "unsubscribed", limit
+        )
+
+    async def give_up_overdue(self, limit: int) -> int:
+        now_ms = self._now_ms()
+        overdue = [row for row in self.rows.values() if row.is_due(now_ms) and row.given_up_at_ms <= now_ms]
+        return _given_up(overdue, "exhausted", limit)
+
+    async def give_up_crowded(self, waiting_most: int, limit: int) -> int:
+        by_subscription: dict[SubscriptionId, list[Row]] = {}
+        for row in sorted(self.rows.values(), key=lambda row: row.due_at_ms):
+            if row.is_waiting:
+                by_subscription.setdefault(row.view.subscription_id, []).append(row)
+        beyond = [
+            row for rows in by_subscription.values() for row in rows[: max(0, len(rows) - waiting_most)]
+        ]
+        return _given_up(beyond, "backlog", limit)
 
     async def trim(self, before: DeliveryId, limit: int) -> int:
-        old = [row.view for row in self.rows.values() if row.view.delivery_id < before]
-        trimmed = [view.delivery_id for view in old if view.status != "waiting"][:limit]
-        for delivery_id in trimmed:
-            del self.rows[delivery_id]
-        return len(trimmed)
+        old = [row for row in self.rows.values() if row.view.delivery_id < before and not row.is_waiting]
+        for row in old[:limit]:
+            del self.rows[row.view.delivery_id]
+        return len(old[:limit])
 
     async def backlog(self) -> DeliveryBacklog:
         now_ms = self._now_ms()
@@ -136,6 +187,7 @@ class MemoryDeliveries:
             waiting=statuses.count("waiting"),
             dead=statuses.count("dead"),
             oldest_waiting_s=(now_ms - min(due, default=now_ms)) / 1000,
+            endpoints_paused=sum(one.pause_ms is not None for one in self._endpoints.values()),
         )
 
     async def page(self, before: DeliveryId | None, wanted: DeliveryFilter, limit: int) -> list[DeliveryView]:
@@ -157,6 +209,7 @@ class MemoryDeliveries:
         row.due_at_ms = self._now_ms()
         row.given_up_at_ms = row.due_at_ms + self._given_up_after_ms
         attempts = row.view.attempts if row.view.status == "waiting" else 0
+        row.unreported = row.unreported if row.is_waiting else 0
         row.view = replace(
             row.view, status="waiting", attempts=attempts, dead_because=None, replays=row.view.replays + 1
         )
@@ -168,17 +221,47 @@ class MemoryDeliveries:
         if all(row.view.event_id != delivery.event_id for row in self._of(delivery.subscription_id)):
             self.rows[delivery.delivery_id] = Row(delivery, self._now_ms(), self._given_up_after_ms)
 
-    def _claimed(self, row: Row, now_ms: float, lease_ms: int) -> Claimed:
-        row.due_at_ms = now_ms + lease_ms
-        row.view = replace(row.view, attempts=row.view.attempts + 1, last_attempt_at=_moment(now_ms))
+    def _room(self, to: SubscriptionId, at_once: int, now_ms: float) -> int:
+        endpoint = self._endpoints.get(to)
+        if endpoint is not None and endpoint.paused_until_ms > now_ms:
+            return 0
+        is_trial = endpoint is not None and endpoint.pause_ms is not None
+        under_way = sum(row.is_waiting and row.leased_until_ms > now_ms for row in self._of(to))
+        return (1 if is_trial else at_once) - under_way
+
+    def _claimed(self, row: Row, now_ms: float, lease_ms: int, unreported_most: int) -> Claimed | None:
+        if row.unreported >= unreported_most:
+            row.give_up("unreported")
+            return None
+        row.due_at_ms = now_ms + (lease_ms << row.unreported)
+        row.leased_until_ms = now_ms + lease_ms
+        row.unreported += 1
         return Claimed(
             delivery_id=row.view.delivery_id,
             subscription_id=row.view.subscription_id,
             event_type=row.view.event_type,
             body=row.delivery.body,
-            attempt=row.view.attempts,
+            attempt=row.view.attempts + 1,
+            claim=row.unreported,
             left_ms=round(row.given_up_at_ms - now_ms),
         )
+
+    def _circuit(self, to: SubscriptionId) -> EndpointCircuit:
+        if (endpoint := self._endpoints.get(to)) is None:
+            return _WELL
+        if endpoint.pause_ms is None:
+            return Flowing(failures=endpoint.failures)
+        left_ms = round(endpoint.paused_until_ms - self._now_ms())
+        return Paused(left_ms=left_ms, pause_ms=endpoint.pause_ms)
+
+    def _learned(self, to: SubscriptionId, circuit: EndpointCircuit) -> None:
+        self._endpoints.pop(to, None)
+        if isinstance(circuit, Paused):
+            self._endpoints[to] = Endpoint(
+                paused_until_ms=self._now_ms() + circuit.left_ms, pause_ms=circuit.pause_ms
+            )
+        elif circuit != _WELL:
+            self._endpoints[to] = Endpoint(failures=circuit.failures)
 
 
 class MemoryDeliveryTransaction:
@@ -200,6 +283,12 @@ class MemoryDeliveryTransaction:
             raise Unreadable("Postgres cannot hold it")
         self.stored += deliveries
         self.moved |= watermarks
+
+
+def _given_up(rows: Sequence[Row], reason: str, limit: int) -> int:
+    for row in rows[:limit]:
+        row.give_up(reason)
+    return len(rows[:limit])
 
 
 def _moment(milliseconds: float) -> datetime:

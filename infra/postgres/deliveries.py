@@ -22,8 +22,12 @@ from schemas.delivery import (
     DeliveryFilter,
     DeliveryId,
     DeliveryView,
+    EndpointCircuit,
+    Flowing,
     GivenUp,
+    Learn,
     Next,
+    Paused,
 )
 from schemas.ids import PaymentId
 from schemas.payment import Order
@@ -35,6 +39,7 @@ PROJECTION = ("webhooks", 1)
 
 _sql = queries.load(Path(__file__).with_suffix(".sql"))
 _order = msgspec.json.Decoder(Order)
+_WELL = Flowing()
 _LAST = "~"
 """Sorts behind every id."""
 
@@ -58,37 +63,67 @@ class PostgresDeliveries:
         """By topic and partition; a partition that was never read has none."""
         return await marks.all_of(self._database, PROJECTION)
 
-    async def claim(self, room: Mapping[SubscriptionId, int], most: int, lease_ms: int) -> list[Claimed]:
-        """What is due, as many of each subscription as there is room for, in their order and `most` in all; ours
-        until the lease ends."""
-        rows = await self._database.fetch(_sql.claim, list(room), list(room.values()), lease_ms, most)
+    async def claim(
+        self,
+        to: Collection[SubscriptionId],
+        *,
+        at_once: int,
+        most: int,
+        lease_ms: int,
+        unreported_most: int,
+    ) -> list[Claimed]:
+        """What is due, `most` in all, and so many of each subscription that `at_once` are under way, whoever sends
+        them; one of a subscription whose endpoint was paused. Ours until the lease ends."""
+        rows = await self._database.fetch(_sql.claim, list(to), at_once, lease_ms, most, unreported_most)
         return [
             Claimed(
                 delivery_id=row["delivery_id"],
                 subscription_id=row["subscription_id"],
                 event_type=row["event_type"],
                 body=row["body"],
-                attempt=row["attempts"],
+                attempt=row["attempt"],
+                claim=row["claim"],
                 left_ms=row["left_ms"],
             )
             for row in rows
+            if row["status"] == "waiting"
         ]
 
-    async def record(self, attempted: Sequence[Attempted]) -> None:
-        """What attempts came to; one that somebody else has begun anew is not heard."""
+    async def record(self, attempted: Sequence[Attempted], learn: Learn) -> None:
+        """What attempts came to, and what is known of the endpoints then. One that somebody else has begun anew is not
+        heard; its endpoint answered all the same."""
         async with self._database.transaction() as connection:
+            await _learn(connection, attempted, learn)
             await execute_rows(connection, _sql.record, [_attempted_row(one) for one in attempted])
 
-    async def give_up(self, ended: Collection[SubscriptionId], limit: int) -> int:
-        """What has waited too long, and what is for a subscription that has ended."""
-        return len(await self._database.fetch(_sql.give_up, list(ended), limit, timeout_s=30.0))
+    async def give_up_ended(self, ended: Collection[SubscriptionId], limit: int) -> int:
+        """What is for a subscription that has ended; so many at most, as of all that follow."""
+        await self._database.fetch(_sql.forget, list(ended))
+        return await self._changed(_sql.give_up_ended, list(ended), limit)
+
+    async def give_up_overdue(self, limit: int) -> int:
+        """What has waited too long."""
+        return await self._changed(_sql.give_up_overdue, limit)
+
+    async def give_up_crowded(self, waiting_most: int, limit: int) -> int:
+        """What waits beyond so many of its subscription: those that have been due longest."""
+        return await self._changed(_sql.give_up_crowded, waiting_most, limit)
 
     async def trim(self, before: DeliveryId, limit: int) -> int:
-        return len(await self._database.fetch(_sql.trim, before, limit, timeout_s=30.0))
+        """Those of older events that wait for nothing."""
+        return await self._changed(_sql.trim, before, limit)
+
+    async def _changed(self, sql: str, *arguments: object) -> int:
+        return len(await self._database.fetch(sql, *arguments, timeout_s=30.0))
 
     async def backlog(self) -> DeliveryBacklog:
-        ((waiting, dead, oldest_ms),) = await self._database.fetch(_sql.backlog, timeout_s=10.0)
-        return DeliveryBacklog(waiting=waiting, dead=dead, oldest_waiting_s=max(0, oldest_ms) / 1000)
+        ((waiting, dead, oldest_ms, paused),) = await self._database.fetch(_sql.backlog, timeout_s=10.0)
+        return DeliveryBacklog(
+            waiting=waiting,
+            dead=dead,
+            oldest_waiting_s=max(0, oldest_ms) / 1000,
+            endpoints_paused=paused,
+        )
 
     async def page(self, before: DeliveryId | None, wanted: DeliveryFilter, limit: int) -> list[DeliveryView]:
         """Newest first."""
@@ -150,9 +185,37 @@ class PostgresDeliveryTransaction:
         await marks.move(self._connection, PROJECTION, self._topic, watermarks)
 
 
+async def _learn(connection: Connection, attempted: Sequence[Attempted], learn: Learn) -> None:
+    """In the order in which they ended. Most endpoints are well, and stay so: of them nothing is written."""
+    results = [(one.claimed.subscription_id, one.result) for one in attempted]
+    rows = await connection.fetch(_sql.circuits, list({to for to, _ in results}))
+    known = {row["subscription_id"]: _circuit(row) for row in rows}
+    learned = dict(known)
+    for to, result in results:
+        learned[to] = learn(learned.get(to, _WELL), result)
+    changed = {to: circuit for to, circuit in learned.items() if circuit != known.get(to, _WELL)}
+    troubled = [_circuit_row(to, circuit) for to, circuit in changed.items() if circuit != _WELL]
+    await execute_rows(connection, _sql.learn, troubled)
+    if well := [to for to, circuit in changed.items() if circuit == _WELL]:
+        await connection.execute(_sql.forget, well)
+
+
+def _circuit(row: asyncpg.Record) -> EndpointCircuit:
+    if row["pause_ms"] is None:
+        return Flowing(failures=row["failures"])
+    return Paused(left_ms=row["left_ms"], pause_ms=row["pause_ms"])
+
+
+def _circuit_row(to: SubscriptionId, circuit: EndpointCircuit) -> tuple[object, ...]:
+    if isinstance(circuit, Flowing):
+        return to, circuit.failures, None, None
+    return to, 0, circuit.left_ms, circuit.pause_ms
+
+
 def _attempted_row(one: Attempted) -> tuple[object, ...]:
+    made = one.claimed
     result = str(one.result.status) if isinstance(one.result, Answered) else one.result.reason
-    return one.delivery_id, one.attempt, *_state(one.next), result, one.latency_ms
+    return made.delivery_id, made.attempt, made.claim, *_state(one.next), result, one.latency_ms
 
 
 def _state(following: Next) -> tuple[str, int, str | None]:

@@ -240,6 +240,13 @@ async def delivered(world: World, to: str, *events: str) -> list[DeliveryId]:
     return sorted((one.delivery_id for one in made), reverse=True)
 
 
+async def claimed(world: World, to: str) -> list[DeliveryId]:
+    claims = await world.deliveries.claim(
+        [SubscriptionId(to)], at_once=9, most=9, lease_ms=60_000, unreported_most=9
+    )
+    return [one.delivery_id for one in claims]
+
+
 async def test_deliveries_are_paged_from_the_newest_on(world: World, client: Client) -> None:
     ids = await delivered(world, await an_id(client), "evt_a", "evt_b", "evt_c")
     first = (await call(client, "GET", f"{DELIVERIES}?limit=2")).json
@@ -279,12 +286,10 @@ async def test_a_query_that_cannot_be_is_400(client: Client, query: str) -> None
 async def test_a_replay_makes_it_due_under_its_own_id(world: World, client: Client) -> None:
     to = await an_id(client)
     (one,) = await delivered(world, to, "evt_a")
-    await world.deliveries.claim({SubscriptionId(to): 1}, 1, 60_000)
+    assert await claimed(world, to) == [one]
     answer = await call(client, "POST", f"{DELIVERIES}/{one}/replay")
     assert (answer.status, answer.json["delivery_id"], answer.json["replays"]) == (202, one, 1)
-    assert [one] == [
-        claimed.delivery_id for claimed in await world.deliveries.claim({SubscriptionId(to): 9}, 9, 1)
-    ]
+    assert await claimed(world, to) == [one]
 
 
 @pytest.mark.parametrize("delivery", ["dlv_1", "dlv_" + "0" * 26, "x%00y"])

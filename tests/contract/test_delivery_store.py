@@ -1,7 +1,8 @@
 """What every store of webhook deliveries promises: each is made once, is one dispatcher's at a time, is never lost."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import pytest
@@ -27,8 +28,13 @@ from schemas.delivery import (
     DeliveryFilter,
     DeliveryId,
     DeliveryView,
+    EndpointCircuit,
+    Flowing,
     GivenUp,
+    Learn,
     Next,
+    Paused,
+    SendResult,
     Unreached,
 )
 from schemas.errors import Unreadable
@@ -40,19 +46,32 @@ from tests.builders import AT, AT_MS, PAYMENT, an_order, recorded, requested
 ONE, TWO = SubscriptionId("whs_1"), SubscriptionId("whs_2")
 A_MINUTE_MS = 60_000
 NOW = 0
+UNREPORTED_MOST = 3
 ANY = DeliveryFilter()
+_DELIVERED, _EXHAUSTED = Delivered(), GivenUp(reason="exhausted")
+_WELL, _FAILED, _MOVED = Answered(status=204), Answered(status=500), Answered(status=302)
 
 
 class Store(DeliverySink, Protocol):
     async def watermarks(self) -> Mapping[tuple[str, int], Watermark]: ...
 
     async def claim(
-        self, room: Mapping[SubscriptionId, int], most: int, lease_ms: int
+        self,
+        to: Collection[SubscriptionId],
+        *,
+        at_once: int,
+        most: int,
+        lease_ms: int,
+        unreported_most: int,
     ) -> Sequence[Claimed]: ...
 
-    async def record(self, attempted: Sequence[Attempted]) -> None: ...
+    async def record(self, attempted: Sequence[Attempted], learn: Learn) -> None: ...
 
-    async def give_up(self, ended: list[SubscriptionId], limit: int) -> int: ...
+    async def give_up_ended(self, ended: Collection[SubscriptionId], limit: int) -> int: ...
+
+    async def give_up_overdue(self, limit: int) -> int: ...
+
+    async def give_up_crowded(self, waiting_most: int, limit: int) -> int: ...
 
     async def trim(self, before: DeliveryId, limit: int) -> int: ...
 
@@ -131,23 +150,50 @@ async def put(store: Store, *deliveries: Delivery, partition: int = 3, next_offs
         await transaction.store(deliveries, {partition: mark(next_offset)})
 
 
-async def claimed(store: Store, lease_ms: int = A_MINUTE_MS, **room: int) -> list[DeliveryId]:
-    wanted = {SubscriptionId(to): attempts for to, attempts in (room or {ONE: 10}).items()}
-    return sorted(one.delivery_id for one in await store.claim(wanted, 100, lease_ms))
-
-
-async def tried(store: Store, of: Delivery, attempt: int, following: Next, status: int = 500) -> None:
-    await store.record(
-        [
-            Attempted(
-                delivery_id=of.delivery_id,
-                attempt=attempt,
-                result=Answered(status=status),
-                latency_ms=12,
-                next=following,
-            )
-        ]
+async def claim(
+    store: Store,
+    to: Collection[SubscriptionId] = (ONE,),
+    *,
+    at_once: int = 10,
+    most: int = 100,
+    lease_ms: int = A_MINUTE_MS,
+) -> Sequence[Claimed]:
+    return await store.claim(
+        to, at_once=at_once, most=most, lease_ms=lease_ms, unreported_most=UNREPORTED_MOST
     )
+
+
+async def claimed(
+    store: Store, lease_ms: int = A_MINUTE_MS, to: Collection[SubscriptionId] = (ONE,)
+) -> list[DeliveryId]:
+    return sorted(one.delivery_id for one in await claim(store, to, lease_ms=lease_ms))
+
+
+async def report(
+    store: Store, claimed: Claimed, following: Next = _DELIVERED, result: SendResult = _FAILED
+) -> None:
+    attempted = Attempted(claimed=claimed, result=result, latency_ms=12, next=following)
+    await store.record([attempted], learn)
+
+
+async def tried(store: Store, of: Delivery, following: Next, result: SendResult = _FAILED) -> None:
+    """It is claimed and attempted, and nothing else is."""
+    claims = await claim(store, lease_ms=NOW)
+    (mine,) = [one for one in claims if one.delivery_id == of.delivery_id]
+    await report(store, mine, following, result)
+
+
+def learn(circuit: EndpointCircuit, result: SendResult) -> EndpointCircuit:
+    """Two failures in a row pause it for a minute; a redirect pauses it until now."""
+    match circuit, result:
+        case _, Answered(status=status) if status < 300:
+            return Flowing()
+        case _, Answered(status=status) if status < 400:
+            return Paused(left_ms=0, pause_ms=7)
+        case Flowing(failures=0), _:
+            return Flowing(failures=1)
+        case _:
+            return Paused(left_ms=A_MINUTE_MS, pause_ms=A_MINUTE_MS)
 
 
 async def shown(store: Store, of: Delivery) -> DeliveryView:
@@ -199,15 +245,16 @@ async def test_an_event_that_comes_twice_is_told_once_also_when_it_was_appended_
 
 async def test_an_event_for_two_subscribers_is_two_deliveries(store: Store) -> None:
     await put(store, a_delivery(to=ONE), a_delivery(to=TWO))
-    assert len(await claimed(store, whs_1=5, whs_2=5)) == 2
+    assert len(await claimed(store, to=[ONE, TWO])) == 2
 
 
 async def test_what_is_claimed_is_whole_and_counts_its_attempts(store: Store) -> None:
     await put(store, a_delivery())
-    (first,) = await store.claim({ONE: 1}, 10, NOW)
+    (first,) = await claim(store)
     assert (first.body, first.attempt, first.event_type) == ('{"a":1}', 1, "payment.succeeded")
     assert 0 < first.left_ms <= A_MINUTE_MS
-    (second,) = await store.claim({ONE: 1}, 10, NOW)
+    await report(store, first, Again(after_ms=0))
+    (second,) = await claim(store)
     assert second.attempt == 2
 
 
@@ -222,24 +269,93 @@ async def test_a_dispatcher_that_died_is_followed_by_another_when_its_lease_ends
     assert await claimed(store, NOW) == await claimed(store, NOW) == [a_delivery().delivery_id]
 
 
+async def test_an_attempt_that_nobody_reported_on_is_not_counted(store: Store) -> None:
+    await put(store, a_delivery())
+    await claimed(store, NOW)
+    (after_a_crash,) = await claim(store, lease_ms=NOW)
+    assert (after_a_crash.attempt, after_a_crash.claim) == (1, 2)
+    assert (await shown(store, a_delivery())).attempts == 0
+
+
+async def test_what_nobody_ever_reports_on_is_given_up_and_others_are_not(store: Store) -> None:
+    await put(store, a_delivery("evt_1"), a_delivery("evt_2"))
+    for _ in range(UNREPORTED_MOST):
+        claims = await claim(store, lease_ms=NOW)
+        assert len(claims) == 2
+        (other,) = [one for one in claims if one.delivery_id == a_delivery("evt_2").delivery_id]
+        await report(store, other, Again(after_ms=0), _WELL)
+    assert await claimed(store) == [a_delivery("evt_2").delivery_id]
+    poisonous = await shown(store, a_delivery("evt_1"))
+    assert (poisonous.status, poisonous.dead_because) == ("dead", "unreported")
+
+
+async def test_each_claim_without_a_report_makes_the_next_pause_twice_as_long(store: Store) -> None:
+    await put(store, a_delivery())
+    pauses = []
+    for _ in range(UNREPORTED_MOST):
+        begun = SystemClock().now_ms()
+        (one,) = await claim(store, lease_ms=300)
+        due = (await shown(store, a_delivery())).next_attempt_at
+        assert due is not None
+        pauses.append(round((due.timestamp() * 1000 - begun) / 300))
+        await store.replay(one.delivery_id)  # it is due now, whatever the pause is
+    assert pauses == [1, 2, 4]
+
+
+async def test_what_is_replayed_after_it_was_given_up_may_be_claimed_as_often_again(store: Store) -> None:
+    await put(store, a_delivery())
+    for _ in range(UNREPORTED_MOST + 1):
+        await claimed(store, NOW)
+    await store.replay(a_delivery().delivery_id)
+    (again,) = await claim(store)
+    assert (again.attempt, again.claim) == (1, 1)
+
+
 async def test_no_more_is_claimed_than_there_is_room_for(store: Store) -> None:
     await put(store, *(a_delivery(f"evt_{n}", to) for n in range(5) for to in (ONE, TWO)))
-    assert len(await store.claim({ONE: 2, TWO: 3}, 100, A_MINUTE_MS)) == 5
-    assert len(await store.claim({ONE: 2, TWO: 2}, 1, A_MINUTE_MS)) == 1
-    assert await store.claim({SubscriptionId("whs_3"): 5}, 100, A_MINUTE_MS) == []
+    assert len(await claim(store, [ONE, TWO], at_once=2, most=1)) == 1
+    assert len(await claim(store, [ONE, TWO], at_once=2)) == 3
+    assert await claim(store, [ONE, TWO], at_once=2) == []
+    assert await claim(store, [SubscriptionId("whs_3")]) == []
+
+
+async def test_room_comes_back_with_a_report_or_the_end_of_a_lease(store: Store) -> None:
+    await put(store, *(a_delivery(f"evt_{n}") for n in range(5)))
+    first, _ = await claim(store, at_once=2)
+    assert await claim(store, at_once=2) == []
+    await report(store, first, Again(after_ms=A_MINUTE_MS), _WELL)
+    assert len(await claim(store, at_once=2)) == 1
+    assert len(await claim(store, at_once=3, lease_ms=NOW)) == 1
+    assert len(await claim(store, at_once=3)) == 1
+
+
+async def test_what_waits_for_its_retry_takes_no_room(store: Store) -> None:
+    await put(store, *(a_delivery(f"evt_{n}") for n in range(4)))
+    for one in await claim(store, at_once=2):
+        await report(store, one, Again(after_ms=A_MINUTE_MS), _WELL)
+    assert len(await claim(store, at_once=2)) == 2
 
 
 async def test_two_who_claim_at_once_never_have_the_same(store: Store) -> None:
     await put(store, *(a_delivery(f"evt_{n}") for n in range(60)))
-    turns = await asyncio.gather(*(claimed(store, A_MINUTE_MS, whs_1=7) for _ in range(12)))
+    turns = await asyncio.gather(*(claimed(store, A_MINUTE_MS) for _ in range(12)))
     claims = [one for turn in turns for one in turn]
     assert len(claims) == len(set(claims))
 
 
+async def test_however_many_claim_at_once_no_endpoint_is_sent_more_than_its_few(store: Store) -> None:
+    for number in range(12):
+        to = [SubscriptionId(f"whs_{number}_{one}") for one in range(3)]
+        many = (a_delivery(f"evt_{n}", one) for n in range(30) for one in to)
+        await put(store, *many, next_offset=number + 1)
+        turns = await asyncio.gather(*(claim(store, to, at_once=4) for _ in range(8)))
+        under_way = Counter(one.subscription_id for turn in turns for one in turn)
+        assert under_way == dict.fromkeys(to, 4)
+
+
 async def test_what_was_delivered_waits_for_nothing(store: Store) -> None:
     await put(store, a_delivery())
-    await claimed(store, NOW)
-    await tried(store, a_delivery(), 1, Delivered(), status=204)
+    await tried(store, a_delivery(), _DELIVERED, _WELL)
     assert await claimed(store) == []
     view = await shown(store, a_delivery())
     assert (view.status, view.attempts, view.last_result, view.last_latency_ms) == ("delivered", 1, "204", 12)
@@ -249,72 +365,146 @@ async def test_what_was_delivered_waits_for_nothing(store: Store) -> None:
 
 async def test_what_failed_is_due_when_the_schedule_says(store: Store) -> None:
     await put(store, a_delivery("evt_1"), a_delivery("evt_2"))
-    await claimed(store, A_MINUTE_MS)
-    await tried(store, a_delivery("evt_1"), 1, Again(after_ms=0))
-    await tried(store, a_delivery("evt_2"), 1, Again(after_ms=A_MINUTE_MS))
+    await tried(store, a_delivery("evt_2"), Again(after_ms=A_MINUTE_MS))
     assert await claimed(store) == [a_delivery("evt_1").delivery_id]
     assert (await shown(store, a_delivery("evt_2"))).next_attempt_at is not None
 
 
-async def test_a_report_of_an_attempt_that_is_not_the_newest_is_not_heard(store: Store) -> None:
+async def test_a_report_of_a_claim_that_is_not_the_newest_is_not_heard(store: Store) -> None:
     await put(store, a_delivery())
-    await claimed(store, NOW)
-    await claimed(store, A_MINUTE_MS)
-    await tried(store, a_delivery(), 1, GivenUp(reason="exhausted"))
+    (late,) = await claim(store, lease_ms=NOW)
+    (newest,) = await claim(store, lease_ms=NOW)
+    await report(store, late, _EXHAUSTED)
     assert (await shown(store, a_delivery())).status == "waiting"
-    await tried(store, a_delivery(), 2, Delivered())
-    await tried(store, a_delivery(), 2, GivenUp(reason="exhausted"))
+    await report(store, newest, _DELIVERED)
+    await report(store, newest, _EXHAUSTED)
     assert (await shown(store, a_delivery())).status == "delivered"
 
 
 async def test_why_nobody_was_reached_is_written_down(store: Store) -> None:
     await put(store, a_delivery())
-    await claimed(store, NOW)
-    attempted = Attempted(
-        delivery_id=a_delivery().delivery_id,
-        attempt=1,
-        result=Unreached(reason="tls"),
-        latency_ms=3,
-        next=GivenUp(reason="exhausted"),
-    )
-    await store.record([attempted])
+    await tried(store, a_delivery(), _EXHAUSTED, Unreached(reason="tls"))
     view = await shown(store, a_delivery())
     assert (view.status, view.last_result, view.dead_because) == ("dead", "tls", "exhausted")
 
 
+# Endpoints
+
+
+async def test_what_one_dispatcher_learns_of_an_endpoint_all_of_them_obey(store: Store) -> None:
+    await put(store, *(a_delivery(f"evt_{n}", to) for n in range(5) for to in (ONE, TWO)))
+    first, second = await claim(store, at_once=2)
+    await report(store, first, Again(after_ms=0))
+    assert len(await claim(store, at_once=2)) == 1, "one failure is none"
+    await report(store, second, Again(after_ms=0))
+    assert await claim(store) == [], "two pause it"
+    assert len(await claim(store, [ONE, TWO])) == 5, "and no other"
+    assert (await store.backlog()).endpoints_paused == 1
+
+
+async def test_results_that_are_reported_together_are_learned_one_after_another(store: Store) -> None:
+    await put(store, *(a_delivery(f"evt_{n}") for n in range(5)))
+    results = zip(await claim(store, at_once=4), (_FAILED, _FAILED, _WELL, _FAILED), strict=True)
+    attempted = [
+        Attempted(claimed=one, result=result, latency_ms=1, next=Again(after_ms=0)) for one, result in results
+    ]
+    await store.record(attempted, learn)
+    assert (await store.backlog()).endpoints_paused == 0
+    assert len(await claim(store)) == 5
+
+
+async def test_after_a_pause_one_attempt_is_made_until_it_has_told_how_the_endpoint_is(store: Store) -> None:
+    await put(store, *(a_delivery(f"evt_{n}") for n in range(5)))
+    (begun,) = await claim(store, at_once=1)
+    await report(store, begun, Again(after_ms=0), _MOVED)
+    turns = await asyncio.gather(*(claim(store) for _ in range(6)))
+    (trial,) = [one for turn in turns for one in turn]
+    assert await claim(store) == []
+    await report(store, trial, Again(after_ms=0), _WELL)
+    assert len(await claim(store)) == 5
+    assert (await store.backlog()).endpoints_paused == 0
+
+
+async def test_a_late_report_is_of_its_endpoint_all_the_same(store: Store) -> None:
+    await put(store, a_delivery("evt_1"))
+    (late,) = await claim(store, lease_ms=NOW)
+    await claim(store, lease_ms=NOW)
+    await report(store, late, _DELIVERED, _MOVED)
+    assert (await store.backlog()).endpoints_paused == 1
+
+
+async def test_an_endpoint_is_forgotten_with_its_subscription(store: Store) -> None:
+    await put(store, a_delivery())
+    await tried(store, a_delivery(), Again(after_ms=0), _MOVED)
+    await store.give_up_ended([ONE], 10)
+    assert (await store.backlog()).endpoints_paused == 0
+
+
+# What is given up, replayed and forgotten
+
+
 async def test_what_is_dead_is_tried_again_from_the_start_when_somebody_says_so(store: Store) -> None:
     await put(store, a_delivery())
-    await claimed(store, NOW)
-    await tried(store, a_delivery(), 1, GivenUp(reason="exhausted"))
+    await tried(store, a_delivery(), _EXHAUSTED)
     await store.replay(a_delivery().delivery_id)
     view = await shown(store, a_delivery())
     assert (view.status, view.attempts, view.replays, view.dead_because) == ("waiting", 0, 1, None)
-    (again,) = await store.claim({ONE: 1}, 10, A_MINUTE_MS)
+    (again,) = await claim(store)
     assert (again.delivery_id, again.attempt) == (a_delivery().delivery_id, 1)
 
 
 async def test_what_was_delivered_can_be_replayed_under_the_same_id(store: Store) -> None:
     await put(store, a_delivery())
-    await claimed(store, NOW)
-    await tried(store, a_delivery(), 1, Delivered())
+    await tried(store, a_delivery(), _DELIVERED)
     await store.replay(a_delivery().delivery_id)
     assert await claimed(store) == [a_delivery().delivery_id]
 
 
-async def test_what_waited_too_long_and_what_is_for_nobody_any_more_is_given_up(world: World) -> None:
-    await put(world.hasty, a_delivery("evt_1", TWO))
-    await put(world.store, a_delivery("evt_1", ONE), a_delivery("evt_2", TWO), next_offset=2)
-    await claimed(world.store, A_MINUTE_MS, whs_1=1)
-    assert await world.store.give_up([ONE], 10) == 2
-    assert (await shown(world.store, a_delivery("evt_1", TWO))).dead_because == "exhausted"
-    assert (await shown(world.store, a_delivery("evt_1", ONE))).dead_because == "unsubscribed"
-    assert (await shown(world.store, a_delivery("evt_2", TWO))).status == "waiting"
+async def test_what_is_for_nobody_any_more_is_given_up_in_pieces(store: Store) -> None:
+    await put(store, *(a_delivery(f"evt_{n}", to) for n in range(3) for to in (ONE, TWO)))
+    assert [await store.give_up_ended([ONE], 2) for _ in range(3)] == [2, 1, 0]
+    assert (await shown(store, a_delivery("evt_1", ONE))).dead_because == "unsubscribed"
+    assert (await shown(store, a_delivery("evt_1", TWO))).status == "waiting"
+
+
+async def test_what_waited_too_long_is_given_up_unless_it_is_being_attempted(world: World) -> None:
+    await put(world.hasty, a_delivery("evt_1"), a_delivery("evt_2", TWO))
+    await put(world.store, a_delivery("evt_3", TWO), next_offset=2)
+    await claimed(world.store, A_MINUTE_MS)
+    assert [await world.store.give_up_overdue(1) for _ in range(2)] == [1, 0]
+    assert (await shown(world.store, a_delivery("evt_2", TWO))).dead_because == "exhausted"
+    assert (await shown(world.store, a_delivery("evt_1"))).status == "waiting"
+    assert (await shown(world.store, a_delivery("evt_3", TWO))).status == "waiting"
+
+
+async def test_of_a_crowd_those_that_have_been_due_longest_are_given_up(store: Store) -> None:
+    for number in range(5):
+        await put(store, a_delivery(f"evt_{number}"), next_offset=number + 1)
+        await asyncio.sleep(0.002)  # by the store's clock the next one is due later
+    await put(store, a_delivery("evt_1", TWO), next_offset=6)
+    assert [await store.give_up_crowded(2, 2) for _ in range(3)] == [2, 1, 0]
+    crowd = [await shown(store, a_delivery(f"evt_{number}")) for number in range(5)]
+    assert [one.dead_because for one in crowd] == ["backlog"] * 3 + [None] * 2
+    assert (await shown(store, a_delivery("evt_1", TWO))).status == "waiting"
+
+
+async def test_two_who_give_up_of_a_crowd_at_once_give_up_no_more_than_one(store: Store) -> None:
+    await put(store, *(a_delivery(f"evt_{n}") for n in range(50)))
+    await asyncio.gather(*(store.give_up_crowded(20, 100) for _ in range(4)))
+    backlog = await store.backlog()
+    assert (backlog.waiting, backlog.dead) == (20, 30)
+
+
+async def test_what_was_given_up_of_a_crowd_can_be_replayed(store: Store) -> None:
+    await put(store, a_delivery("evt_1"), a_delivery("evt_2"))
+    await store.give_up_crowded(0, 10)
+    await store.replay(a_delivery("evt_1").delivery_id)
+    assert await claimed(store) == [a_delivery("evt_1").delivery_id]
 
 
 async def test_old_ones_are_forgotten_unless_they_wait(store: Store) -> None:
     await put(store, a_delivery("evt_1"), a_delivery("evt_2"))
-    await claimed(store, NOW)
-    await tried(store, a_delivery("evt_1"), 1, Delivered())
+    await tried(store, a_delivery("evt_1"), _DELIVERED)
     assert await store.trim(first_id_of(AT_MS), 10) == 0
     assert await store.trim(first_id_of(AT_MS + 1), 10) == 1
     assert await store.find(a_delivery("evt_1").delivery_id) is None
@@ -322,11 +512,11 @@ async def test_old_ones_are_forgotten_unless_they_wait(store: Store) -> None:
 
 
 async def test_the_backlog_counts_what_waits_and_what_is_dead(store: Store) -> None:
-    assert await store.backlog() == DeliveryBacklog(waiting=0, dead=0, oldest_waiting_s=0)
+    nothing = DeliveryBacklog(waiting=0, dead=0, oldest_waiting_s=0, endpoints_paused=0)
+    assert await store.backlog() == nothing
     await put(store, a_delivery("evt_1"), a_delivery("evt_2"), a_delivery("evt_3"))
-    await claimed(store, NOW)
-    await tried(store, a_delivery("evt_1"), 1, GivenUp(reason="exhausted"))
-    await tried(store, a_delivery("evt_2"), 1, Delivered())
+    await tried(store, a_delivery("evt_1"), _EXHAUSTED)
+    await tried(store, a_delivery("evt_2"), _DELIVERED)
     backlog = await store.backlog()
     assert (backlog.waiting, backlog.dead) == (1, 1)
     assert backlog.oldest_waiting_s >= 0
@@ -335,7 +525,6 @@ async def test_the_backlog_counts_what_waits_and_what_is_dead(store: Store) -> N
 async def test_pages_lead_from_the_newest_to_the_oldest_and_filters_leave_out(store: Store) -> None:
     many = [a_delivery(f"evt_{n}", to) for n in range(5) for to in (ONE, TWO)]
     await put(store, *many)
-    await claimed(store, NOW, whs_1=1)
     every = sorted((one.delivery_id for one in many), reverse=True)
     first = await store.page(None, ANY, 6)
     second = await store.page(first[-1].delivery_id, ANY, 6)

@@ -11,6 +11,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from commands.endpoint_circuit import AT_ONCE, FIRST_PAUSE_MS, OPENS_AFTER
+from commands.webhook_delivery import UNREPORTED_MOST
 from infra.clock import SystemClock
 from infra.memory.deliveries import MemoryDeliveries
 from infra.memory.webhook_topic import MemoryWebhooksTopic
@@ -18,7 +19,7 @@ from infra.webhooks.secrets import Secrets
 from projections.webhooks import delivery_id
 from schemas.base import Event
 from schemas.codec import CONFIGURATION_TOPIC, PAYMENTS_TOPIC
-from schemas.delivery import Answered, Delivery, DeliveryView, SendResult, Unreached
+from schemas.delivery import Answered, Delivery, DeliveryView, Learn, SendResult, Unreached
 from schemas.envelope import Position, Recorded, unowned
 from schemas.errors import LogUnavailable, StoreUnavailable
 from schemas.views import Watermark
@@ -85,10 +86,10 @@ class Log:
 class Queue(MemoryDeliveries):
     is_away = False
 
-    async def record(self, attempted: Any) -> None:
+    async def record(self, attempted: Any, learn: Learn) -> None:
         if self.is_away:
             raise StoreUnavailable("away")
-        await super().record(attempted)
+        await super().record(attempted, learn)
 
 
 class World:
@@ -266,7 +267,7 @@ async def test_one_that_fails_is_left_alone_and_tried_once_after_a_pause(world: 
     await world.turns(5)
     before = len(world.receivers.seen)
     assert OPENS_AFTER <= before <= OPENS_AFTER + AT_ONCE
-    assert world.dispatch.paused == 1
+    assert (await world.queue.backlog()).endpoints_paused == 1
     world.clock.moved_ms += FIRST_PAUSE_MS
     await world.turns(5)
     assert len(world.receivers.seen) == before + 1
@@ -274,7 +275,7 @@ async def test_one_that_fails_is_left_alone_and_tried_once_after_a_pause(world: 
     world.clock.moved_ms += 2 * FIRST_PAUSE_MS
     await world.turns(30)
     assert len(world.receivers.seen) > before + 100 - AT_ONCE - OPENS_AFTER
-    assert world.dispatch.paused == 0
+    assert (await world.queue.backlog()).endpoints_paused == 0
 
 
 async def test_what_came_of_attempts_is_kept_while_the_store_is_away(world: World) -> None:
@@ -310,6 +311,46 @@ async def test_two_side_by_side_send_each_once(world: World) -> None:
     for _ in range(12):
         await asyncio.gather(world.turns(1), world.turns(1, other))
     assert sorted(headers["webhook-id"] for _, _, headers in world.receivers.seen) == sorted(ids)
+
+
+async def test_two_side_by_side_send_an_endpoint_no_more_at_once_than_one_does(world: World) -> None:
+    world.subscribe(behaviour=None)
+    await world.happen(times=5 * AT_ONCE)
+    other = world.another()
+    for _ in range(6):
+        await asyncio.gather(world.turns(1), world.turns(1, other))
+    assert world.receivers.hanging == AT_ONCE
+
+
+async def test_what_one_learns_of_an_endpoint_the_other_obeys(world: World) -> None:
+    world.subscribe(behaviour=failing)
+    await world.happen(times=100)
+    await world.turns(5)
+    before = len(world.receivers.seen)
+    await world.turns(5, world.another())
+    assert len(world.receivers.seen) == before
+
+
+async def test_a_dispatcher_that_dies_again_and_again_uses_up_no_attempts(world: World) -> None:
+    world.subscribe(behaviour=None)
+    (one,) = await world.happen()
+    for crashes in range(5):
+        await world.turns(1, world.another())  # and it is never heard of again
+        world.clock.moved_ms += LEASE_MS << crashes
+    world.receivers.behaviour.clear()
+    await world.turns(3, world.another())
+    view = await world.shown(one)
+    assert (view.status, view.attempts, len(world.receivers.seen)) == ("delivered", 1, 6)
+
+
+async def test_what_kills_every_dispatcher_that_sends_it_is_given_up(world: World) -> None:
+    world.subscribe(behaviour=None)
+    (one,) = await world.happen()
+    for crashes in range(UNREPORTED_MOST + 3):
+        await world.turns(1, world.another())
+        world.clock.moved_ms += LEASE_MS << crashes
+    assert (await world.shown(one)).dead_because == "unreported"
+    assert len(world.receivers.seen) == UNREPORTED_MOST
 
 
 async def test_what_we_have_no_key_for_waits_and_is_complained_about(world: World) -> None:
