@@ -182,7 +182,7 @@ def create_app(services: Services) -> Starlette:
             *ExperimentResultRoutes(services.experiment_results).routes(),
             *audit.routes(),
             *WebhookRoutes(services.admin, services.webhooks, services.clock, services.body_limits).routes(),
-            *DeliveryRoutes(services.admin, services.webhooks).routes(),
+            *DeliveryRoutes(services.admin, services.webhooks, services.body_limits).routes(),
             *ops.routes(),
             *metrics.routes(),
             *contract.routes(),

@@ -1,25 +1,30 @@
 """`/webhooks/deliveries`: what was sent to whom, what came of it, and sending it again."""
 
 import re
+from collections.abc import Sequence
 from typing import get_args
 
-import structlog
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from api import paging
-from api.admin import Admin
+from api.admin import Admin, signed
 from api.answers import json_response
+from api.body import BodyLimits, invalid, optional_json_body
 from api.errors import Fault, Rejected
 from api.webhooks import Webhooks
+from commands.webhook_subscription import found
 from schemas.base import Value
-from schemas.delivery import DeliveryFilter, DeliveryId, DeliveryStatus, DeliveryView
+from schemas.delivery import DeliveryFilter, DeliveryStatus, DeliveryView
 from schemas.errors import Refusal, Refused
+from schemas.webhook import DeliveryId, ReplayDeliveries, SubscriptionId
+from schemas.webhook_bodies import ReplayBody, SubscriptionReasonBody, faults_in
 from schemas.webhook_types import TYPES
 
-log = structlog.get_logger(__name__)
-
+_REASON = msgspec.json.Decoder(SubscriptionReasonBody)
+_REPLAY = msgspec.json.Decoder(ReplayBody)
 _DELIVERY_ID = re.compile(r"dlv_[0-9a-z]{26}")
 _NAME = re.compile(r"[!-~]{1,100}")
 
@@ -31,16 +36,26 @@ class DeliveriesAnswer(Value, frozen=True, kw_only=True):
     next: DeliveryId | None
 
 
+class ReplayAnswer(Value, frozen=True, kw_only=True):
+    """`next` is the `after` of the request for what follows, None where nothing does."""
+
+    replayed: int
+    next: DeliveryId | None
+
+
 class DeliveryRoutes:
-    def __init__(self, admin: Admin, webhooks: Webhooks) -> None:
+    def __init__(self, admin: Admin, webhooks: Webhooks, limits: BodyLimits) -> None:
         self._admin = admin
         self._webhooks = webhooks
+        self._limits = limits
 
     def routes(self) -> list[Route]:
-        replay = "/webhooks/deliveries/{delivery_id}/replay"
+        one = "/webhooks/deliveries/{delivery_id}/replay"
+        every = "/webhooks/subscriptions/{subscription_id}/replay"
         return [
             Route("/webhooks/deliveries", self._admin.only(self.page, "webhooks"), methods=["GET"]),
-            Route(replay, self._admin.only(self.replay, "webhooks"), methods=["POST"]),
+            Route(one, self._admin.only(self.replay, "webhooks"), methods=["POST"]),
+            Route(every, self._admin.only(self.replay_dead, "webhooks"), methods=["POST"]),
         ]
 
     async def page(self, request: Request) -> Response:
@@ -55,17 +70,41 @@ class DeliveryRoutes:
 
     async def replay(self, request: Request) -> Response:
         """Whatever became of it: it is due now, under the id that its receiver may know."""
+        body = await optional_json_body(request, _REASON, self._limits, SubscriptionReasonBody())
         delivery = await self._find(request.path_params["delivery_id"])
-        subscription = self._webhooks.subscriptions.loaded().known.get(delivery.subscription_id)
-        if subscription is None or subscription.is_disabled:
+        if delivery.subscription_id not in self._webhooks.subscriptions.loaded().known:
             raise Refused(Refusal.SUBSCRIPTION_CONFLICT, "Its subscription has ended.")
-        await self._webhooks.deliveries.replay(delivery.delivery_id)
-        log.info(
-            "a delivery is replayed",
-            delivery_id=delivery.delivery_id,
-            request_id=request.state.request_id,
-        )
+        await self._replay(request, body, delivery.subscription_id, [delivery.delivery_id])
         return json_response(await self._find(delivery.delivery_id), 202)
+
+    async def replay_dead(self, request: Request) -> Response:
+        """Those of one subscription that were given up, the oldest first."""
+        body = await optional_json_body(request, _REPLAY, self._limits, ReplayBody())
+        one = found(self._webhooks.subscriptions.loaded(), request.path_params["subscription_id"])
+        dead = await self._webhooks.deliveries.dead_of(one.subscription_id, body.after, body.limit)
+        await self._replay(request, body, one.subscription_id, dead)
+        following = dead[-1] if len(dead) == body.limit else None
+        return json_response(ReplayAnswer(replayed=len(dead), next=following), 202)
+
+    async def _replay(
+        self,
+        request: Request,
+        body: SubscriptionReasonBody,
+        of: SubscriptionId,
+        delivery_ids: Sequence[DeliveryId],
+    ) -> None:
+        """It is on the log before it is done: whoever finds it there and not done asks again."""
+        if faults := faults_in(body):
+            raise invalid(*faults)
+        if delivery_ids:
+            command = ReplayDeliveries(
+                subscription_id=of,
+                delivery_ids=tuple(delivery_ids),
+                by=signed(request, body.by),
+                note=body.note,
+            )
+            await self._webhooks.subscriptions.obey(command, request.state.request_id)
+            await self._webhooks.deliveries.replay(delivery_ids)
 
     async def _find(self, delivery_id: str) -> DeliveryView:
         is_one = _DELIVERY_ID.fullmatch(delivery_id) is not None

@@ -1,7 +1,7 @@
 """What the routes need of the rest of the system."""
 
 from asyncio import Future
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Literal, Protocol, TypeVar
 
@@ -12,7 +12,7 @@ from commands.routing.experiments import Routed
 from schemas.base import Value
 from schemas.circuit import CircuitKey, CircuitMessage, KnownCircuit
 from schemas.configuration import SetRouting
-from schemas.delivery import DeliveryFilter, DeliveryId, DeliveryView
+from schemas.delivery import DeliveryFilter, DeliveryView
 from schemas.envelope import Position, Recorded
 from schemas.experiment import ExperimentCommand
 from schemas.http import PaymentBody
@@ -22,6 +22,7 @@ from schemas.payment import Order, PaymentEvent
 from schemas.rate_limit import Allowance, RateLimit
 from schemas.routing_configuration import RoutingConfiguration
 from schemas.views import PaymentHistory, Watermark
+from schemas.webhook import DeliveryId, SubscriptionId
 
 S = TypeVar("S", covariant=True)
 
@@ -109,8 +110,13 @@ class Deliveries(Protocol):
 
     async def find(self, delivery_id: DeliveryId) -> DeliveryView | None: ...
 
-    async def replay(self, delivery_id: DeliveryId) -> None:
-        """It is due now, and from the start of its schedule."""
+    async def dead_of(
+        self, subscription_id: SubscriptionId, after: DeliveryId | None, limit: int
+    ) -> Sequence[DeliveryId]:
+        """The oldest first, from the one after `after` on."""
+
+    async def replay(self, delivery_ids: Collection[DeliveryId]) -> None:
+        """They are due now, and from the start of their schedule."""
 
 
 class DryRun(Protocol):

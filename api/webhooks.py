@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal, TypeVar
 
 import msgspec
+from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -22,11 +23,25 @@ from infra.webhooks.secrets import Secrets
 from infra.webhooks.targets import TargetRefused
 from schemas.base import Value
 from schemas.http import FieldError
-from schemas.webhook import RotateSecret, Subscribe, SubscriptionId, Unsubscribe
-from schemas.webhook_bodies import RotationBody, SubscriptionBody, SubscriptionReasonBody, faults_in
+from schemas.webhook import (
+    AmendSubscription,
+    EnableSubscription,
+    RotateSecret,
+    Subscribe,
+    SubscriptionId,
+    Unsubscribe,
+)
+from schemas.webhook_bodies import (
+    AmendmentBody,
+    RotationBody,
+    SubscriptionBody,
+    SubscriptionReasonBody,
+    faults_in,
+)
 
 _SUBSCRIPTION = msgspec.json.Decoder(SubscriptionBody)
 _REASON = msgspec.json.Decoder(SubscriptionReasonBody)
+_AMENDMENT = msgspec.json.Decoder(AmendmentBody)
 _ROTATION = msgspec.json.Decoder(RotationBody)
 
 R = TypeVar("R", bound=SubscriptionReasonBody)
@@ -45,7 +60,7 @@ class Webhooks:
 class SubscriptionAnswer(Value, frozen=True, kw_only=True):
     subscription_id: SubscriptionId
     status: Literal["active", "disabled"]
-    """Disabled: its receiver answered 410 Gone, and is told nothing more."""
+    """Disabled: its receiver answered 410 Gone. What happens waits until somebody enables it."""
     url: str
     event_types: tuple[str, ...]
     merchant_ids: tuple[str, ...]
@@ -81,7 +96,8 @@ class WebhookRoutes:
         every, one = "/webhooks/subscriptions", "/webhooks/subscriptions/{subscription_id}"
         return [
             self._route(every, {"GET": self.show_all, "POST": self.subscribe}),
-            self._route(one, {"GET": self.show, "DELETE": self.unsubscribe}),
+            self._route(one, {"GET": self.show, "PATCH": self.amend, "DELETE": self.unsubscribe}),
+            self._route(f"{one}/enable", {"POST": self.enable}),
             self._route(f"{one}/rotate-secret", {"POST": self.rotate}),
         ]
 
@@ -99,19 +115,15 @@ class WebhookRoutes:
 
     async def show(self, request: Request) -> Response:
         one = found(self._webhooks.subscriptions.loaded(), _id(request))
-        answered = {"ETag": _etag(one)}
-        if headers.is_known(request, answered["ETag"]):
-            return Response(None, 304, answered)
-        return json_response(_answer(one), 200, answered)
+        if headers.is_known(request, _etag(one)):
+            return Response(None, 304, {"ETag": _etag(one)})
+        return _shown(one)
 
     async def subscribe(self, request: Request) -> Response:
         body = await json_body(request, _SUBSCRIPTION, self._limits)
         if faults := faults_in(body):
             raise invalid(*faults)
-        try:
-            await self._webhooks.check_target(body.url)
-        except TargetRefused as refused:
-            raise invalid(FieldError(pointer="/url", detail=str(refused))) from None
+        await self._check_target(body.url)
         command = Subscribe(
             subscription_id=SubscriptionId("whs_" + self._clock.event_id().removeprefix("evt_")),
             url=body.url,
@@ -124,6 +136,38 @@ class WebhookRoutes:
         after = await self._webhooks.subscriptions.obey(command, request.state.request_id)
         one = after.known[command.subscription_id]
         return self._with_secret(one, 201, {"Location": f"/webhooks/subscriptions/{one.subscription_id}"})
+
+    async def amend(self, request: Request) -> Response:
+        version = headers.if_match(request)
+        body = await json_body(request, _AMENDMENT, self._limits)
+        if faults := faults_in(body):
+            raise invalid(*faults)
+        one = found(self._webhooks.subscriptions.loaded(), _id(request))
+        if body.url is not UNSET:
+            await self._check_target(body.url)
+        command = AmendSubscription(
+            subscription_id=one.subscription_id,
+            url=one.url if body.url is UNSET else body.url,
+            event_types=one.event_types if body.event_types is UNSET else body.event_types,
+            merchant_ids=one.merchant_ids if body.merchant_ids is UNSET else body.merchant_ids,
+            by=signed(request, body.by),
+            note=one.note if body.note is UNSET else body.note,
+            instead_of_version=version,
+        )
+        after = await self._webhooks.subscriptions.obey(command, request.state.request_id)
+        return _shown(after.known[one.subscription_id])
+
+    async def enable(self, request: Request) -> Response:
+        body = await self._reason(request, _REASON, SubscriptionReasonBody())
+        one = found(self._webhooks.subscriptions.loaded(), _id(request))
+        command = EnableSubscription(
+            subscription_id=one.subscription_id,
+            by=signed(request, body.by),
+            note=body.note,
+            instead_of_version=headers.if_match(request, otherwise=one.version),
+        )
+        after = await self._webhooks.subscriptions.obey(command, request.state.request_id)
+        return _shown(after.known[one.subscription_id])
 
     async def rotate(self, request: Request) -> Response:
         body = await self._reason(request, _ROTATION, RotationBody())
@@ -152,6 +196,12 @@ class WebhookRoutes:
         await self._webhooks.subscriptions.obey(command, request.state.request_id)
         return Response(None, 204)
 
+    async def _check_target(self, url: str) -> None:
+        try:
+            await self._webhooks.check_target(url)
+        except TargetRefused as refused:
+            raise invalid(FieldError(pointer="/url", detail=str(refused))) from None
+
     async def _reason(self, request: Request, decoder: msgspec.json.Decoder[R], otherwise: R) -> R:
         body = await optional_json_body(request, decoder, self._limits, otherwise)
         if faults := faults_in(body):
@@ -171,6 +221,10 @@ def _id(request: Request) -> SubscriptionId:
 
 def _etag(one: Subscription) -> str:
     return f'"{one.version}"'
+
+
+def _shown(one: Subscription) -> Response:
+    return json_response(_answer(one), 200, {"ETag": _etag(one)})
 
 
 def _answer(one: Subscription) -> SubscriptionAnswer:

@@ -5,7 +5,7 @@ The log is the judge between two who write at once, by the version of each subsc
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import assert_never, cast
+from typing import TypeVar, assert_never, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -16,16 +16,23 @@ from schemas.envelope import Recorded
 from schemas.errors import Refusal, Refused
 from schemas.webhook import (
     WEBHOOK_EVENTS,
+    AmendSubscription,
     DisableSubscription,
+    EnableSubscription,
+    ReplayDeliveries,
     RotateSecret,
     SecretVersion,
     Subscribe,
     SubscriptionId,
     Unsubscribe,
+    WebhookAmended,
     WebhookCommand,
     WebhookDisabled,
+    WebhookEnabled,
     WebhookEvent,
     WebhookSecretRotated,
+    WebhookSet,
+    WebhooksReplayed,
     WebhookSubscribed,
     WebhookUnsubscribed,
 )
@@ -87,10 +94,19 @@ def decide(command: WebhookCommand, subscriptions: Subscriptions) -> list[Webhoo
             ]
         case DisableSubscription():
             one = _seen(command.subscription_id, command.instead_of_version, subscriptions)
-            return [] if one.is_disabled else [_ended(WebhookDisabled, command)]
+            return [] if one.is_disabled else [_turned(WebhookDisabled, command)]
+        case EnableSubscription():
+            one = _seen(command.subscription_id, command.instead_of_version, subscriptions)
+            _require_no_twin(one, subscriptions)
+            return [_turned(WebhookEnabled, command)] if one.is_disabled else []
+        case AmendSubscription():
+            one = _seen(command.subscription_id, command.instead_of_version, subscriptions)
+            return _amended(one, command, subscriptions)
+        case ReplayDeliveries():
+            return [_replayed(command, subscriptions)]
         case Unsubscribe():
             _seen(command.subscription_id, command.instead_of_version, subscriptions)
-            return [_ended(WebhookUnsubscribed, command)]
+            return [_turned(WebhookUnsubscribed, command)]
         case _:
             assert_never(command)
 
@@ -118,14 +134,27 @@ def _require_no_former(one: Subscription, command: RotateSecret) -> None:
         )
 
 
-def _subscribed(command: Subscribe, subscriptions: Subscriptions) -> WebhookSubscribed:
-    wanted = (command.url, frozenset(command.event_types), frozenset(command.merchant_ids))
+def _require_no_twin(
+    wanted: Subscribe | AmendSubscription | Subscription, subscriptions: Subscriptions
+) -> None:
     for one in subscriptions.active:
-        if (one.url, frozenset(one.event_types), frozenset(one.merchant_ids)) == wanted:
+        if one.subscription_id != wanted.subscription_id and _is_alike(one, wanted):
             raise Refused(
                 Refusal.SUBSCRIPTION_CONFLICT,
                 f"{one.subscription_id} is the same. Rotate its secret if you have not seen it.",
             )
+
+
+def _is_alike(one: Subscription, wanted: Subscribe | AmendSubscription | Subscription) -> bool:
+    return (
+        one.url == wanted.url
+        and set(one.event_types) == set(wanted.event_types)
+        and set(one.merchant_ids) == set(wanted.merchant_ids)
+    )
+
+
+def _subscribed(command: Subscribe, subscriptions: Subscriptions) -> WebhookSubscribed:
+    _require_no_twin(command, subscriptions)
     if len(subscriptions.known) >= MOST_SUBSCRIPTIONS:
         raise Refused(
             Refusal.SUBSCRIPTION_CONFLICT, f"There are {MOST_SUBSCRIPTIONS} already: end one first."
@@ -141,9 +170,43 @@ def _subscribed(command: Subscribe, subscriptions: Subscriptions) -> WebhookSubs
     )
 
 
-def _ended(
-    event: type[WebhookDisabled] | type[WebhookUnsubscribed], command: DisableSubscription | Unsubscribe
-) -> WebhookDisabled | WebhookUnsubscribed:
+def _amended(
+    one: Subscription, command: AmendSubscription, subscriptions: Subscriptions
+) -> list[WebhookEvent]:
+    if not one.is_disabled:
+        _require_no_twin(command, subscriptions)
+    if _is_alike(one, command) and one.note == command.note:
+        return []
+    return [
+        WebhookAmended(
+            subscription_id=one.subscription_id,
+            url=command.url,
+            event_types=command.event_types,
+            merchant_ids=command.merchant_ids,
+            by=command.by,
+            note=command.note,
+            instead_of_version=one.version,
+        )
+    ]
+
+
+def _replayed(command: ReplayDeliveries, subscriptions: Subscriptions) -> WebhooksReplayed:
+    if found(subscriptions, command.subscription_id).is_disabled:
+        raise Refused(Refusal.SUBSCRIPTION_CONFLICT, "It is disabled: enable it first.")
+    return WebhooksReplayed(
+        subscription_id=command.subscription_id,
+        deliveries=len(command.delivery_ids),
+        first=command.delivery_ids[0],
+        last=command.delivery_ids[-1],
+        by=command.by,
+        note=command.note,
+    )
+
+
+T = TypeVar("T", WebhookDisabled, WebhookEnabled, WebhookUnsubscribed)
+
+
+def _turned(event: type[T], command: DisableSubscription | EnableSubscription | Unsubscribe) -> T:
     return event(
         subscription_id=command.subscription_id,
         by=command.by,
@@ -160,6 +223,8 @@ def is_void(subscriptions: Subscriptions, record: Recorded[Event]) -> bool:
     if record.is_void or not isinstance(record.event, WEBHOOK_EVENTS):
         return True
     event = cast(WebhookEvent, record.event)
+    if isinstance(event, WebhooksReplayed):
+        return False
     known = subscriptions.known.get(event.subscription_id)
     if isinstance(event, WebhookSubscribed):
         return known is not None or event.subscription_id in subscriptions.ended
@@ -167,14 +232,14 @@ def is_void(subscriptions: Subscriptions, record: Recorded[Event]) -> bool:
 
 
 def evolve(subscriptions: Subscriptions, record: Recorded[Event]) -> Subscriptions:
-    """A void event changes nothing, not even a version."""
-    if is_void(subscriptions, record):
+    """A void event changes nothing, not even a version; nor does one that sets nothing."""
+    if is_void(subscriptions, record) or isinstance(record.event, WebhooksReplayed):
         return subscriptions
     version, known = record.position.offset + 1, dict(subscriptions.known)
     if isinstance(record.event, UnreadSet):  # it goes on as it was, and its version is followed
         known[_named(record.event)] = replace(known[_named(record.event)], version=version)
         return replace(subscriptions, known=known, version=version)
-    event = cast(WebhookEvent, record.event)
+    event = cast(WebhookSet, record.event)
     if isinstance(event, WebhookUnsubscribed):
         del known[event.subscription_id]
         ended = subscriptions.ended | {event.subscription_id}
@@ -189,7 +254,7 @@ def _named(event: UnreadSet) -> SubscriptionId:
 
 def _changed(
     before: Subscription | None,
-    event: WebhookSubscribed | WebhookSecretRotated | WebhookDisabled,
+    event: WebhookSubscribed | WebhookSecretRotated | WebhookAmended | WebhookDisabled | WebhookEnabled,
     record: Recorded[Event],
     version: int,
 ) -> Subscription:
@@ -207,15 +272,28 @@ def _changed(
             note=event.note,
         )
     assert before is not None, "void otherwise"
-    if isinstance(event, WebhookDisabled):
-        return replace(before, version=version, is_disabled=True)
-    return replace(
-        before,
-        version=version,
-        secret=event.secret,
-        former=before.secret,
-        former_until=event.former_until,
-    )
+    match event:
+        case WebhookDisabled() | WebhookEnabled():
+            return replace(before, version=version, is_disabled=isinstance(event, WebhookDisabled))
+        case WebhookAmended():
+            return replace(
+                before,
+                version=version,
+                url=event.url,
+                event_types=event.event_types,
+                merchant_ids=event.merchant_ids,
+                note=event.note,
+            )
+        case WebhookSecretRotated():
+            return replace(
+                before,
+                version=version,
+                secret=event.secret,
+                former=before.secret,
+                former_until=event.former_until,
+            )
+        case _:
+            assert_never(event)
 
 
 def secrets_in_force(subscription: Subscription, at: datetime) -> tuple[SecretVersion, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from schemas.base import Event
-from schemas.delivery import Delivery, DeliveryId, PaymentData, Told
+from schemas.delivery import Delivery, PaymentData, Told
 from schemas.envelope import Recorded
 from schemas.ids import GatewayId, PaymentId, base32, is_payment_id
 from schemas.payment import (
@@ -19,7 +19,7 @@ from schemas.payment import (
     PaymentSucceeded,
     ReviewRequested,
 )
-from schemas.webhook import SubscriptionId
+from schemas.webhook import DeliveryId, SubscriptionId
 from schemas.webhook_types import TYPES
 
 PaymentNews = (

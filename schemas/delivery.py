@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Literal, NewType
+from typing import Any, Literal
 
 from schemas.base import Value
 from schemas.ids import AttemptId, GatewayId, PaymentId
 from schemas.instrument import PaymentMethod
 from schemas.payment import Failure
-from schemas.webhook import SubscriptionId
+from schemas.webhook import DeliveryId, SubscriptionId
 
-DeliveryId = NewType("DeliveryId", str)
 DeliveryStatus = Literal["waiting", "delivered", "dead"]
 
 

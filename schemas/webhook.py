@@ -9,6 +9,8 @@ from typing import NewType, get_args
 from schemas.base import Command, Event, Value
 
 SubscriptionId = NewType("SubscriptionId", str)
+DeliveryId = NewType("DeliveryId", str)
+"""What a receiver knows a delivery by."""
 
 
 class SecretVersion(Value, frozen=True, kw_only=True):
@@ -50,6 +52,34 @@ class DisableSubscription(Command, frozen=True, kw_only=True):
     instead_of_version: int
 
 
+class EnableSubscription(Command, frozen=True, kw_only=True):
+    subscription_id: SubscriptionId
+    by: str
+    note: str
+    instead_of_version: int
+
+
+class AmendSubscription(Command, frozen=True, kw_only=True):
+    """All that it is from then on; its secret stays."""
+
+    subscription_id: SubscriptionId
+    url: str
+    event_types: tuple[str, ...]
+    merchant_ids: tuple[str, ...]
+    by: str
+    note: str
+    instead_of_version: int
+
+
+class ReplayDeliveries(Command, frozen=True, kw_only=True):
+    """These, of one subscription, in the order of their ids."""
+
+    subscription_id: SubscriptionId
+    delivery_ids: tuple[DeliveryId, ...]
+    by: str
+    note: str
+
+
 class Unsubscribe(Command, frozen=True, kw_only=True):
     subscription_id: SubscriptionId
     by: str
@@ -57,7 +87,15 @@ class Unsubscribe(Command, frozen=True, kw_only=True):
     instead_of_version: int
 
 
-WebhookCommand = Subscribe | RotateSecret | DisableSubscription | Unsubscribe
+WebhookCommand = (
+    Subscribe
+    | RotateSecret
+    | AmendSubscription
+    | DisableSubscription
+    | EnableSubscription
+    | ReplayDeliveries
+    | Unsubscribe
+)
 
 # Events
 
@@ -85,8 +123,29 @@ class WebhookSecretRotated(Event, frozen=True, kw_only=True):
     instead_of_version: int
 
 
+class WebhookAmended(Event, frozen=True, kw_only=True):
+    """All that it is from now on, for what was not read by then; its secret stays."""
+
+    subscription_id: SubscriptionId
+    url: str
+    event_types: tuple[str, ...]
+    merchant_ids: tuple[str, ...]
+    by: str
+    note: str
+    instead_of_version: int
+
+
 class WebhookDisabled(Event, frozen=True, kw_only=True):
-    """Its receiver has said that it is gone for good."""
+    """Its receiver has said that it is gone for good. Nothing is sent, and what happens waits, until it is enabled."""
+
+    subscription_id: SubscriptionId
+    by: str
+    note: str
+    instead_of_version: int
+
+
+class WebhookEnabled(Event, frozen=True, kw_only=True):
+    """What has waited meanwhile is sent."""
 
     subscription_id: SubscriptionId
     by: str
@@ -101,7 +160,28 @@ class WebhookUnsubscribed(Event, frozen=True, kw_only=True):
     instead_of_version: int
 
 
-WebhookEvent = WebhookSubscribed | WebhookSecretRotated | WebhookDisabled | WebhookUnsubscribed
+class WebhooksReplayed(Event, frozen=True, kw_only=True):
+    """Somebody has deliveries sent again. It sets nothing: it has no version, and counts whatever is in force."""
+
+    subscription_id: SubscriptionId
+    deliveries: int
+    first: DeliveryId
+    last: DeliveryId
+    """By their ids, which sort by time; where it is one, it is both."""
+    by: str
+    note: str
+
+
+WebhookSet = (
+    WebhookSubscribed
+    | WebhookSecretRotated
+    | WebhookAmended
+    | WebhookDisabled
+    | WebhookEnabled
+    | WebhookUnsubscribed
+)
+"""What a subscription is, by version."""
+WebhookEvent = WebhookSet | WebhooksReplayed
 WEBHOOK_EVENTS: tuple[type[Event], ...] = get_args(WebhookEvent)
 
 
@@ -109,5 +189,9 @@ AGGREGATES = "webhook:"
 """What the names of all subscriptions' aggregates begin with."""
 
 
+REPLAYS = "webhook-replays:"
+"""And those of what was sent again of each: beside it, for it is another thing that somebody has done."""
+
+
 def webhook_aggregate(event: WebhookEvent) -> str:
-    return AGGREGATES + event.subscription_id
+    return (REPLAYS if isinstance(event, WebhooksReplayed) else AGGREGATES) + event.subscription_id

@@ -11,9 +11,8 @@ import structlog
 
 from commands.webhook_delivery import WAITING_MOST
 from projections.webhooks import first_id_of
-from schemas.delivery import DeliveryId
 from schemas.errors import StoreUnavailable
-from schemas.webhook import SubscriptionId
+from schemas.webhook import DeliveryId, SubscriptionId
 from streams.webhook_subscriptions import HeardSubscriptions
 
 log = structlog.get_logger(__name__)

@@ -19,7 +19,7 @@ from schemas.webhook_types import TYPES, is_wanted
 
 class HeardSubscriptions:
     """Who has just subscribed must be told from then on: so nothing is taken in while what was heard may be old. It is
-    enough, however old, to send what is there already."""
+    enough, however old, to send what is there already. What is for one that is disabled waits for it."""
 
     def __init__(self, now_ms: Callable[[], float], open_tail: Callable[[Take], Tail]) -> None:
         self._now_ms = now_ms
@@ -41,11 +41,11 @@ class HeardSubscriptions:
     def take(self, record: Recorded[Event]) -> None:
         before, self.current = self.current, evolve(self.current, record)
         if self.current is not before:
-            active = self.current.active
+            known = self.current.known.values()
             self._of_type = {
                 name: wanting
                 for name in TYPES.values()
-                if (wanting := [one for one in active if is_wanted(name, one.event_types)])
+                if (wanting := [one for one in known if is_wanted(name, one.event_types)])
             }
 
     def active(self, subscription_id: SubscriptionId) -> Subscription | None:
@@ -55,8 +55,7 @@ class HeardSubscriptions:
     @property
     def ended(self) -> Collection[SubscriptionId]:
         """Whoever is of these is told nothing more."""
-        disabled = (one.subscription_id for one in self.current.known.values() if one.is_disabled)
-        return self.current.ended.union(disabled)
+        return self.current.ended
 
     def require(self) -> None:
         if not self._tail.is_current:

@@ -18,12 +18,18 @@ from api.contract.common import (
     OF_THE_LOG,
 )
 from api.contract.operation import Answer, Body, Operation, Parameter
-from api.deliveries import DeliveriesAnswer
+from api.deliveries import DeliveriesAnswer, ReplayAnswer
 from api.errors import Fault
 from api.webhooks import SecretAnswer, SubscriptionAnswer, SubscriptionsAnswer
 from schemas.delivery import DeliveryStatus, DeliveryView
 from schemas.errors import Refusal
-from schemas.webhook_bodies import RotationBody, SubscriptionBody, SubscriptionReasonBody
+from schemas.webhook_bodies import (
+    AmendmentBody,
+    ReplayBody,
+    RotationBody,
+    SubscriptionBody,
+    SubscriptionReasonBody,
+)
 from schemas.webhook_types import TYPES
 
 _EVERY = "/webhooks/subscriptions"
@@ -88,6 +94,30 @@ OPERATIONS = (
         problems=(Refusal.SUBSCRIPTION_NOT_FOUND, *OF_THE_LOG),
     ),
     Operation(
+        id="amend_subscription",
+        method="PATCH",
+        path=_ONE,
+        tag="webhooks",
+        says="Another address, events, merchants or note: what is left out stays as it is, and so does its secret.",
+        scope="webhooks",
+        parameters=(_ID, IF_MATCH),
+        body=Body(type=AmendmentBody, example={"url": "https://merchant.example/hooks/2", "by": "asha"}),
+        answers={200: Answer(says="As it is from now on.", type=SubscriptionAnswer, headers=(ETAG,))},
+        problems=(*_OF_A_CHANGE, Fault.VERSION_MISSING),
+    ),
+    Operation(
+        id="enable_subscription",
+        method="POST",
+        path=f"{_ONE}/enable",
+        tag="webhooks",
+        says="Send to it again, after its receiver answered 410 Gone; first what has waited meanwhile.",
+        scope="webhooks",
+        parameters=(_ID, _IF_MATCH),
+        body=_REASON,
+        answers={200: Answer(says="It is active.", type=SubscriptionAnswer, headers=(ETAG,))},
+        problems=_OF_A_CHANGE,
+    ),
+    Operation(
         id="unsubscribe",
         method="DELETE",
         path=_ONE,
@@ -137,12 +167,31 @@ OPERATIONS = (
         says="Send it again, under the id that its receiver may know.",
         scope="webhooks",
         parameters=(replace(_ID, name="delivery_id", type=_DELIVERY_ID, says="The delivery's id."),),
+        body=_REASON,
         answers={202: Answer(says="It is due now.", type=DeliveryView)},
         problems=(
             Refusal.DELIVERY_NOT_FOUND,
+            Refusal.SUBSCRIPTION_NOT_FOUND,
             Refusal.SUBSCRIPTION_CONFLICT,
             *OF_A_STORE,
-            *OF_THE_LOG,
+            *OF_SETTING,
+        ),
+    ),
+    Operation(
+        id="replay_deliveries",
+        method="POST",
+        path=f"{_ONE}/replay",
+        tag="webhooks",
+        says="Send again what of a subscription was given up: so many, the oldest first.",
+        scope="webhooks",
+        parameters=(_ID,),
+        body=Body(type=ReplayBody, example={"by": "asha", "note": "their disk is mended"}, required=False),
+        answers={202: Answer(says="So many are due now.", type=ReplayAnswer)},
+        problems=(
+            Refusal.SUBSCRIPTION_NOT_FOUND,
+            Refusal.SUBSCRIPTION_CONFLICT,
+            *OF_A_STORE,
+            *OF_SETTING,
         ),
     ),
 )

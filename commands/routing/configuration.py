@@ -40,7 +40,7 @@ from schemas.envelope import Recorded
 from schemas.errors import Refusal, Refused
 from schemas.gateway import NO_TERMS
 from schemas.routing_configuration import RoutingConfiguration
-from schemas.webhook import WebhookEvent
+from schemas.webhook import WebhookSet, WebhooksReplayed
 
 
 class Setting(Value, frozen=True, kw_only=True):
@@ -70,6 +70,8 @@ class Configured(Value, frozen=True, kw_only=True):
 _NEVER_SET = Setting()
 INITIAL = Configured()
 _MOST_NAMED = 8
+Fact = ReservationStoreAdopted | WebhooksReplayed
+"""What sets nothing, and so has no version."""
 
 
 def decide(command: SetRouting, configured: Configured) -> list[RoutingSet]:
@@ -188,7 +190,7 @@ def _set(command: SetRouting) -> RoutingSet:
 def evolve(configured: Configured, record: Recorded[Heard]) -> Configured:
     """A void event changes nothing, not even a version."""
     event = record.event
-    if isinstance(event, ReservationStoreAdopted) or is_void(configured, record):
+    if isinstance(event, Fact) or is_void(configured, record):
         return configured
     aggregate, version = aggregate_of(event), record.position.offset + 1
     if isinstance(event, UnreadSet):
@@ -196,7 +198,7 @@ def evolve(configured: Configured, record: Recorded[Heard]) -> Configured:
     setting = Setting(version=version, by=event.by, note=event.note, at=record.envelope.at)
     settings = {**configured.settings, aggregate: setting}
     unread = {name: known for name, known in configured.unread.items() if name != aggregate}
-    if isinstance(event, WebhookEvent):  # judged like all the others, and nothing to do with routing
+    if isinstance(event, WebhookSet):  # judged like all the others, and nothing to do with routing
         return replace(configured, settings=settings, unread=unread)
     return Configured(routing=_with(configured.routing, event, version), settings=settings, unread=unread)
 
@@ -204,7 +206,7 @@ def evolve(configured: Configured, record: Recorded[Heard]) -> Configured:
 def is_void(configured: Configured, record: Recorded[Heard]) -> bool:
     """Whether its writer had not seen what stands there before it."""
     event = record.event
-    if isinstance(event, ReservationStoreAdopted):
+    if isinstance(event, Fact):
         return record.is_void
     return record.is_void or event.instead_of_version != configured.version(aggregate_of(event))
 

@@ -18,7 +18,6 @@ from schemas.delivery import (
     Delivery,
     DeliveryBacklog,
     DeliveryFilter,
-    DeliveryId,
     DeliveryView,
     EndpointCircuit,
     Flowing,
@@ -30,7 +29,7 @@ from schemas.errors import Unreadable
 from schemas.ids import PaymentId
 from schemas.payment import Order
 from schemas.views import Watermark
-from schemas.webhook import SubscriptionId
+from schemas.webhook import DeliveryId, SubscriptionId
 
 _WELL = Flowing()
 
@@ -204,15 +203,25 @@ class MemoryDeliveries:
         row = self.rows.get(delivery_id)
         return row.shown if row is not None else None
 
-    async def replay(self, delivery_id: DeliveryId) -> None:
-        row = self.rows[delivery_id]
-        row.due_at_ms = self._now_ms()
-        row.given_up_at_ms = row.due_at_ms + self._given_up_after_ms
-        attempts = row.view.attempts if row.view.status == "waiting" else 0
-        row.unreported = row.unreported if row.is_waiting else 0
-        row.view = replace(
-            row.view, status="waiting", attempts=attempts, dead_because=None, replays=row.view.replays + 1
-        )
+    async def dead_of(
+        self, subscription_id: SubscriptionId, after: DeliveryId | None, limit: int
+    ) -> list[DeliveryId]:
+        dead = [row.view for row in self._of(subscription_id) if row.view.status == "dead"]
+        return sorted(one.delivery_id for one in dead if one.delivery_id > (after or ""))[:limit]
+
+    async def replay(self, delivery_ids: Collection[DeliveryId]) -> None:
+        for row in (self.rows[one] for one in delivery_ids):
+            row.due_at_ms = self._now_ms()
+            row.given_up_at_ms = row.due_at_ms + self._given_up_after_ms
+            attempts = row.view.attempts if row.is_waiting else 0
+            row.unreported = row.unreported if row.is_waiting else 0
+            row.view = replace(
+                row.view,
+                status="waiting",
+                attempts=attempts,
+                dead_because=None,
+                replays=row.view.replays + 1,
+            )
 
     def _of(self, subscription_id: SubscriptionId) -> list[Row]:
         return [row for row in self.rows.values() if row.view.subscription_id == subscription_id]

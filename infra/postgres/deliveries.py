@@ -20,7 +20,6 @@ from schemas.delivery import (
     Delivery,
     DeliveryBacklog,
     DeliveryFilter,
-    DeliveryId,
     DeliveryView,
     EndpointCircuit,
     Flowing,
@@ -32,7 +31,7 @@ from schemas.delivery import (
 from schemas.ids import PaymentId
 from schemas.payment import Order
 from schemas.views import Watermark
-from schemas.webhook import SubscriptionId
+from schemas.webhook import DeliveryId, SubscriptionId
 
 PROJECTION = ("webhooks", 1)
 """The name and version of their watermarks."""
@@ -142,8 +141,15 @@ class PostgresDeliveries:
         rows = await self._database.fetch(_sql.find, delivery_id)
         return _view(rows[0]) if rows else None
 
-    async def replay(self, delivery_id: DeliveryId) -> None:
-        await self._database.fetch(_sql.replay, delivery_id, self._given_up_after_ms)
+    async def dead_of(
+        self, subscription_id: SubscriptionId, after: DeliveryId | None, limit: int
+    ) -> list[DeliveryId]:
+        """The oldest first."""
+        rows = await self._database.fetch(_sql.dead_of, subscription_id, after or "", limit)
+        return [DeliveryId(row["delivery_id"]) for row in rows]
+
+    async def replay(self, delivery_ids: Collection[DeliveryId]) -> None:
+        await self._database.fetch(_sql.replay, list(delivery_ids), self._given_up_after_ms, timeout_s=10.0)
 
 
 class PostgresDeliveryTransaction:

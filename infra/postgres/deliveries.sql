@@ -120,7 +120,7 @@ UPDATE webhook_deliveries
 SET status = 'dead', dead_because = 'exhausted'
 WHERE delivery_id IN (
     SELECT delivery_id FROM webhook_deliveries
-    WHERE status = 'waiting' AND given_up_at_ms <= now_ms() AND due_at_ms <= now_ms()
+    WHERE status = 'waiting' AND given_up_at_ms <= (SELECT now_ms()) AND due_at_ms <= (SELECT now_ms())
     ORDER BY given_up_at_ms
     LIMIT $1
     FOR UPDATE SKIP LOCKED
@@ -198,11 +198,17 @@ SELECT delivery_id, subscription_id, event_id, event_type, subject, merchant_id,
 FROM webhook_deliveries
 WHERE delivery_id = $1
 
+-- name: dead_of
+-- Of a subscription ($1), the oldest first, from the one after $2 on.
+SELECT delivery_id FROM webhook_deliveries
+WHERE subscription_id = $1 AND status = 'dead' AND delivery_id > $2
+ORDER BY delivery_id
+LIMIT $3
+
 -- name: replay
 -- From the start of its schedule, under the id that it always had. One that waits is only made due.
 UPDATE webhook_deliveries
 SET status = 'waiting', due_at_ms = now_ms(), given_up_at_ms = now_ms() + $2::bigint, dead_because = NULL,
     attempts = CASE WHEN status = 'waiting' THEN attempts ELSE 0 END,
     unreported = CASE WHEN status = 'waiting' THEN unreported ELSE 0 END, replays = replays + 1
-WHERE delivery_id = $1
-RETURNING delivery_id
+WHERE delivery_id = ANY ($1::text[])

@@ -9,10 +9,19 @@ from standardwebhooks import Webhook
 from infra.webhooks.signing import signed_headers
 from projections.webhooks import delivery_id
 from schemas.codec import PAYMENTS_TOPIC
-from schemas.delivery import Delivery, DeliveryId
+from schemas.delivery import Delivery
 from schemas.ids import PaymentId
 from schemas.views import Watermark
-from schemas.webhook import SubscriptionId, WebhookDisabled, WebhookSecretRotated, WebhookSubscribed
+from schemas.webhook import (
+    DeliveryId,
+    SubscriptionId,
+    WebhookAmended,
+    WebhookDisabled,
+    WebhookEnabled,
+    WebhookSecretRotated,
+    WebhooksReplayed,
+    WebhookSubscribed,
+)
 from tests.api.client import Answer, Client, Headers
 from tests.api.requests import CARD_NUMBER, JSON, assert_problem
 from tests.api.stand_ins import ADMIN_KEY, WEBHOOK_SECRET_KEY, World
@@ -57,6 +66,9 @@ async def an_id(client: Client, **changes: object) -> str:
         ("POST", SUBSCRIPTIONS),
         ("GET", f"{SUBSCRIPTIONS}/whs_1"),
         ("DELETE", f"{SUBSCRIPTIONS}/whs_1"),
+        ("PATCH", f"{SUBSCRIPTIONS}/whs_1"),
+        ("POST", f"{SUBSCRIPTIONS}/whs_1/enable"),
+        ("POST", f"{SUBSCRIPTIONS}/whs_1/replay"),
         ("POST", f"{SUBSCRIPTIONS}/whs_1/rotate-secret"),
         ("GET", DELIVERIES),
         ("POST", f"{DELIVERIES}/dlv_1/replay"),
@@ -70,7 +82,7 @@ async def test_nothing_is_told_or_done_without_the_key(client: Client, method: s
     ("method", "path", "allowed"),
     [
         ("PUT", SUBSCRIPTIONS, {"GET", "HEAD", "POST"}),
-        ("POST", f"{SUBSCRIPTIONS}/x", {"GET", "HEAD", "DELETE"}),
+        ("POST", f"{SUBSCRIPTIONS}/x", {"GET", "HEAD", "PATCH", "DELETE"}),
     ],
 )
 async def test_a_405_names_every_method_of_the_path(
@@ -149,11 +161,13 @@ async def test_a_second_rotation_within_a_day_is_409_unless_the_former_secret_ma
 async def test_who_names_a_version_that_is_not_the_newest_changes_nothing(client: Client) -> None:
     one = await an_id(client)
     stale = (KEY, ("If-Match", '"7"'))
-    for method, path in (
-        ("DELETE", f"{SUBSCRIPTIONS}/{one}"),
-        ("POST", f"{SUBSCRIPTIONS}/{one}/rotate-secret"),
+    for method, path, body in (
+        ("DELETE", f"{SUBSCRIPTIONS}/{one}", None),
+        ("PATCH", f"{SUBSCRIPTIONS}/{one}", {"note": "other"}),
+        ("POST", f"{SUBSCRIPTIONS}/{one}/enable", None),
+        ("POST", f"{SUBSCRIPTIONS}/{one}/rotate-secret", None),
     ):
-        assert_problem(await call(client, method, path, None, stale), 412, "stale-version")
+        assert_problem(await call(client, method, path, body, stale), 412, "stale-version")
     newest = (KEY, ("If-Match", '"1"'))
     assert (await call(client, "DELETE", f"{SUBSCRIPTIONS}/{one}", None, newest)).status == 204
 
@@ -216,6 +230,75 @@ async def test_what_another_process_did_is_known_here(world: World, client: Clie
     await world.webhooks_topic.append(event, "evt_d", "evt_d")
     assert (await call(client, "GET", f"{SUBSCRIPTIONS}/{one}")).json["status"] == "disabled"
     assert isinstance(world.webhooks_topic.records[0].event, WebhookSubscribed)
+
+
+# Amending and enabling
+
+
+async def test_what_a_patch_leaves_out_stays_as_it_is(world: World, client: Client) -> None:
+    one = await an_id(client)
+    seen = (KEY, ("If-Match", '"1"'))
+    answer = await call(
+        client,
+        "PATCH",
+        f"{SUBSCRIPTIONS}/{one}",
+        {"url": "https://receiver.example/2", "merchant_ids": [], "by": "ravi"},
+        seen,
+    )
+    assert (answer.status, answer.headers["etag"]) == (200, '"2"')
+    assert {name: answer.json[name] for name in ("url", "event_types", "merchant_ids", "note")} == {
+        "url": "https://receiver.example/2",
+        "event_types": SUBSCRIPTION["event_types"],
+        "merchant_ids": [],
+        "note": SUBSCRIPTION["note"],
+    }
+    assert (await call(client, "GET", f"{SUBSCRIPTIONS}/{one}")).json == answer.json
+    event = world.webhooks_topic.records[-1].event
+    assert isinstance(event, WebhookAmended)
+    assert event.by == "ravi"
+
+
+async def test_a_patch_names_the_version_that_it_is_of(client: Client) -> None:
+    one = await an_id(client)
+    answer = await call(client, "PATCH", f"{SUBSCRIPTIONS}/{one}", {"note": "other"})
+    assert_problem(answer, 428, "version-missing")
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer"),
+    [
+        ({"url": "https://localhost/hook"}, "/url"),
+        ({"event_types": []}, "/event_types"),
+        ({"event_types": ["payment.refunded"]}, "/event_types/0"),
+        ({"merchant_ids": ["a b"]}, "/merchant_ids/0"),
+        ({"note": f"card {CARD_NUMBER}"}, "/note"),
+        ({"url": None}, "/url"),
+        ({"status": "active"}, "/status"),
+    ],
+)
+async def test_what_is_wrong_with_a_patch_is_named_and_nothing_is_changed(
+    world: World, client: Client, changes: dict[str, object], pointer: str
+) -> None:
+    one = await an_id(client)
+    answer = await call(client, "PATCH", f"{SUBSCRIPTIONS}/{one}", changes, (KEY, ("If-Match", '"1"')))
+    assert_problem(answer, 422, "invalid-body")
+    assert [error["pointer"] for error in answer.json["errors"]] == [pointer]
+    assert len(world.webhooks_topic.records) == 1
+
+
+async def test_one_that_was_disabled_is_enabled_by_an_operator(world: World, client: Client) -> None:
+    one = SubscriptionId(await an_id(client))
+    event = WebhookDisabled(subscription_id=one, by="webhook_dispatcher", note="410", instead_of_version=1)
+    await world.webhooks_topic.append(event, "evt_d", "evt_d")
+    answer = await call(client, "POST", f"{SUBSCRIPTIONS}/{one}/enable", {"by": "asha", "note": "a mistake"})
+    assert (answer.status, answer.json["status"], answer.headers["etag"]) == (200, "active", '"3"')
+    again = await call(client, "POST", f"{SUBSCRIPTIONS}/{one}/enable")
+    assert (again.status, again.headers["etag"]) == (200, '"3"')
+    (enabled,) = [
+        record for record in world.webhooks_topic.records if isinstance(record.event, WebhookEnabled)
+    ]
+    assert (enabled.event.by, enabled.event.note) == ("asha", "a mistake")
+    assert enabled.envelope.correlation_id == answer.headers["x-request-id"]
 
 
 # Deliveries
@@ -290,6 +373,84 @@ async def test_a_replay_makes_it_due_under_its_own_id(world: World, client: Clie
     answer = await call(client, "POST", f"{DELIVERIES}/{one}/replay")
     assert (answer.status, answer.json["delivery_id"], answer.json["replays"]) == (202, one, 1)
     assert await claimed(world, to) == [one]
+
+
+async def test_a_replay_is_an_event_of_who_when_and_by_which_request(world: World, client: Client) -> None:
+    (one,) = await delivered(world, await an_id(client), "evt_a")
+    answer = await call(
+        client, "POST", f"{DELIVERIES}/{one}/replay", {"by": "asha", "note": "their disk is mended"}
+    )
+    record = world.webhooks_topic.records[-1]
+    assert isinstance(record.event, WebhooksReplayed)
+    assert (record.event.first, record.event.last, record.event.deliveries) == (one, one, 1)
+    assert (record.event.by, record.event.note) == ("asha", "their disk is mended")
+    assert record.envelope.correlation_id == answer.headers["x-request-id"]
+
+
+async def test_nothing_is_replayed_that_is_not_on_the_log(world: World, client: Client) -> None:
+    (one,) = await delivered(world, await an_id(client), "evt_a")
+    world.webhooks_topic.is_available = False
+    assert_problem(await call(client, "POST", f"{DELIVERIES}/{one}/replay"), 503, "log-unavailable")
+    view = await world.deliveries.find(one)
+    assert view is not None
+    assert view.replays == 0
+
+
+async def test_what_was_given_up_of_a_subscription_is_replayed_page_by_page_from_the_oldest_on(
+    world: World, client: Client
+) -> None:
+    to, other = await an_id(client), await an_id(client, url="https://other.example/")
+    ids = sorted(await delivered(world, to, "evt_a", "evt_b", "evt_c"))
+    await delivered(world, other, "evt_a")
+    await world.deliveries.give_up_crowded(0, 100)
+    path = f"{SUBSCRIPTIONS}/{to}/replay"
+    first = await call(client, "POST", path, {"limit": 2, "by": "asha"})
+    assert (first.status, first.json) == (202, {"replayed": 2, "next": ids[1]})
+    second = await call(client, "POST", path, {"limit": 2, "after": ids[1]})
+    assert second.json == {"replayed": 1, "next": None}
+    assert sorted(await claimed(world, to)) == ids
+    assert await claimed(world, other) == []
+    events = [record.event for record in world.webhooks_topic.records[2:]]
+    assert [(one.first, one.last, one.deliveries) for one in events if isinstance(one, WebhooksReplayed)] == [
+        (ids[0], ids[1], 2),
+        (ids[2], ids[2], 1),
+    ]
+
+
+async def test_where_nothing_was_given_up_a_replay_leaves_no_event(world: World, client: Client) -> None:
+    to = await an_id(client)
+    answer = await call(client, "POST", f"{SUBSCRIPTIONS}/{to}/replay")
+    assert (answer.status, answer.json) == (202, {"replayed": 0, "next": None})
+    assert len(world.webhooks_topic.records) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"limit": 0}, "/limit"),
+        ({"limit": 1_001}, "/limit"),
+        ({"after": "dlv_1"}, "/after"),
+        ({"by": ""}, "/by"),
+    ],
+)
+async def test_a_replay_of_too_many_or_from_nowhere_is_refused(
+    client: Client, body: dict[str, object], pointer: str
+) -> None:
+    answer = await call(client, "POST", f"{SUBSCRIPTIONS}/{await an_id(client)}/replay", body)
+    assert_problem(answer, 422, "invalid-body")
+    assert [error["pointer"] for error in answer.json["errors"]] == [pointer]
+
+
+async def test_nothing_is_replayed_to_one_that_is_disabled(world: World, client: Client) -> None:
+    to = await an_id(client)
+    (one,) = await delivered(world, to, "evt_a")
+    event = WebhookDisabled(
+        subscription_id=SubscriptionId(to), by="webhook_dispatcher", note="410", instead_of_version=1
+    )
+    await world.webhooks_topic.append(event, "evt_d", "evt_d")
+    answer = await call(client, "POST", f"{DELIVERIES}/{one}/replay")
+    assert_problem(answer, 409, "subscription-conflict")
+    assert "enable" in answer.json["detail"]
 
 
 @pytest.mark.parametrize("delivery", ["dlv_1", "dlv_" + "0" * 26, "x%00y"])

@@ -24,15 +24,22 @@ from schemas.configuration import ReservationStoreAdopted, UnreadSet
 from schemas.envelope import Position, Recorded, unowned
 from schemas.errors import Refusal, Refused
 from schemas.webhook import (
+    AmendSubscription,
+    DeliveryId,
     DisableSubscription,
+    EnableSubscription,
+    ReplayDeliveries,
     RotateSecret,
     SecretVersion,
     Subscribe,
     SubscriptionId,
     Unsubscribe,
+    WebhookAmended,
     WebhookCommand,
     WebhookDisabled,
+    WebhookEnabled,
     WebhookSecretRotated,
+    WebhooksReplayed,
     WebhookSubscribed,
     WebhookUnsubscribed,
 )
@@ -73,6 +80,29 @@ def rotated(instead_of_version: int, number: int = 2) -> WebhookSecretRotated:
 def disabled(instead_of_version: int) -> WebhookDisabled:
     return WebhookDisabled(
         subscription_id=ONE, by="webhook_dispatcher", note="410", instead_of_version=instead_of_version
+    )
+
+
+def enabled(instead_of_version: int) -> WebhookEnabled:
+    return WebhookEnabled(subscription_id=ONE, by="asha", note="", instead_of_version=instead_of_version)
+
+
+def amended(instead_of_version: int, *, url: str = "https://receiver.example/2") -> WebhookAmended:
+    return WebhookAmended(
+        subscription_id=ONE,
+        url=url,
+        event_types=("payment.failed",),
+        merchant_ids=("m_1",),
+        by="ravi",
+        note="moved",
+        instead_of_version=instead_of_version,
+    )
+
+
+def replayed() -> WebhooksReplayed:
+    first, last = DeliveryId("dlv_1"), DeliveryId("dlv_3")
+    return WebhooksReplayed(
+        subscription_id=ONE, deliveries=2, first=first, last=last, by="asha", note="mended"
     )
 
 
@@ -211,6 +241,83 @@ def test_to_disable_what_is_disabled_is_nothing() -> None:
     assert state.active == []
 
 
+def enable(instead_of_version: int) -> EnableSubscription:
+    return EnableSubscription(subscription_id=ONE, by="asha", note="", instead_of_version=instead_of_version)
+
+
+def amend(instead_of_version: int, url: str = "https://receiver.example/2") -> AmendSubscription:
+    return AmendSubscription(
+        subscription_id=ONE,
+        url=url,
+        event_types=("payment.failed",),
+        merchant_ids=("m_1",),
+        by="ravi",
+        note="moved",
+        instead_of_version=instead_of_version,
+    )
+
+
+def test_one_that_is_enabled_again_is_as_it_was() -> None:
+    (event,) = decide(enable(2), after(subscribed(), disabled(1)))
+    assert event == enabled(2)
+    before, now = after(subscribed()), after(subscribed(), disabled(1), enabled(2))
+    assert now.known[ONE] == msgspec.structs.replace(before.known[ONE], version=3)
+
+
+def test_to_enable_what_is_active_is_nothing() -> None:
+    assert decide(enable(1), after(subscribed())) == []
+
+
+def test_one_is_not_enabled_beside_another_that_is_the_same() -> None:
+    state = after(subscribed(), disabled(1), subscribed(TWO))
+    assert refusal(enable(2), state) == Refusal.SUBSCRIPTION_CONFLICT
+
+
+def test_one_that_is_amended_has_all_of_it_and_keeps_its_secret_and_its_beginning() -> None:
+    assert decide(amend(1), after(subscribed())) == [amended(1)]
+    before, now = after(subscribed()).known[ONE], after(subscribed(), amended(1)).known[ONE]
+    assert (now.url, now.event_types) == ("https://receiver.example/2", ("payment.failed",))
+    assert (now.merchant_ids, now.note, now.version) == (("m_1",), "moved", 2)
+    assert (now.secret, now.since_ms, now.by) == (before.secret, before.since_ms, before.by)
+
+
+def test_one_that_is_amended_to_what_it_is_stays_as_it_is() -> None:
+    assert decide(amend(2), after(subscribed(), amended(1))) == []
+
+
+def test_one_is_not_amended_to_what_another_is() -> None:
+    twin = subscribed(
+        TWO, url="https://other.example/", event_types=("payment.failed",), merchant_ids=("m_1",)
+    )
+    assert refusal(amend(1, url=twin.url), after(subscribed(), twin)) == Refusal.SUBSCRIPTION_CONFLICT
+
+
+def test_one_that_is_disabled_can_be_amended_and_stays_disabled() -> None:
+    state = after(subscribed(), disabled(1), amended(2))
+    assert state.known[ONE].is_disabled
+    assert decide(amend(2), after(subscribed(), disabled(1)))
+
+
+def test_whoever_enables_or_amends_has_seen_the_newest_version() -> None:
+    state = after(subscribed(), disabled(1))
+    assert refusal(enable(1), state) == refusal(amend(1), state) == Refusal.STALE_VERSION
+    assert after(subscribed(), disabled(1), enabled(1), amended(1)) == state
+
+
+def test_a_replay_is_told_by_its_first_and_last_delivery_and_sets_nothing() -> None:
+    ids = (DeliveryId("dlv_1"), DeliveryId("dlv_3"))
+    command = ReplayDeliveries(subscription_id=ONE, delivery_ids=ids, by="asha", note="mended")
+    assert decide(command, after(subscribed())) == [replayed()]
+    assert after(subscribed(), replayed()) == after(subscribed())
+    assert not is_void(after(subscribed()), on_the_log(replayed(), 1))
+
+
+def test_nothing_is_replayed_to_one_that_is_disabled_or_unknown() -> None:
+    command = ReplayDeliveries(subscription_id=ONE, delivery_ids=(DeliveryId("dlv_1"),), by="asha", note="")
+    assert refusal(command, after(subscribed(), disabled(1))) == Refusal.SUBSCRIPTION_CONFLICT
+    assert refusal(command, after()) == Refusal.SUBSCRIPTION_NOT_FOUND
+
+
 def told(state: Subscriptions, *, merchant: str | None = None, stamp_ms: int = 2_000) -> list[SubscriptionId]:
     return recipients(state.active, merchant, stamp_ms, now_ms=3_000)
 
@@ -241,8 +348,12 @@ def test_whoever_folds_all_of_the_topic_comes_to_the_same_versions() -> None:
         subscribed(TWO),
         disabled(1),
         disabled(2),
+        replayed(),
+        enabled(6),
+        amended(6),
+        amended(8),
         subscribed(),
-        unsubscribed(6),
+        unsubscribed(10),
     )
     everything = configuration.INITIAL
     for offset, event in enumerate(events):

@@ -26,7 +26,6 @@ from schemas.delivery import (
     Delivery,
     DeliveryBacklog,
     DeliveryFilter,
-    DeliveryId,
     DeliveryView,
     EndpointCircuit,
     Flowing,
@@ -40,7 +39,7 @@ from schemas.delivery import (
 from schemas.errors import Unreadable
 from schemas.ids import PaymentId
 from schemas.views import Watermark
-from schemas.webhook import SubscriptionId
+from schemas.webhook import DeliveryId, SubscriptionId
 from tests.builders import AT, AT_MS, PAYMENT, an_order, recorded, requested
 
 ONE, TWO = SubscriptionId("whs_1"), SubscriptionId("whs_2")
@@ -83,7 +82,11 @@ class Store(DeliverySink, Protocol):
 
     async def find(self, delivery_id: DeliveryId) -> DeliveryView | None: ...
 
-    async def replay(self, delivery_id: DeliveryId) -> None: ...
+    async def dead_of(
+        self, subscription_id: SubscriptionId, after: DeliveryId | None, limit: int
+    ) -> Sequence[DeliveryId]: ...
+
+    async def replay(self, delivery_ids: Collection[DeliveryId]) -> None: ...
 
 
 class World:
@@ -298,7 +301,7 @@ async def test_each_claim_without_a_report_makes_the_next_pause_twice_as_long(st
         due = (await shown(store, a_delivery())).next_attempt_at
         assert due is not None
         pauses.append(round((due.timestamp() * 1000 - begun) / 300))
-        await store.replay(one.delivery_id)  # it is due now, whatever the pause is
+        await store.replay([one.delivery_id])  # it is due now, whatever the pause is
     assert pauses == [1, 2, 4]
 
 
@@ -306,7 +309,7 @@ async def test_what_is_replayed_after_it_was_given_up_may_be_claimed_as_often_ag
     await put(store, a_delivery())
     for _ in range(UNREPORTED_MOST + 1):
         await claimed(store, NOW)
-    await store.replay(a_delivery().delivery_id)
+    await store.replay([a_delivery().delivery_id])
     (again,) = await claim(store)
     assert (again.attempt, again.claim) == (1, 1)
 
@@ -446,7 +449,7 @@ async def test_an_endpoint_is_forgotten_with_its_subscription(store: Store) -> N
 async def test_what_is_dead_is_tried_again_from_the_start_when_somebody_says_so(store: Store) -> None:
     await put(store, a_delivery())
     await tried(store, a_delivery(), _EXHAUSTED)
-    await store.replay(a_delivery().delivery_id)
+    await store.replay([a_delivery().delivery_id])
     view = await shown(store, a_delivery())
     assert (view.status, view.attempts, view.replays, view.dead_because) == ("waiting", 0, 1, None)
     (again,) = await claim(store)
@@ -456,8 +459,24 @@ async def test_what_is_dead_is_tried_again_from_the_start_when_somebody_says_so(
 async def test_what_was_delivered_can_be_replayed_under_the_same_id(store: Store) -> None:
     await put(store, a_delivery())
     await tried(store, a_delivery(), _DELIVERED)
-    await store.replay(a_delivery().delivery_id)
+    await store.replay([a_delivery().delivery_id])
     assert await claimed(store) == [a_delivery().delivery_id]
+
+
+async def test_what_is_dead_of_a_subscription_is_found_from_the_oldest_on_and_replayed_together(
+    store: Store,
+) -> None:
+    many = [a_delivery(f"evt_{n}", to) for n in range(5) for to in (ONE, TWO)]
+    await put(store, *many)
+    await tried(store, a_delivery("evt_1", ONE), _DELIVERED)
+    await store.give_up_crowded(0, 100)
+    dead = sorted(one.delivery_id for one in many if one.subscription_id == ONE and one.event_id != "evt_1")
+    first = await store.dead_of(ONE, None, 3)
+    second = await store.dead_of(ONE, first[-1], 3)
+    assert [*first, *second] == dead
+    await store.replay(first)
+    assert await claimed(store, to=[ONE, TWO]) == first
+    assert await store.dead_of(ONE, None, 9) == second
 
 
 async def test_what_is_for_nobody_any_more_is_given_up_in_pieces(store: Store) -> None:
@@ -498,7 +517,7 @@ async def test_two_who_give_up_of_a_crowd_at_once_give_up_no_more_than_one(store
 async def test_what_was_given_up_of_a_crowd_can_be_replayed(store: Store) -> None:
     await put(store, a_delivery("evt_1"), a_delivery("evt_2"))
     await store.give_up_crowded(0, 10)
-    await store.replay(a_delivery("evt_1").delivery_id)
+    await store.replay([a_delivery("evt_1").delivery_id])
     assert await claimed(store) == [a_delivery("evt_1").delivery_id]
 
 

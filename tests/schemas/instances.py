@@ -102,10 +102,14 @@ from schemas.routing_configuration import (
     StrategySwitch,
 )
 from schemas.webhook import (
+    DeliveryId,
     SecretVersion,
     SubscriptionId,
+    WebhookAmended,
     WebhookDisabled,
+    WebhookEnabled,
     WebhookSecretRotated,
+    WebhooksReplayed,
     WebhookSubscribed,
     WebhookUnsubscribed,
 )
@@ -537,4 +541,24 @@ INSTANCES: tuple[Event, ...] = (
         instead_of_version=8,
     ),
     WebhookUnsubscribed(subscription_id=SUBSCRIPTION, by="asha", note="done", instead_of_version=9),
+    WebhookAmended(
+        subscription_id=SUBSCRIPTION,
+        url="https://receiver.example/hook/2",
+        event_types=("payment.*",),
+        merchant_ids=("m_001", "m_002"),
+        by="asha",
+        note="the shop's books",
+        instead_of_version=8,
+    ),
+    WebhookEnabled(
+        subscription_id=SUBSCRIPTION, by="asha", note="it was a mistake of theirs", instead_of_version=9
+    ),
+    WebhooksReplayed(
+        subscription_id=SUBSCRIPTION,
+        deliveries=2,
+        first=DeliveryId("dlv_01kb1sv5zb7000820c40m2gc1r"),
+        last=DeliveryId("dlv_01kb1sv5zb7000820c40m2gc1s"),
+        by="asha",
+        note="their disk is mended",
+    ),
 )

@@ -40,7 +40,13 @@ from streams.audit_keeper import AuditKeeper
 from tests.builders import AT, PAYMENT, attempt
 from tests.commands.rules import ALPHA
 from tests.commands.test_experiment import ONE, paused, started
-from tests.commands.test_webhook_subscription import rotated, subscribed, unsubscribed
+from tests.commands.test_webhook_subscription import (
+    amended,
+    replayed,
+    rotated,
+    subscribed,
+    unsubscribed,
+)
 
 STAMP_MS = 1_700_000_000_000
 UPI = MethodSwitch(name="UPI")
@@ -189,6 +195,21 @@ async def test_a_webhook_subscription_is_on_it_from_its_beginning_to_its_end_wit
     assert [one.what for one in kept] == ["WebhookSubscribed", "WebhookSecretRotated", "WebhookUnsubscribed"]
     assert {one.aggregate for one in kept} == {f"webhook:{kept[0].after['subscription_id']}"}  # type: ignore[index]
     assert kept[1].before == kept[0].after
+
+
+async def test_what_was_replayed_is_on_it_beside_its_subscription(world: World) -> None:
+    for event in (subscribed(), replayed(), amended(1)):
+        world.log.tell(CONFIGURATION_TOPIC, webhook_aggregate(event), event)
+    await world.keeper().look()
+    first, replay, change = await world.kept()
+    assert (replay.what, replay.by, replay.note, replay.request_id) == (
+        "WebhooksReplayed",
+        "asha",
+        "mended",
+        "req_2",
+    )
+    assert replay.aggregate == first.aggregate.replace("webhook:", "webhook-replays:")
+    assert change.before == first.after
 
 
 async def test_what_is_void_is_not_kept_and_what_comes_before_is_not_it(world: World) -> None:

@@ -26,6 +26,8 @@ from schemas.views import Watermark
 from schemas.webhook import (
     SecretVersion,
     SubscriptionId,
+    WebhookAmended,
+    WebhookEnabled,
     WebhookEvent,
     WebhookSecretRotated,
     WebhookSubscribed,
@@ -227,17 +229,41 @@ async def test_what_failed_comes_again_with_the_same_id_and_a_new_time(world: Wo
     assert int(second["webhook-timestamp"]) - int(first["webhook-timestamp"]) in (10, 11)
 
 
-async def test_a_receiver_that_is_gone_is_disabled_and_its_delivery_is_dead(world: World) -> None:
+async def test_a_receiver_that_is_gone_is_sent_nothing_until_it_is_enabled(world: World) -> None:
     world.subscribe(behaviour=lambda: Answered(status=410))
     (one,) = await world.happen()
     await world.turns()
     assert [type(event).__name__ for event in world.log.appended] == ["WebhookDisabled"]
     assert (await world.shown(one)).dead_because == "gone"
     world.hear(world.log.appended[0])
-    await world.happen()
+    (meanwhile,) = await world.happen()
     await world.turns()
     assert len(world.receivers.seen) == 1
-    assert world.heard.ended == {ONE}
+    assert (await world.shown(meanwhile)).status == "waiting"
+    world.receivers.behaviour.clear()
+    world.hear(WebhookEnabled(subscription_id=ONE, by="asha", note="", instead_of_version=2))
+    await world.turns()
+    assert (await world.shown(meanwhile)).status == "delivered"
+
+
+async def test_what_waits_is_sent_to_the_address_that_its_subscription_has_by_then(world: World) -> None:
+    world.subscribe(behaviour=failing)
+    await world.happen()
+    await world.turns()
+    world.hear(
+        WebhookAmended(
+            subscription_id=ONE,
+            url="https://moved.example/",
+            event_types=("payment.*",),
+            merchant_ids=(),
+            by="asha",
+            note="",
+            instead_of_version=1,
+        )
+    )
+    world.clock.moved_ms += 10_000
+    await world.turns()
+    assert world.urls() == ["https://whs_1.example/", "https://moved.example/"]
 
 
 async def test_a_log_that_is_away_when_a_receiver_is_gone_costs_nothing_but_another_try(world: World) -> None:

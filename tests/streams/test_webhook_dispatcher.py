@@ -199,7 +199,7 @@ async def test_a_receiver_that_is_gone_ends_its_subscription_on_the_log(world: W
     world.dispatchers[0].start()
     await world.dispatchers[0].becomes(200)
     await world.pay(world.merchant(1))
-    await until(lambda: to in world.heard.ended)
+    await until(lambda: world.heard.active(to) is None)
     assert len(world.received) == 1
 
 

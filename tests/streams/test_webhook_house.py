@@ -5,9 +5,9 @@ from collections.abc import Collection
 import pytest
 
 from infra.memory.deliveries import MemoryDeliveries
-from schemas.delivery import DeliveryId, DeliveryView
+from schemas.delivery import DeliveryView
 from schemas.errors import StoreUnavailable
-from schemas.webhook import SubscriptionId
+from schemas.webhook import DeliveryId, SubscriptionId
 from streams import webhook_house
 from streams.webhook_house import KEPT_DAYS, tidy
 from tests.commands.test_webhook_subscription import unsubscribed

@@ -8,7 +8,14 @@ from projections.ports import Take
 from schemas.errors import LogUnavailable
 from schemas.webhook import SubscriptionId
 from streams.webhook_subscriptions import HeardSubscriptions
-from tests.commands.test_webhook_subscription import ONE, TWO, disabled, subscribed
+from tests.commands.test_webhook_subscription import (
+    ONE,
+    TWO,
+    disabled,
+    enabled,
+    subscribed,
+    unsubscribed,
+)
 
 
 class World:
@@ -75,9 +82,17 @@ async def test_what_was_heard_last_is_enough_to_send_and_not_to_take_in(world: W
         world.heard.require()
 
 
-async def test_one_that_is_disabled_is_told_nothing_more(world: World) -> None:
+async def test_what_happens_while_one_is_disabled_waits_for_it(world: World) -> None:
     await world.heard.start()
     await world.topic.append(disabled(1), "evt_3", "evt_3")
-    assert world.told("payment.failed") == []
+    assert world.told("payment.failed") == [ONE]
     assert world.heard.active(ONE) is None
+    await world.topic.append(enabled(3), "evt_4", "req_4")
+    assert world.heard.active(ONE) is not None
+
+
+async def test_one_that_ended_is_told_nothing_more(world: World) -> None:
+    await world.heard.start()
+    await world.topic.append(unsubscribed(1), "evt_3", "req_3")
+    assert world.told("payment.failed") == []
     assert set(world.heard.ended) == {ONE}
