@@ -5,11 +5,10 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 
-from msgspec.json import encode
-
 from infra.clock import SystemClock
+from infra.memory.nul import refuse_nul
 from schemas.codec import PAYMENTS_TOPIC
-from schemas.errors import StoreUnavailable, Unreadable
+from schemas.errors import StoreUnavailable
 from schemas.experiment_end import SeenEnd
 from schemas.exposure import ArmKey, CustomerKey, Exposure, Figures, Tally
 from schemas.ids import ExperimentId, PaymentId
@@ -140,7 +139,7 @@ class MemoryExposureTransaction:
         return {payment_id: known[payment_id] for payment_id in payment_ids if payment_id in known}
 
     async def add_to_customers(self, more: Mapping[CustomerKey, Figures]) -> dict[CustomerKey, Figures]:
-        _refuse_what_postgres_would(list(more))
+        refuse_nul(list(more))
         known = self._store.customers
         self.customers = {one: known.get(one, Figures()) + figures for one, figures in more.items()}
         return self.customers
@@ -152,7 +151,7 @@ class MemoryExposureTransaction:
         arms: Mapping[tuple[ArmKey, int], Tally],
         watermarks: Mapping[int, Watermark],
     ) -> None:
-        _refuse_what_postgres_would(list(exposures.values()))
+        refuse_nul(list(exposures.values()))
         self.exposures, self.arms, self.moved = exposures, arms, watermarks
 
     async def forget(self, before: PaymentId, ended: Collection[ExperimentId], most: int) -> int:
@@ -160,8 +159,3 @@ class MemoryExposureTransaction:
         self.forgotten_exposures = sorted(one for one in known.exposures if one < before)[:most]
         self.forgotten_customers = [one for one in known.customers if one.experiment_id in ended][:most]
         return max(len(self.forgotten_exposures), len(self.forgotten_customers))
-
-
-def _refuse_what_postgres_would(values: object) -> None:
-    if b"\\u0000" in encode(values):
-        raise Unreadable("a text has a NUL character")

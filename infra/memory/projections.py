@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from msgspec.json import encode
-
+from infra.memory.nul import refuse_nul
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.errors import LogUnavailable, Unreadable
 from schemas.ids import AttemptId, PaymentId
@@ -153,8 +152,7 @@ class MemoryTransaction:
 
 def _check(*rows: Sequence[PaymentView | AttemptView | RoutingDecisionView]) -> None:
     """What Postgres cannot hold, we refuse as well."""
-    if b"\\u0000" in encode(rows):
-        raise Unreadable("a text has a NUL character")
+    refuse_nul(rows)
     if any(getattr(row, name, 0) >= 2**31 for kind in rows for row in kind for name in ("sequence", "epoch")):
         raise Unreadable("a number is too large")
 

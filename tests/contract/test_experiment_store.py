@@ -135,6 +135,18 @@ async def test_a_value_that_cannot_be_stored_is_named(store: Store) -> None:
         await put(store, 3, Tally(), 1, pay_1=an_exposure("a\0b"))
 
 
+async def test_what_somebody_wrote_as_an_escape_is_a_text_like_any_other(store: Store) -> None:
+    customer = CustomerKey(*ARM, r"a\u0000b")
+    async with store.transaction(PAYMENTS_TOPIC, [3]) as transaction:
+        await transaction.add_to_customers({customer: Figures(exposed=1)})
+    await put(store, 3, Tally(), 1, pay_1=an_exposure(r"\\u0000"))
+    async with store.transaction(PAYMENTS_TOPIC, [3]) as transaction:
+        found = await transaction.add_to_customers({customer: Figures(exposed=1)})
+        exposures = await transaction.load([PaymentId("pay_1")])
+    assert found[customer].exposed == 2
+    assert exposures[PaymentId("pay_1")].customer_id == r"\\u0000"
+
+
 async def test_each_of_two_who_change_a_customer_at_once_is_told_what_its_own_change_made(
     store: Store,
 ) -> None:

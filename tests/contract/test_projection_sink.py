@@ -370,6 +370,16 @@ async def test_a_poisonous_record_becomes_a_dead_letter_and_stops_nothing(
     assert (await world.store.views.find(payment))[1].next_offset == 6
 
 
+@pytest.mark.parametrize("text", [r"bad\u0000text", r"\\u0000", "\\\\\\u0000"])
+async def test_what_somebody_wrote_as_an_escape_is_no_poison(world: World, text: str) -> None:
+    payment = new_payment_id(1)
+    told = world.tell(payment, requested(), replace(routed(), reason=text))
+    await world.projection.absorb(told)
+    (decision,) = await world.store.views.decisions(payment)
+    assert decision.reason == text
+    assert not world.dead_letters.published
+
+
 async def test_a_record_in_a_partition_that_is_not_its_own_is_poisonous(world: World) -> None:
     payment = new_payment_id(1)
     stray = raw(recorded(requested(), payment=payment))._replace(partition=(partition_for(payment) + 1) % 12)
