@@ -28,6 +28,7 @@ from api.live_fold import LiveFold
 from api.live_webhooks import LiveWebhooks
 from api.merchant_keys import MerchantKeys
 from api.readiness import Readiness
+from api.shared_tail import SharedTail
 from api.stalls import Stalls
 from api.webhooks import Webhooks
 from commands.alarm_writer import AlarmWriter
@@ -108,13 +109,12 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         def tail_of(topic: str) -> Callable[[Take], Tail]:
             return lambda take: TopicTail(settings.kafka_bootstrap_servers, topic, take, clock)
 
-        configuration = LiveConfiguration(
-            tail_of(CONFIGURATION_TOPIC), configuration_log(publisher, clock), clock
-        )
+        configured = SharedTail(tail_of(CONFIGURATION_TOPIC))
+        configuration = LiveConfiguration(configured.joined, configuration_log(publisher, clock), clock)
+        subscriptions = LiveWebhooks(configured.joined, webhook_log(publisher, clock), clock)
         await stack.enter_async_context(_followed(configuration))
         experiments = LiveExperiments(tail_of(EXPERIMENTS_TOPIC), experiment_log(publisher, clock), clock)
         await stack.enter_async_context(_followed(experiments))
-        subscriptions = LiveWebhooks(tail_of(CONFIGURATION_TOPIC), webhook_log(publisher, clock), clock)
         await stack.enter_async_context(_followed(subscriptions))
         resolver = ThreadedResolver()
         stack.push_async_callback(resolver.close)
