@@ -1,6 +1,6 @@
 """What this service's dependencies must prove, each by asking the dependency itself."""
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Protocol
 
 from api.ports import EndOffsets, Proof, Tail, Watermarks
@@ -87,6 +87,22 @@ class RateLimitCheck:
         return Proof(
             ok=shared, detail="counted by all processes" if shared else "counted by this process alone"
         )
+
+
+class KeyFile(Protocol):
+    @property
+    def trouble(self) -> str | None: ...
+
+
+class KeysCheck:
+    """Optional: with a file that cannot be read any more, the keys that were valid before it are."""
+
+    def __init__(self, files: Sequence[KeyFile]) -> None:
+        self._files = files
+
+    async def check(self) -> Proof:
+        troubles = [file.trouble for file in self._files if file.trouble is not None]
+        return Proof(ok=not troubles, detail="; ".join(troubles) or "as their files have them")
 
 
 class ProjectionCheck:

@@ -10,6 +10,7 @@ from api.app import Services
 from api.checks import (
     AdmissionCheck,
     FactsCheck,
+    KeysCheck,
     LogCheck,
     ProjectionCheck,
     RateLimitCheck,
@@ -30,11 +31,12 @@ from api.merchant_keys import MerchantKeys
 from api.readiness import Readiness
 from api.shared_tail import SharedTail
 from api.stalls import Stalls
+from api.watch import repeating
 from api.webhooks import Webhooks
 from commands.alarm_writer import AlarmWriter
 from commands.handler import PaymentHandler
 from commands.webhook_delivery import GIVEN_UP_AFTER_MS
-from infra.access_keys import admin_keys, merchant_keys
+from infra.access_keys import admin_keys, key_files, merchant_keys
 from infra.clock import SystemClock
 from infra.gateways.registry import notification_reader, registry
 from infra.histories import LogHistories
@@ -89,6 +91,8 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
     """Everything is stopped in the opposite order, when no payment is in flight any more."""
     clock = SystemClock()
     admin = Admin(settings.internal_api_key, admin_keys(settings))
+    merchants = MerchantKeys(admin, merchant_keys(settings))
+    keys = key_files(settings, admin.know, merchants.know)
     async with AsyncExitStack() as stack:
         publisher = Publisher(settings.kafka_bootstrap_servers, settings.acknowledgement_timeout_ms)
         stack.push_async_callback(publisher.stop)
@@ -189,7 +193,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                 check_target=partial(Targets(settings.webhook_allowed_targets).check, resolver=resolver),
             ),
             admin=admin,
-            merchant_keys=MerchantKeys(admin, merchant_keys(settings)),
+            merchant_keys=merchants,
             rate_limits=rate_limits,
             client_limit=settings.client_limit,
             merchant_limit=settings.merchant_limit,
@@ -208,6 +212,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                 {
                     "redis": RedisCheck(redis),
                     "rate-limits": RateLimitCheck(rate_limits),
+                    "keys": KeysCheck(keys),
                     "beliefs": facts,
                     "circuits": FactsCheck(circuit_tail),
                 },
@@ -263,6 +268,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(alarms.stop)
         await alarms.start(within_s=0)
         await stack.enter_async_context(Stalls(composed.lag, writer, lambda: alarms.is_current).watched())
+        await stack.enter_async_context(repeating(*(file.look for file in keys)))
         yield composed
 
 

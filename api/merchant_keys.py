@@ -24,7 +24,13 @@ class MerchantKeys:
 
     def __init__(self, admin: Admin, keys: Sequence[MerchantKey] | None) -> None:
         self._admin = admin
-        self._merchants = None if keys is None else {key.sha256: key.merchant_id for key in keys}
+        self._merchants: Mapping[str, str] | None = None
+        if keys is not None:
+            self.know(keys)
+
+    def know(self, keys: Sequence[MerchantKey]) -> None:
+        """These instead of those before, from the next request on."""
+        self._merchants = {key.sha256: key.merchant_id for key in keys}
 
     def admit(self, request: Request) -> str | None:
         """The merchant whose payments may be made with the request; None for any. Raises Rejected."""

@@ -61,9 +61,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The least that is logged, to standard error."""
 
     admin_keys_file: str | None = None
-    """A JSON list of operators' keys, each with name, digest and scopes; `python -m streams.cli key` makes one."""
+    """A JSON list of operators' keys, each with name, digest and scopes, read every second; `python -m streams.cli key`
+    makes one."""
     merchant_keys_file: str | None = None
-    """A JSON list of merchants' keys, by their digests; without it payments need no key."""
+    """A JSON list of merchants' keys, by their digests, read every second; without it payments need no key."""
     rate_limit_per_second: PerSecond = 100
     """Of requests by one client address (a /64 of IPv6), at all processes together."""
     rate_limit_burst: Burst = 200

@@ -108,6 +108,18 @@ async def test_while_a_key_is_rotated_the_old_and_the_new_one_are_valid(client: 
         assert (await client.get(RULES, with_key(key))).status == 200
 
 
+async def test_a_key_that_was_taken_out_is_refused_at_the_next_request_and_others_are_not(
+    world: World,
+) -> None:
+    services = world.services()
+    client = Client(create_app(services))
+    services.admin.know([OF_ASHA, OF_ROBOT])
+    assert (await client.get(RULES, with_key(ASHA))).status == 200
+    services.admin.know([OF_ROBOT])
+    assert_problem(await client.get(RULES, with_key(ASHA)), 401, "unauthorized")
+    assert_problem(await client.get(RULES, with_key(ROBOT)), 403, "forbidden")
+
+
 @pytest.mark.parametrize("key", ["", "pgk_of", ASHA + "x", OF_ASHA.sha256, "asha"])
 async def test_what_is_no_key_is_401(client: Client, key: str) -> None:
     assert_problem(await client.get(RULES, with_key(key)), 401, "unauthorized")

@@ -1,7 +1,8 @@
 """Limits and keys at two processes of the whole product."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -106,3 +107,59 @@ async def test_what_is_set_with_a_named_key_is_signed_by_it_everywhere(
     circuit = f"{product.apis[0].url}/circuit-breaker/force-open/payu/UPI"
     async with http.post(circuit, headers=key) as answer:
         assert (answer.status, (await answer.json())["type"]) == (403, "/problems/forbidden")
+
+
+async def test_a_key_that_leaked_is_refused_everywhere_when_it_is_taken_out_of_its_file(
+    product: Product, http: aiohttp.ClientSession
+) -> None:
+    """Also while the file is written in two steps; a file that makes no sense takes nobody's key away."""
+    file = product.env["ADMIN_KEYS_FILE"]
+    gone = msgspec.json.encode([AdminKey(name="ravi", sha256=digest(b"pgk_of-ravi"), scopes=("read",))])
+    urls = [f"{api.url}/routing-rules" for api in product.apis]
+    valid = overwritten(file, b'[{"name":')
+    try:
+        for api in product.apis:
+            await until(partial(keys_are, http, api.url, well=False))
+        assert await statuses(http, urls, OPERATOR) == {200}
+        overwritten(file, gone)
+        for api in product.apis:
+            await until(partial(keys_are, http, api.url, well=True))
+        assert await statuses(http, urls, OPERATOR) == {401}
+        assert await statuses(http, urls, "pgk_of-ravi") == {200}
+    finally:
+        overwritten(file, valid)
+        await until(partial(is_known, http, urls, OPERATOR))
+
+
+def overwritten(file: str, content: bytes) -> bytes:
+    """What was there before."""
+    before = Path(file).read_bytes()
+    Path(file).write_bytes(content)
+    return before
+
+
+async def statuses(http: aiohttp.ClientSession, urls: Sequence[str], key: str) -> set[int]:
+    found = set()
+    for url in urls:
+        async with http.get(url, headers={"X-Internal-Api-Key": key}) as answer:
+            found.add(answer.status)
+    return found
+
+
+async def keys_are(http: aiohttp.ClientSession, url: str, *, well: bool) -> bool:
+    async with http.get(f"{url}/ops/readiness") as answer:
+        (keys,) = (one for one in (await answer.json())["dependencies"] if one["name"] == "keys")
+    assert not keys["required"]
+    return bool(keys["ok"]) is well
+
+
+async def is_known(http: aiohttp.ClientSession, urls: Sequence[str], key: str) -> bool:
+    return await statuses(http, urls, key) == {200}
+
+
+async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
+    for _ in range(200):
+        if await is_so():
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail("it is not so after ten seconds")

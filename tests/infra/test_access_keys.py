@@ -1,16 +1,18 @@
-"""Files of keys: what they may say, and that a key is made once and never kept."""
+"""Files of keys: what they may say, that a key is made once and never kept, and that a change of one is seen."""
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from infra.access_keys import admin_keys, merchant_keys
+from infra.access_keys import admin_keys, key_files, merchant_keys
 from infra.local import ROOT
 from infra.settings import BadSetting, Settings
-from schemas.access import digest
+from schemas.access import AdminKey, MerchantKey, digest
 
 
 def make(*arguments: str) -> tuple[str, dict[str, object]]:
@@ -73,3 +75,60 @@ def test_a_file_that_makes_no_sense_stops_the_start_by_its_variable(tmp_path: Pa
 def test_a_file_that_is_not_there_stops_the_start() -> None:
     with pytest.raises(BadSetting, match=r"^MERCHANT_KEYS_FILE: "):
         merchant_keys(Settings(merchant_keys_file="/nowhere/keys.json"))
+
+
+class Known:
+    """A file of one operator's key, who looks at it, and what has been told of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "keys.json"
+        self.told: list[list[str]] = []
+        self.write("asha")
+        settings = Settings(admin_keys_file=str(self.path))
+        (self.file,) = key_files(settings, self.take, self.take)
+
+    def take(self, keys: Sequence[AdminKey] | Sequence[MerchantKey]) -> None:
+        self.told.append([key.name for key in keys if isinstance(key, AdminKey)])
+
+    def write(self, *names: str) -> None:
+        entries = [{"name": name, "sha256": digest(name.encode()), "scopes": ["read"]} for name in names]
+        self.path.write_text(json.dumps(entries))
+
+
+async def test_keys_are_told_when_others_stand_in_the_file_and_only_then(tmp_path: Path) -> None:
+    known = Known(tmp_path)
+    for names in (["asha"], ["asha"], ["asha", "ravi"], ["ravi"], []):
+        known.write(*names)
+        await known.file.look()
+    assert known.told == [["asha"], ["asha", "ravi"], ["ravi"], []]
+    assert known.file.trouble is None
+
+
+async def test_a_change_that_leaves_size_and_times_as_they_were_is_seen(tmp_path: Path) -> None:
+    known = Known(tmp_path)
+    await known.file.look()
+    before = known.path.stat()
+    known.write("ravi")
+    os.utime(known.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert known.path.stat().st_size == before.st_size
+    await known.file.look()
+    assert known.told == [["asha"], ["ravi"]]
+
+
+@pytest.mark.parametrize("text", [None, "", '[{"name":"as', '[{"name":"ravi"}]', "\0"])
+async def test_a_file_that_cannot_be_read_changes_nothing_and_is_complained_of_until_it_can(
+    tmp_path: Path, text: str | None
+) -> None:
+    known = Known(tmp_path)
+    await known.file.look()
+    if text is None:
+        known.path.unlink()
+    else:
+        known.path.write_text(text)
+    await known.file.look()
+    assert known.told == [["asha"]]
+    assert known.file.trouble == "ADMIN_KEYS_FILE cannot be read: the keys before it are valid"
+    known.write("ravi")
+    await known.file.look()
+    assert known.told == [["asha"], ["ravi"]]
+    assert known.file.trouble is None
