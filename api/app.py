@@ -16,6 +16,7 @@ from api.body import BodyLimits
 from api.circuits import CircuitRoutes, Circuits
 from api.client_address import TrustedProxies
 from api.configuration import ConfigurationRoutes
+from api.connections import Connections
 from api.contract import routes as contract
 from api.deliveries import DeliveryRoutes
 from api.dry_run import DryRunRoutes
@@ -85,6 +86,7 @@ class Services:
     client_limit: RateLimit
     merchant_limit: RateLimit | None
     proxies: TrustedProxies
+    connections: Connections
     clock: Clock
     readiness: Readiness
     lag: LagMonitor

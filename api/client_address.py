@@ -36,6 +36,11 @@ class TrustedProxies:
                 return address
         return address
 
+    def direct_client(self, peer: tuple[str, int] | None) -> Address | None:
+        """Who has connected; None for a trusted proxy, and for who came by no network."""
+        address = _address(peer[0]) if peer else None
+        return None if address is None or self._trusts(address) else address
+
     def are_reached_by_https(self, scope: Scope) -> bool:
         """Whether the client speaks TLS, with us or with the proxy that says so."""
         if scope["scheme"] == "https":

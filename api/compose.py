@@ -19,6 +19,7 @@ from api.checks import (
 )
 from api.circuits import Circuits
 from api.client_address import TrustedProxies
+from api.connections import Connections
 from api.dry_run import CurrentRoute
 from api.experiment_results import ExperimentResults
 from api.lag import Consumer, LagMonitor
@@ -91,6 +92,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
     """Everything is stopped in the opposite order, when no payment is in flight any more."""
     clock = SystemClock()
     admin = Admin(settings.internal_api_key, admin_keys(settings))
+    proxies = TrustedProxies(settings.proxies)
     merchants = MerchantKeys(admin, merchant_keys(settings))
     keys = key_files(settings, admin.know, merchants.know)
     async with AsyncExitStack() as stack:
@@ -197,7 +199,8 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             rate_limits=rate_limits,
             client_limit=settings.client_limit,
             merchant_limit=settings.merchant_limit,
-            proxies=TrustedProxies(settings.proxies),
+            proxies=proxies,
+            connections=Connections(proxies, settings.max_connections_per_client),
             clock=clock,
             readiness=Readiness(
                 clock,

@@ -37,6 +37,7 @@ class Fault(StrEnum):
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
     RATE_LIMITED = "rate-limited"
+    TOO_MANY_CONNECTIONS = "too-many-connections"
     BAD_SIGNATURE = "bad-signature"
     UNREADABLE_NOTIFICATION = "unreadable-notification"
     GATEWAY_NOT_FOUND = "gateway-not-found"
@@ -87,6 +88,7 @@ KINDS: dict[Refusal | Fault, tuple[int, str]] = {
     Fault.UNAUTHORIZED: (401, "This path is for those who have a key"),
     Fault.FORBIDDEN: (403, "The key is not for this"),
     Fault.RATE_LIMITED: (429, "Too many requests"),
+    Fault.TOO_MANY_CONNECTIONS: (429, "Too many connections of one client"),
     Fault.BAD_SIGNATURE: (401, "The notification is not signed by its gateway"),
     Fault.UNREADABLE_NOTIFICATION: (400, "The notification cannot be read"),
     Fault.GATEWAY_NOT_FOUND: (404, "No gateway of this name sends notifications"),

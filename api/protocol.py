@@ -12,7 +12,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from api.errors import KINDS, PROBLEM_JSON, Fault, encoded
+from api.connections import Connections
+from api.errors import KINDS, PROBLEM_JSON, RETRY_AFTER_S, Fault, encoded
 from api.security_headers import ALWAYS
 from infra.metrics import REQUESTS_REFUSED
 
@@ -23,6 +24,8 @@ REST_TIMEOUT_S = 5.0
 """For what is left of a request that was answered before it had arrived."""
 UNREAD_TIMEOUT_S = 20.0
 """For a client that does not take its answers."""
+REFUSED_HEAD_TIMEOUT_S = 1.0
+"""For the head of a request that is answered only that its client has too many connections."""
 
 _DESCRIPTORS = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 MOST_CONNECTIONS = _DESCRIPTORS * 3 // 4 if _DESCRIPTORS != resource.RLIM_INFINITY else 65_536
@@ -32,12 +35,14 @@ _QUIET = logging.getLogger("uvicorn.protocol")
 """Not a line for each request that somebody sends to annoy us: they are counted."""
 _QUIET.setLevel(logging.ERROR)
 _UNREADABLE = (Fault.MALFORMED_REQUEST, "This could not be read as HTTP/1.1.")
+_TOO_MANY = (Fault.TOO_MANY_CONNECTIONS, "Use the connections that you have, or close some of them.")
 _TOO_LARGE = (Fault.HEADERS_TOO_LARGE, f"A request's head has at most {HEAD_LIMIT_BYTES} bytes.")
 
 
 class Protocol(HttpToolsProtocol):
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, *arguments: Any, open_connections: Connections, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._open_connections = open_connections
         self.logger = _QUIET
         self._unframed_bytes = 0
         """Since the last one that was part of a body: of a head, of trailers, or between chunks."""
@@ -51,15 +56,21 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._expect_head()
-        if len(self.connections) > MOST_CONNECTIONS:
-            REQUESTS_REFUSED.labels("too-many-connections").inc()
+        place = self._open_connections.open(self.client)
+        if place == "far_over" or len(self.connections) > MOST_CONNECTIONS:
+            REQUESTS_REFUSED.labels("connection-cut").inc()
             transport.abort()
+        elif place == "over":
+            self._refusal = _TOO_MANY
+            self._expect_head(REFUSED_HEAD_TIMEOUT_S)
+        else:
+            self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         for timer in (self._head_timer, self._rest_timer, self._unread_timer):
             if timer is not None:
                 timer.cancel()
+        self._open_connections.close(self.client)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -104,7 +115,7 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._is_in_head = False
         self._cancel_head_timer()
-        if self._is_ambiguous():
+        if self._refusal is _TOO_MANY or self._is_ambiguous():
             raise ValueError("refused")
         super().on_headers_complete()
 
@@ -174,10 +185,12 @@ class Protocol(HttpToolsProtocol):
 
     def _answer(self, fault: Fault, detail: str) -> None:
         body = encoded(fault, detail)
+        later = ((b"retry-after", b"%d" % RETRY_AFTER_S),) if fault is Fault.TOO_MANY_CONNECTIONS else ()
         headers = (
             (b"content-type", PROBLEM_JSON.encode()),
             (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),
+            *later,
             *self.server_state.default_headers,
             *ALWAYS,
         )
@@ -192,9 +205,9 @@ class Protocol(HttpToolsProtocol):
 
     # The clocks.
 
-    def _expect_head(self) -> None:
+    def _expect_head(self, within_s: float = HEAD_TIMEOUT_S) -> None:
         self._cancel_head_timer()
-        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._head_is_late)
+        self._head_timer = self.loop.call_later(within_s, self._head_is_late)
 
     def _head_is_late(self) -> None:
         """A request before it may still be at work, and then nothing is read meanwhile."""

@@ -1,6 +1,7 @@
 """uvicorn as this service needs it: it drains before it stops."""
 
 import asyncio
+from functools import partial
 from socket import socket
 from types import FrameType
 
@@ -27,7 +28,7 @@ class Server(uvicorn.Server):
                 create_app(services),
                 host=host,
                 port=port,
-                http=Protocol,
+                http=partial(Protocol, open_connections=services.connections),  # type: ignore[arg-type]  # it is only called
                 ws="none",
                 lifespan="on",
                 log_config=None,

@@ -69,6 +69,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Of requests by one client address (a /64 of IPv6), at all processes together."""
     rate_limit_burst: Burst = 200
     """What one address may ask for at once after a silence."""
+    max_connections_per_client: Positive = 256
+    """That one address (a /64 of IPv6) may hold at one process. Those of `TRUSTED_PROXIES` may hold any number."""
     merchant_rate_limit_per_second: PerSecond | None = None
     """Of payments that one merchant asks for, from wherever; without it they are limited by address alone."""
     merchant_rate_limit_burst: Burst = 200

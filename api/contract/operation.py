@@ -76,6 +76,7 @@ class Operation:
 _OF_EVERY_ROUTE = (
     Fault.MALFORMED_REQUEST,
     Fault.HEADERS_TOO_LARGE,
+    Fault.TOO_MANY_CONNECTIONS,
     Fault.INTERNAL_ERROR,
     Refusal.NOT_ADMITTING,
 )

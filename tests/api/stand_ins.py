@@ -16,6 +16,7 @@ from api.body import BodyLimits
 from api.checks import FactsCheck
 from api.circuits import Circuits
 from api.client_address import Network, TrustedProxies
+from api.connections import Connections
 from api.dry_run import CurrentRoute
 from api.experiment_results import ExperimentResults
 from api.lag import LagMonitor
@@ -450,6 +451,7 @@ class World:
     )
     merchant_limit: RateLimit | None = None
     proxies: tuple[Network, ...] = ()
+    connections_per_client: int = 256
     lag: Callable[[ManualClock], LagMonitor] = lambda clock: LagMonitor(clock, nothing, no_offsets, ())
 
     def __post_init__(self) -> None:
@@ -522,6 +524,7 @@ class World:
             client_limit=self.client_limit,
             merchant_limit=self.merchant_limit,
             proxies=TrustedProxies(self.proxies),
+            connections=Connections(TrustedProxies(self.proxies), self.connections_per_client),
             clock=self.clock,
             readiness=Readiness(
                 self.clock, required, {"redis": self.redis, "circuits": FactsCheck(self.circuit_tail)}
