@@ -57,6 +57,10 @@ class Admin:
             raise Rejected(Fault.FORBIDDEN, f"This key is not for that: it lacks the scope {scope}.")
         request.state.key_name = name
 
+    def may_read(self, request: Request) -> bool:
+        """Whether more is shown to whoever asks than to everybody. Raises Rejected for a key that nobody knows."""
+        return self.is_sent_to(request) and "read" in self._holder(request.scope)[1]
+
     def is_sent_to(self, request: Request) -> bool:
         """Whether somebody claims to operate."""
         return any(name == _HEADER for name, _ in request.scope["headers"])

@@ -178,7 +178,7 @@ def create_app(services: Services) -> Starlette:
             *kill_switches.routes(),
             *dry_run.routes(),
             *experiments.routes(),
-            *ScoringRoutes(services.facts).routes(),
+            *ScoringRoutes(services.admin, services.facts).routes(),
             *BanditStateRoutes(services.facts).routes(),
             *circuits.routes(),
             *ExperimentResultRoutes(services.experiment_results).routes(),

@@ -181,7 +181,8 @@ class CircuitRoutes:
         gateway, method = request.query_params.get("gateway"), request.query_params.get("method")
         if method is not None and method not in PAYMENT_METHODS:
             raise Rejected(Fault.MALFORMED_QUERY, f"method is one of {', '.join(PAYMENT_METHODS)}.")
-        return json_response(self._circuits.answer(gateway, method))
+        answer = self._circuits.answer(gateway, method)
+        return json_response(answer if self._admin.may_read(request) else _without_words(answer))
 
     def _obeying(self, order: Order) -> Endpoint:
         async def obey(request: Request) -> Response:
@@ -193,6 +194,11 @@ class CircuitRoutes:
             return json_response(await self._circuits.obey(order, key, body, request.state.request_id))
 
         return obey
+
+
+def _without_words(answer: CircuitsAnswer) -> CircuitsAnswer:
+    """What operators have written is for operators."""
+    return replace(answer, circuits=tuple(replace(one, by=None, note=None) for one in answer.circuits))
 
 
 def _answer(key: CircuitKey, circuit: KnownCircuit) -> CircuitAnswer:

@@ -1,4 +1,4 @@
-"""`/experiments`: who tries which routing on whom, started and led by operators, and shown to everybody.
+"""`/experiments`: who tries which routing on whom, started and led by operators, and shown to those who may read.
 
 No If-Match and no Idempotency-Key: the log judges whether an event follows from what stands there, and of one name
 there is one experiment at most that has not ended. So whatever is asked for twice is done once.
@@ -65,7 +65,7 @@ class ExperimentRoutes:
         one, only = "/experiments/{experiment_id}", self._admin.only
         return [
             Route("/experiments", self._page_or_start(), methods=["GET", "POST"]),
-            Route(one, self.show, methods=["GET"]),
+            Route(one, only(self.show, "read"), methods=["GET"]),
             Route(f"{one}/stop", only(self.stop, "experiments"), methods=["POST"]),
             Route(f"{one}/pause", only(self.pause, "experiments"), methods=["POST"]),
             Route(f"{one}/resume", only(self.resume, "experiments"), methods=["POST"]),
@@ -73,12 +73,11 @@ class ExperimentRoutes:
 
     def _page_or_start(self) -> Endpoint:
         """One route for both, so that a 405 names both."""
-        start = self._admin.only(self.start, "experiments")
 
         async def page_or_start(request: Request) -> Response:
-            return await (start if request.method == "POST" else self.page)(request)
+            return await (self.start if request.method == "POST" else self.page)(request)
 
-        return page_or_start
+        return self._admin.read_or(page_or_start, "experiments")
 
     async def page(self, request: Request) -> Response:
         status, limit = _status(request), paging.limit(request)

@@ -1,13 +1,18 @@
-"""`GET /scoring/debug`: why a payment would go where it would go now, with every term of every score."""
+"""`GET /scoring/debug`: why a payment would go where it would go now, with every term of every score.
+
+How the payments of one merchant are routed, and what operators have written, is for operators.
+"""
 
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from api.admin import Admin
 from api.answers import json_response
 from api.errors import Fault, Rejected
 from commands.ports import RoutingFacts
@@ -29,17 +34,18 @@ from schemas.payment import Order
 from schemas.routing import Candidate, Excluded, Strategy, Versions
 from schemas.routing_configuration import BanditPolicy, ScoringWeights
 
+ANY_MERCHANT = "any"
 Merchant = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$(?!\n)")]
 
 
 class Context(Body, frozen=True, kw_only=True):
-    """The parameters of the query; `issuer` is a UPI handle, a card's first six digits, or the code of a bank or
-    wallet."""
+    """The parameters of the query. A `merchant_id` needs an operator's key; `issuer` is a UPI handle, a card's first
+    six digits, or the code of a bank or wallet."""
 
     payment_method: PaymentMethod
     amount_minor: Annotated[int, Meta(gt=0, le=10**15)] = 100_000
     currency: str = "INR"
-    merchant_id: Merchant = "any"
+    merchant_id: Merchant = ANY_MERCHANT
     issuer: Slug | None = None
     network: Slug | None = None
 
@@ -63,7 +69,8 @@ class Scores(Value, frozen=True, kw_only=True):
 
 
 class ScoringRoutes:
-    def __init__(self, facts: RoutingFacts) -> None:
+    def __init__(self, admin: Admin, facts: RoutingFacts) -> None:
+        self._admin = admin
         self._facts = facts
 
     def routes(self) -> list[Route]:
@@ -71,6 +78,9 @@ class ScoringRoutes:
 
     async def show(self, request: Request) -> Response:
         context = _context(request)
+        if context.merchant_id != ANY_MERCHANT:
+            self._admin.require(request, "read")
+        shown = _whole if self._admin.may_read(request) else _without_words
         facts, gateways = self._facts.facts(), self._facts.gateways()
         routed = route(_order(context), gateways, self._facts.retry_policy(context.merchant_id), facts)
         decision = routed.decision
@@ -86,9 +96,17 @@ class ScoringRoutes:
                 bandit=decision.bandit,
                 rule=decision.rule.id if decision.rule is not None else None,
                 versions=decision.versions,
-                circuits={one.id: facts.circuit(one.id, context.payment_method) for one in gateways},
+                circuits={one.id: shown(facts.circuit(one.id, context.payment_method)) for one in gateways},
             )
         )
+
+
+def _whole(circuit: CircuitView) -> CircuitView:
+    return circuit
+
+
+def _without_words(circuit: CircuitView) -> CircuitView:
+    return replace(circuit, by=None, note=None)
 
 
 def _context(request: Request) -> Context:

@@ -216,6 +216,10 @@ class Client:
         ) as response:
             return Answer(response.status, await response.json(content_type=None), response.headers)
 
+    async def read(self, path: str, *, api: int = 0) -> "Answer":
+        """An operator's GET."""
+        return await self.get(path, api=api, X_Internal_Api_Key=DEFAULT_ADMIN_KEY)
+
     async def order(self, path: str, document: object = None, *, api: int = 0) -> "Answer":
         """An operator's POST, perhaps without a body."""
         async with self._http.post(

@@ -195,7 +195,8 @@ OPERATIONS = (
         method="GET",
         path="/scoring/debug",
         tag="routing",
-        says="Where a payment would go now, with every term of every score.",
+        says="Where a payment would go now, with every term of every score; of one merchant, for operators only.",
+        shows_more_to="read",
         parameters=tuple(
             Parameter(
                 name=field.name,
@@ -208,7 +209,7 @@ OPERATIONS = (
             for field in fields(Context)
         ),
         answers={200: Answer(says="The scores.", type=Scores)},
-        problems=(Fault.MALFORMED_QUERY,),
+        problems=(Fault.MALFORMED_QUERY, Fault.FORBIDDEN),
     ),
     Operation(
         id="show_bandit",
@@ -234,7 +235,8 @@ OPERATIONS = (
         method="GET",
         path="/circuit-breaker/status",
         tag="circuits",
-        says="Which gateways are avoided for which payment methods, why and until when.",
+        says="Which gateways are avoided for which payment methods, why and until when; `by` and `note` for operators.",
+        shows_more_to="read",
         parameters=(
             _filter("gateway", str, "Only this gateway.", "razorpay"),
             _filter("method", PaymentMethod, "Only this payment method.", "UPI"),

@@ -66,6 +66,7 @@ OPERATIONS = (
         path="/experiments",
         tag="experiments",
         says="Who tries which routing on whom, the newest first.",
+        scope="read",
         parameters=(
             Parameter(name="status", place="query", type=Status, says="Only these.", example="RUNNING"),
             Parameter(name="after", place="query", type=str, says="The `next` of the page before."),
@@ -106,6 +107,7 @@ OPERATIONS = (
         path=_ONE,
         tag="experiments",
         says="An experiment, and where it stands.",
+        scope="read",
         parameters=(_ID, IF_NONE_MATCH),
         answers={
             200: Answer(says="As it stands.", type=ExperimentAnswer, headers=(ETAG,)),

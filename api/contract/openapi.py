@@ -97,6 +97,8 @@ def _operation(operation: Operation, schemas: Schemas) -> dict[str, Any]:
         }
     if operation.scope is not None:
         described["security"] = [{_OPERATOR: [operation.scope]}]
+    if operation.shows_more_to is not None:
+        described["security"] = [{}, {_OPERATOR: [operation.shows_more_to]}]
     if operation.is_merchants:
         described["security"] = [{}, {_MERCHANT: []}]
     return described

@@ -69,6 +69,8 @@ class Operation:
     body: Body | None = None
     scope: Scope | None = None
     """Of the operator's key that it needs."""
+    shows_more_to: Scope | None = None
+    """Of an operator's key that it does without, for what is shown to everybody."""
     is_merchants: bool = False
     """Whether it asks for a merchant's key, where merchants have keys."""
 
@@ -94,6 +96,8 @@ def problems_of(operation: Operation) -> Iterator[Kind]:
     found = dict.fromkeys((*_OF_EVERY_ROUTE, *operation.problems))
     if operation.scope is not None or operation.is_merchants:
         found |= dict.fromkeys((Fault.UNAUTHORIZED, Fault.FORBIDDEN))
+    if operation.shows_more_to is not None:
+        found |= dict.fromkeys((Fault.UNAUTHORIZED,))
     if operation.path not in FREE:
         found |= dict.fromkeys((Fault.RATE_LIMITED,))
     if any(parameter.place == "path" for parameter in operation.parameters):

@@ -72,6 +72,16 @@ async def test_the_status_is_of_those_that_were_asked_for(client: Client, query:
     assert len((await client.get(f"/circuit-breaker/status?{query}")).json["circuits"]) == found
 
 
+async def test_what_operators_have_written_is_for_operators(client: Client) -> None:
+    await order(client, "force-open", note="maintenance", by="asha")
+    path, shown = "/circuit-breaker/status?method=UPI", []
+    for headers in ([], [KEY]):
+        (circuit,) = (await client.get(path, headers)).json["circuits"]
+        shown.append((circuit["status"], circuit["by"], circuit["note"]))
+    assert shown == [("FORCED_OPEN", None, None), ("FORCED_OPEN", "asha", "maintenance")]
+    assert_problem(await client.get(path, [(KEY[0], "a guess")]), 401, "unauthorized")
+
+
 async def test_a_method_that_is_none_is_400(client: Client) -> None:
     assert_problem(await client.get("/circuit-breaker/status?method=CASH"), 400, "malformed-query")
 

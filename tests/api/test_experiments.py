@@ -44,7 +44,7 @@ async def started(client: Client, **changes: object) -> str:
 
 
 async def statuses(client: Client, query: str = "") -> dict[str, str]:
-    answer = await client.get(f"/experiments{query}")
+    answer = await client.get(f"/experiments{query}", [KEY])
     assert answer.status == 200, answer.body
     return {one["design"]["name"]: one["status"] for one in answer.json["experiments"]}
 
@@ -61,10 +61,23 @@ async def test_only_who_has_the_key_starts_and_leads_them(
     assert not world.experiments_topic.records
 
 
-async def test_everybody_may_look(client: Client) -> None:
-    experiment = await started(client)
-    assert (await client.get("/experiments")).status == 200
-    assert (await client.get(f"/experiments/{experiment}")).status == 200
+async def test_who_may_read_may_look_and_nobody_else_since_filters_and_notes_are_no_strangers_business(
+    client: Client,
+) -> None:
+    experiment = await started(client, filter={"merchant_ids": ["m_001"]})
+    for path in ("/experiments", f"/experiments/{experiment}"):
+        assert (await client.get(path, [KEY])).status == 200
+        stranger = await client.get(path)
+        assert_problem(stranger, 401, "unauthorized")
+        assert b"m_001" not in stranger.body
+
+
+async def test_figures_are_for_everybody_and_tell_neither_filter_nor_note(client: Client) -> None:
+    experiment = await started(client, filter={"merchant_ids": ["m_001"]})
+    for figures in ("results", "winner"):
+        answer = await client.get(f"/experiments/{experiment}/{figures}")
+        assert answer.status == 200
+        assert not {word for word in (b"m_001", b"fees", b"asha") if word in answer.body}
 
 
 # Started
@@ -73,7 +86,7 @@ async def test_everybody_may_look(client: Client) -> None:
 async def test_what_is_started_is_answered_as_it_is_shown_from_then_on(world: World, client: Client) -> None:
     answer = await post(client, "/experiments", {**DESIGN, **BY})
     assert (answer.status, answer.headers["etag"]) == (201, '"1"'), answer.body
-    shown = await client.get(answer.headers["location"])
+    shown = await client.get(answer.headers["location"], [KEY])
     assert (shown.json, shown.headers["etag"]) == (answer.json, '"1"')
     assert {
         name: shown.json[name] for name in ("status", "started_by", "changed_by", "note", "evidence")
@@ -123,7 +136,7 @@ async def test_a_group_that_has_too_few_customers_left_is_409(client: Client) ->
 
 async def test_in_a_group_the_shares_are_of_all_customers_too_and_the_arms_are_shown(client: Client) -> None:
     one = f"/experiments/{await started(client, group='checkout')}"
-    shown = (await client.get(one)).json
+    shown = (await client.get(one, [KEY])).json
     assert shown["shares"] == {"control": 0.1, "stripe-first": 0.1}
     assert shown["allocation"] == [{"variant": "*", "first": 0, "end": 2_000}]
     assert [(arm["variant"], arm["end"]) for arm in shown["design"]["arms"]] == [
@@ -199,7 +212,7 @@ async def test_it_is_paused_resumed_with_more_customers_and_stopped(world: World
     )
     stopped = await post(client, f"{one}/stop")
     assert (stopped.json["status"], stopped.json["changed_by"]) == ("STOPPED", "operator")
-    assert (await client.get(one)).json == stopped.json
+    assert (await client.get(one, [KEY])).json == stopped.json
 
 
 async def test_what_is_as_it_should_be_is_answered_and_not_written_again(
@@ -247,7 +260,7 @@ async def test_a_scale_while_it_runs_is_409(client: Client) -> None:
 
 
 async def test_one_that_nobody_knows_is_404(client: Client) -> None:
-    assert_problem(await client.get("/experiments/exp_1"), 404, "experiment-not-found")
+    assert_problem(await client.get("/experiments/exp_1", [KEY]), 404, "experiment-not-found")
     for path in ("stop", "pause", "resume"):
         assert_problem(await post(client, f"/experiments/exp_1/{path}"), 404, "experiment-not-found")
 
@@ -258,7 +271,9 @@ async def test_one_that_this_process_is_too_old_for_is_409_and_not_listed(
     await started(client)
     (record,) = world.experiments_topic.records
     world.experiments_tail.take(replace(record, event=UNREAD, position=replace(record.position, offset=1)))
-    assert_problem(await client.get(f"/experiments/{UNREAD.experiment_id}"), 409, "experiment-conflict")
+    assert_problem(
+        await client.get(f"/experiments/{UNREAD.experiment_id}", [KEY]), 409, "experiment-conflict"
+    )
     assert list(await statuses(client)) == [DESIGN["name"]]
 
 
@@ -267,14 +282,14 @@ async def test_the_numbers_that_somebody_acted_on_are_shown(world: World, client
     await world.experiments.obey(
         PauseExperiment(experiment_id=experiment, by="analyzer", note="", evidence=EVIDENCE), "req_1"
     )
-    paused = (await client.get(f"/experiments/{experiment}")).json
+    paused = (await client.get(f"/experiments/{experiment}", [KEY])).json
     assert (paused["status"], paused["changed_by"]) == ("PAUSED", "analyzer")
     assert paused["evidence"] == msgspec.json.decode(msgspec.json.encode(EVIDENCE))
     conclude = ConcludeExperiment(
         experiment_id=experiment, follows_version=2, by="analyzer", evidence=EVIDENCE
     )
     await world.experiments.obey(conclude, "req_2")
-    concluded = (await client.get(f"/experiments/{experiment}")).json
+    concluded = (await client.get(f"/experiments/{experiment}", [KEY])).json
     assert (concluded["status"], concluded["planned_end"]) == ("CONCLUDED", None)
 
 
@@ -313,7 +328,7 @@ async def test_they_are_listed_in_pages(client: Client) -> None:
         await started(client, name=f"e{number}")
     found, query = [], "?limit=2"
     while True:
-        page = (await client.get(f"/experiments{query}")).json
+        page = (await client.get(f"/experiments{query}", [KEY])).json
         assert len(page["experiments"]) <= 2
         found += [one["design"]["name"] for one in page["experiments"]]
         if page["next"] is None:
@@ -324,14 +339,14 @@ async def test_they_are_listed_in_pages(client: Client) -> None:
 
 @pytest.mark.parametrize("query", ["status=running", "limit=0", "limit=1000", "after=exp_1"])
 async def test_a_query_that_means_nothing_is_400(client: Client, query: str) -> None:
-    assert_problem(await client.get(f"/experiments?{query}"), 400, "malformed-query")
+    assert_problem(await client.get(f"/experiments?{query}", [KEY]), 400, "malformed-query")
 
 
 async def test_what_has_not_changed_is_304(client: Client) -> None:
     one = f"/experiments/{await started(client)}"
-    assert (await client.get(one, [("If-None-Match", '"1"')])).status == 304
+    assert (await client.get(one, [KEY, ("If-None-Match", '"1"')])).status == 304
     await post(client, f"{one}/pause")
-    assert (await client.get(one, [("If-None-Match", '"1"')])).status == 200
+    assert (await client.get(one, [KEY, ("If-None-Match", '"1"')])).status == 200
 
 
 async def test_another_method_is_405_and_is_told_which_there_are(client: Client) -> None:
@@ -347,7 +362,7 @@ async def test_nothing_is_told_and_no_payment_taken_before_it_is_known_which_the
     world: World, client: Client
 ) -> None:
     world.experiments_tail.is_caught_up = False
-    assert_problem(await client.get("/experiments"), 503, "log-unavailable")
+    assert_problem(await client.get("/experiments", [KEY]), 503, "log-unavailable")
     assert_problem(await post(client, "/experiments", {**DESIGN, **BY}), 503, "log-unavailable")
     assert_problem(await client.post("/payments", HEADERS, body()), 503, "not-admitting")
     assert not world.experiments_topic.records

@@ -1,15 +1,17 @@
 """`GET /scoring/debug` and `GET /bandit/state`: what routing knows, for people."""
 
 import pytest
+from msgspec.structs import replace
 
 from schemas.circuit import CircuitView
 from schemas.ids import GatewayId
 from schemas.routing import Facts, Posterior
-from schemas.routing_configuration import BanditPolicy, RoutingConfiguration
+from schemas.routing_configuration import Affinity, BanditPolicy, RoutingConfiguration
 from tests.api.client import Client
 from tests.api.requests import assert_problem
-from tests.api.stand_ins import World
+from tests.api.stand_ins import ADMIN_KEY, World
 
+KEY = ("X-Internal-Api-Key", ADMIN_KEY)
 RAZORPAY, STRIPE = GatewayId("razorpay"), GatewayId("stripe")
 KNOWN = Facts(
     configuration=RoutingConfiguration(version=7, bandits={"CARD": BanditPolicy(enabled=True)}),
@@ -37,6 +39,31 @@ async def test_every_term_of_every_score_is_shown(known: World, client: Client) 
         assert sum(candidate["terms"].values()) == pytest.approx(candidate["score"])
     assert sum(candidate["propensity"] for candidate in answer.json["candidates"]) == pytest.approx(1)
     assert answer.json["versions"] == {"configuration": 7, "circuits": 0, "health": 12}
+
+
+async def test_how_the_payments_of_one_merchant_are_routed_is_for_operators(
+    known: World, client: Client
+) -> None:
+    rewarded = replace(
+        KNOWN.configuration, affinities=(Affinity(gateway=STRIPE, merchant_id="m_001", value=1),)
+    )
+    known.facts.known = replace(KNOWN, configuration=rewarded)
+    everybodys = await client.get("/scoring/debug?payment_method=CARD")
+    path = "/scoring/debug?payment_method=CARD&merchant_id=m_001"
+    assert_problem(await client.get(path), 401, "unauthorized")
+    operators = await client.get(path, [KEY])
+    assert operators.status == everybodys.status == 200
+    assert operators.json["candidates"] != everybodys.json["candidates"]
+
+
+async def test_what_operators_have_written_of_a_circuit_is_for_operators(
+    known: World, client: Client
+) -> None:
+    forced = CircuitView(status="FORCED_OPEN", by="asha", note="it charges twice")
+    known.facts.known = Facts(circuits={(STRIPE, "CARD"): forced})
+    path = "/scoring/debug?payment_method=CARD"
+    shown = [(await client.get(path, headers)).json["circuits"]["stripe"] for headers in ((), [KEY])]
+    assert [(one["status"], one["by"]) for one in shown] == [("FORCED_OPEN", None), ("FORCED_OPEN", "asha")]
 
 
 async def test_a_gateway_whose_circuit_is_open_is_shown_with_its_circuit(

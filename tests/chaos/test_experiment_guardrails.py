@@ -74,7 +74,7 @@ async def test_a_dead_treatment_is_paused_by_one_analyzer_and_nobody_is_treated_
     status: dict[str, Any] = {}
     async with asyncio.timeout(PAUSED_WITHIN_S):
         number = 0
-        while (status := (await client.get(f"/experiments/{experiment}")).body)["status"] == "RUNNING":
+        while (status := (await client.read(f"/experiments/{experiment}")).body)["status"] == "RUNNING":
             await pay(client, f"cust_{number % 80}", number % 2)
             number += 1
     heard = time.monotonic()

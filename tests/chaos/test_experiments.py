@@ -55,7 +55,7 @@ async def everywhere(client: Client, experiment: str, status: str) -> None:
     """In time."""
     acknowledged = time.monotonic()
     for api in (0, 1):
-        while (await client.get(f"/experiments/{experiment}", api=api)).body.get("status") != status:
+        while (await client.read(f"/experiments/{experiment}", api=api)).body.get("status") != status:
             assert time.monotonic() - acknowledged < IN_FORCE_WITHIN_S
             await asyncio.sleep(0.01)
 
