@@ -25,10 +25,11 @@ ORDER BY stamp_ms DESC, topic DESC, partition DESC, record_offset DESC
 LIMIT $5
 
 -- name: of_person
--- Also what was done with somebody's key for somebody else.
+-- Also what was done with somebody's key for somebody else: all of it has the same first part, which the index has.
 SELECT topic, partition, record_offset, stamp_ms, aggregate, what, said_by, note, request_id, before::text, after::text
 FROM audit_entries
 WHERE (stamp_ms, topic, partition, record_offset) < ($1::bigint, $2::text, $3::int, $4::bigint)
-  AND (said_by = $6 OR starts_with(said_by, $6::text || ' for '))
+  AND split_part(said_by, ' for ', 1) = split_part($6::text, ' for ', 1)
+  AND (said_by = $6 OR starts_with(said_by, $6 || ' for '))
 ORDER BY stamp_ms DESC, topic DESC, partition DESC, record_offset DESC
 LIMIT $5
