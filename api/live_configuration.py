@@ -4,12 +4,15 @@ from collections.abc import Callable
 
 import structlog
 
+from api import metrics
 from api.live_fold import CONFIRMED_WITHIN_S, LiveFold, TopicLog
 from api.ports import Proof
 from commands.ports import Clock
 from commands.routing.configuration import INITIAL, Configured, decide, evolve, is_void
 from projections.ports import Tail, Take
+from schemas.base import Event
 from schemas.configuration import Heard, RoutingSet, SetRouting, aggregate_of
+from schemas.envelope import Recorded
 from schemas.errors import Refusal, Refused
 from schemas.webhook import AGGREGATES
 
@@ -25,6 +28,10 @@ class LiveConfiguration(LiveFold[Configured, Heard, RoutingSet]):
         confirmed_within_s: float = CONFIRMED_WITHIN_S,
     ) -> None:
         super().__init__(INITIAL, evolve, is_void, open_tail, configuration_log, clock, confirmed_within_s)
+
+    def _take(self, record: Recorded[Event]) -> None:
+        super()._take(record)
+        metrics.show_kill_switches(self.current.routing.off)
 
     async def check(self) -> Proof:
         """No payment depends on webhooks: what of them is too new for this process is no reason not to take any."""

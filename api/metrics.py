@@ -7,6 +7,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from schemas.routing_configuration import NOTHING_OFF, SwitchedOff
+
 IN_FLIGHT = Gauge("payments_gateway_http_requests_in_flight", "Requests being answered now.")
 CONSUMER_LAG = Gauge(
     "payments_gateway_consumer_lag_records", "Records not yet applied.", ["group", "topic", "partition"]
@@ -20,6 +22,11 @@ ALARMS_STANDING = Gauge(
     "payments_gateway_alarms_standing",
     "Alarms of gateways and projections on reliability.events.v1 that have not ended.",
     ["alarm"],
+)
+KILL_SWITCHES_ON = Gauge(
+    "payments_gateway_kill_switches_on",
+    "1 for each gateway, method and strategy that an operator has switched off; of merchants, how many.",
+    ["kind", "name"],
 )
 DEPENDENCY_OK = Gauge(
     "payments_gateway_dependency_ok",
@@ -40,6 +47,18 @@ _DURATIONS = Histogram(
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 CLIENT_GONE = 499
 """The status of a request whose client left before it was answered."""
+
+
+def show_kill_switches(off: SwitchedOff) -> None:
+    """Merchants by number: there may be many, and none of them is for those who watch to know."""
+    KILL_SWITCHES_ON.clear()
+    KILL_SWITCHES_ON.labels("merchant", "").set(len(off.merchants))
+    for kind, names in (("gateway", off.gateways), ("method", off.methods), ("strategy", off.strategies)):
+        for name in names:
+            KILL_SWITCHES_ON.labels(kind, name).set(1)
+
+
+show_kill_switches(NOTHING_OFF)
 
 
 @cache

@@ -13,6 +13,7 @@ from tests.api.stand_ins import ADMIN_KEY, GATEWAY, World
 
 KEY = ("X-Internal-Api-Key", ADMIN_KEY)
 PATH = "/kill-switches"
+METRIC = "payments_gateway_kill_switches_on{"
 RAZORPAY = {"kind": "gateway", "name": "razorpay", "on": True, "by": "asha", "note": "it charges twice"}
 
 
@@ -134,6 +135,22 @@ async def test_why_is_to_be_said(client: Client) -> None:
     body = {name: value for name, value in RAZORPAY.items() if name != "note"}
     answer = await client.post(PATH, [JSON, KEY], msgspec.json.encode(body))
     assert_problem(answer, 422, "invalid-body")
+
+
+async def test_metrics_tell_what_is_switched_off_and_of_merchants_how_many(client: Client) -> None:
+    async def told() -> list[str]:
+        text = (await client.get("/metrics")).body.decode()
+        return [line.partition("{")[2] for line in text.splitlines() if line.startswith(METRIC)]
+
+    await turn(client)
+    await turn(client, kind="merchant", name="m_001")
+    await turn(client, kind="merchant", name="m_002")
+    assert await told() == [
+        'kind="merchant",name=""} 2.0',
+        'kind="gateway",name="razorpay"} 1.0',
+    ]
+    await turn(client, on=False)
+    assert await told() == ['kind="merchant",name=""} 2.0']
 
 
 async def test_scoring_debug_shows_what_is_switched_off(world: World, client: Client) -> None:
