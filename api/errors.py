@@ -57,6 +57,7 @@ KINDS: dict[Refusal | Fault, tuple[int, str]] = {
     Refusal.KEY_REUSED: (422, "This Idempotency-Key was used with another body"),
     Refusal.PAYMENT_IN_PROGRESS: (409, "A payment with this Idempotency-Key is being made"),
     Refusal.NO_ELIGIBLE_GATEWAY: (503, "No gateway can take this payment now"),
+    Refusal.UNSUPPORTED_PAYMENT: (422, "No gateway takes payments like this one"),
     Refusal.METHOD_SWITCHED_OFF: (503, "Payments by this method are switched off"),
     Refusal.MERCHANT_SWITCHED_OFF: (503, "Payments of this merchant are switched off"),
     Refusal.TOO_BUSY: (503, "Too many payments at once"),

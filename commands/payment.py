@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from commands import settlement
 from commands.outcome_events import outcome_event
 from commands.payment_state import Absent, Attempt, Open, PaymentState, Settled, unsettled
+from commands.routing.eligibility import may_ever_take
 from commands.routing.experiments import routed as route_of
 from commands.routing.retry import attempt_timeout_ms, may_cascade, next_candidate
 from commands.settlement import failure
@@ -27,6 +28,7 @@ from schemas.payment import (
     PaymentFailed,
     PaymentHandedOver,
     PaymentRequested,
+    PaymentRouted,
     PaymentSucceeded,
     PaymentTakenOver,
     RecordGivingBack,
@@ -87,10 +89,7 @@ def _start(command: RequestPayment, state: Absent | Open) -> list[PaymentEvent]:
         command.order, command.gateways, command.policy, command.facts, command.draw, command.probe
     )
     if not routed.candidates:
-        reasons = ", ".join(f"{excluded.gateway}: {excluded.reason}" for excluded in routed.excluded)
-        raise Refused(
-            Refusal.NO_ELIGIBLE_GATEWAY, f"no gateway can take this payment ({reasons})", retry_after_s=5
-        )
+        raise _without_gateway(command, routed)
     candidate, decision = routed.candidates[0], routed.decision
     assert decision is not None
     first = AttemptStarted(
@@ -117,6 +116,16 @@ def _start(command: RequestPayment, state: Absent | Open) -> list[PaymentEvent]:
     is_known = isinstance(state, Open) and state.requested is not None
     asked: list[PaymentEvent] = [] if is_known else [_requested(command)]
     return [*asked, *([assigned] if assigned is not None else []), routed, first]
+
+
+def _without_gateway(command: RequestPayment, routed: PaymentRouted) -> Refused:
+    """What no gateway that there is could take is the client's to change; anything else may be over in a moment."""
+    reasons = ", ".join(f"{excluded.gateway}: {excluded.reason}" for excluded in routed.excluded)
+    if command.gateways and not any(may_ever_take(command.order, one) for one in command.gateways):
+        return Refused(Refusal.UNSUPPORTED_PAYMENT, f"no gateway takes such a payment ({reasons})")
+    return Refused(
+        Refusal.NO_ELIGIBLE_GATEWAY, f"no gateway can take this payment ({reasons})", retry_after_s=5
+    )
 
 
 def _require_not_switched_off(command: RequestPayment) -> None:

@@ -24,6 +24,7 @@ class Refusal(StrEnum):
     KEY_REUSED = "idempotency-key-reused"
     PAYMENT_IN_PROGRESS = "payment-in-progress"
     NO_ELIGIBLE_GATEWAY = "no-eligible-gateway"
+    UNSUPPORTED_PAYMENT = "unsupported-payment"
     METHOD_SWITCHED_OFF = "payment-method-switched-off"
     MERCHANT_SWITCHED_OFF = "merchant-switched-off"
     TOO_BUSY = "too-busy"

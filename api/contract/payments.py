@@ -118,6 +118,7 @@ OPERATIONS = (
             Refusal.KEY_REUSED,
             Refusal.PAYMENT_IN_PROGRESS,
             Refusal.NO_ELIGIBLE_GATEWAY,
+            Refusal.UNSUPPORTED_PAYMENT,
             Refusal.METHOD_SWITCHED_OFF,
             Refusal.MERCHANT_SWITCHED_OFF,
             Refusal.TOO_BUSY,

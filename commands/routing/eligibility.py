@@ -1,5 +1,7 @@
 """Which gateways can take a payment, and why the others cannot."""
 
+from msgspec.structs import replace
+
 from schemas.circuit import CircuitStatus
 from schemas.gateway import GatewayConfiguration
 from schemas.payment import Order
@@ -10,6 +12,11 @@ CIRCUIT_REASONS: dict[CircuitStatus, Exclusion] = {
     "FORCED_OPEN": "circuit_forced_open",
     "HALF_OPEN": "circuit_half_open",
 }
+
+
+def may_ever_take(order: Order, gateway: GatewayConfiguration) -> bool:
+    """Whether it is by the gateway's terms that such a payment goes there, though not just now perhaps."""
+    return exclusion(order, replace(gateway, enabled=True)) is None
 
 
 def exclusion(order: Order, gateway: GatewayConfiguration) -> Exclusion | None:

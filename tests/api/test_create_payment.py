@@ -208,6 +208,7 @@ async def test_a_time_in_milliseconds_is_no_card_number(world: World, client: Cl
         (Refusal.KEY_REUSED, 422),
         (Refusal.PAYMENT_IN_PROGRESS, 409),
         (Refusal.NO_ELIGIBLE_GATEWAY, 503),
+        (Refusal.UNSUPPORTED_PAYMENT, 422),
         (Refusal.TOO_BUSY, 503),
         (Refusal.NOT_ADMITTING, 503),
         (Refusal.LOG_UNAVAILABLE, 503),

@@ -70,6 +70,26 @@ def test_a_request_without_any_gateway_is_refused() -> None:
     given().when(a_request(to=())).then_refused(Refusal.NO_ELIGIBLE_GATEWAY)
 
 
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"payment_methods": ("CARD",)},
+        {"currencies": ("USD",)},
+        {"minimum_amount_minor": 10**12},
+        {"maximum_amount_minor": 1},
+        {"currencies": ("USD",), "enabled": False},
+    ],
+)
+def test_what_no_gateway_takes_by_its_terms_is_refused_as_the_clients_to_change(
+    terms: dict[str, Any],
+) -> None:
+    never = a_gateway("alpha", **terms)
+    given().when(a_request(to=(never,))).then_refused(Refusal.UNSUPPORTED_PAYMENT)
+    given().when(a_request(to=(never, a_gateway("beta", enabled=False)))).then_refused(
+        Refusal.NO_ELIGIBLE_GATEWAY
+    )
+
+
 def test_every_excluded_gateway_is_recorded_with_its_reason() -> None:
     off = a_gateway("delta", enabled=False)
     given().when(a_request(to=(*gateways("alpha"), off))).then(

@@ -28,8 +28,8 @@ MOSTLY_PAID = tuple(
     replace(profile, success_rate=0.9, latency=replace(profile.latency, fixed_ms=1))
     for profile in PLAIN_PROFILES
 )
-OF_EVERY_CURRENCY = tuple({**gateway, "currencies": sorted(EXPONENTS)} for gateway in PLAIN_GATEWAYS)
-"""A payment in a currency that no gateway takes is answered 503, which here stands for a failure."""
+OF_MANY_CURRENCIES = tuple({**gateway, "currencies": sorted(EXPONENTS)[::2]} for gateway in PLAIN_GATEWAYS)
+"""Half of the payments that are asked for are made, and half are refused."""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def product() -> Iterator[Product]:
         circuit_writers=1,
         metrics_workers=1,
         profiles=MOSTLY_PAID,
-        gateways=OF_EVERY_CURRENCY,
+        gateways=OF_MANY_CURRENCIES,
         env={"RATE_LIMIT_PER_SECOND": "10000", "RATE_LIMIT_BURST": "1000000"},
     )
     try:
