@@ -328,6 +328,26 @@ BESIDE: Mapping[str, Row] = {
         Ask("/webhooks/subscriptions/$subscription/rotate-secret", 409, "subscription-conflict", KEY),
         Ask("/webhooks/subscriptions/whs_1/rotate-secret", 404, "subscription-not-found", KEY),
     ),
+    "PATCH /webhooks/subscriptions/{subscription_id}": row(
+        Ask(
+            "/webhooks/subscriptions/$subscription", 200, headers=KEY, body={"note": "they moved"}, seen=True
+        ),
+        Ask("/webhooks/subscriptions/$subscription", 401, "unauthorized"),
+        Ask("/webhooks/subscriptions/whs_1", 404, "subscription-not-found", STALE),
+        Ask("/webhooks/subscriptions/$subscription", 428, "version-missing", KEY),
+        Ask("/webhooks/subscriptions/$subscription", 412, "stale-version", STALE, {"note": "n"}),
+        Ask("/webhooks/subscriptions/$subscription", 422, "invalid-body", KEY, {"url": 7}, seen=True),
+    ),
+    "POST /webhooks/subscriptions/{subscription_id}/enable": row(
+        Ask("/webhooks/subscriptions/$subscription/enable", 200, headers=KEY),
+        Ask("/webhooks/subscriptions/$subscription/enable", 401, "unauthorized"),
+        Ask("/webhooks/subscriptions/whs_1/enable", 404, "subscription-not-found", KEY),
+    ),
+    "POST /webhooks/subscriptions/{subscription_id}/replay": row(
+        Ask("/webhooks/subscriptions/$subscription/replay", 202, headers=KEY),
+        Ask("/webhooks/subscriptions/$subscription/replay", 401, "unauthorized"),
+        Ask("/webhooks/subscriptions/whs_1/replay", 404, "subscription-not-found", KEY),
+    ),
     "GET /docs/style.css": open_to_all("/docs/style.css"),
 }
 
