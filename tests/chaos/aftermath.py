@@ -13,6 +13,7 @@ from schemas.notification import NotificationMessage
 from schemas.reliability import ReliabilityEvent
 from schemas.views import PaymentHistory
 from tests.chaos.learned import Learned
+from tests.chaos.listeners import Heard
 from tests.chaos.shoppers import Purchase, who_pays
 from tests.checker.evidence import Charge, Contact, Evidence, Note, Told
 from tests.product import Client, Product, read_records, read_topic
@@ -30,6 +31,7 @@ class Aftermath(Value, frozen=True, kw_only=True):
     messages: Sequence[Recorded[NotificationMessage]]
     used: frozenset[tuple[str, str]]
     learned: Learned
+    heard: Heard
 
 
 async def gathered(
@@ -39,6 +41,7 @@ async def gathered(
     database: Database,
     purchases: Sequence[Purchase],
     learned: Learned,
+    heard: Heard,
 ) -> Aftermath:
     records, ledger = await read_topic(product.stack), await client.ledger()
     alarms = [record.event for record in await read_records(product.stack, RELIABILITY_TOPIC)]
@@ -60,6 +63,7 @@ async def gathered(
         messages=cast(list[Recorded[NotificationMessage]], messages),
         used=await _used(database),
         learned=learned,
+        heard=heard,
     )
 
 

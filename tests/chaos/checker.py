@@ -39,6 +39,7 @@ class Checker(checker.Checker):
         self.no_message_is_lost()
         self.no_customer_may_still_pay()
         self.what_was_learned_is_the_fold_of_the_topics()
+        self.whoever_subscribed_was_told()
 
     def it_was_acknowledged_at_last(self, purchase: Purchase) -> None:
         self.require(purchase.is_acknowledged, purchase.who, "nobody could tell what became of a key")
@@ -87,6 +88,15 @@ class Checker(checker.Checker):
         stored, folded = self._aftermath.learned.stored, self._aftermath.learned.folded
         for name in sorted(stored.keys() | folded.keys()):
             self.require(stored.get(name) == folded.get(name), name, "is not what its log says")
+
+    def whoever_subscribed_was_told(self) -> None:
+        """At least once, of every event, signed; and of nothing else."""
+        heard = self._aftermath.heard
+        self.require(heard.unverified == 0, "webhooks", "a delivery came with a signature that does not fit")
+        for (name, event), deliveries in heard.due.items():
+            self.require(bool(deliveries & heard.received[name].keys()), name, f"was never told of {event}")
+        for name, received in heard.received.items():
+            self.require(received.keys() <= heard.of_anything, name, "was told of what is not on the log")
 
 
 def _position(token: str) -> Position:

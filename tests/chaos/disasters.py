@@ -22,6 +22,7 @@ WEIGHTS = {
     "verifier": 5,
     "circuit": 4,
     "metrics": 4,
+    "dispatcher": 4,
     "kafka": 2,
     "postgres": 2,
     "redis": 1,

@@ -115,5 +115,6 @@ def settings(policies_file: str, circuits_file: str) -> dict[str, str]:
         "GATEWAY_TIMEOUT_MS": str(GATEWAY_TIMEOUT_MS),
         "RETRY_POLICIES_FILE": policies_file,
         "CIRCUIT_POLICIES_FILE": circuits_file,
+        "WEBHOOK_ALLOWED_TARGETS": "127.0.0.0/8",
         **{f"VERIFICATION_SCHEDULE_{method}": SCHEDULE for method in METHODS["razorpay"]},
     }

@@ -23,6 +23,7 @@ from tests.chaos.checker import Checker
 from tests.chaos.disasters import Disasters, forecast
 from tests.chaos.figures import Figures, figures
 from tests.chaos.learned import Learning, circuit_figures
+from tests.chaos.listeners import Listeners
 from tests.chaos.recovery import everybody_is_answered, everything_runs, heal_gateways, nothing_is_left
 from tests.chaos.reviewer import Reviewer
 from tests.chaos.shoppers import Shoppers
@@ -31,7 +32,7 @@ from tests.checker.checker import Violation
 from tests.product import Client, Product, plain
 
 PROCESSES = 2
-"""Of each: API, projection worker, verifier, circuit writer, metrics worker."""
+"""Of each: API, projection worker, verifier, circuit writer, metrics worker, webhook dispatcher."""
 Say = Callable[[str], None]
 
 
@@ -77,6 +78,7 @@ def _product(stack: Stack, seed: int) -> Product:
         verifiers=PROCESSES,
         circuit_writers=PROCESSES,
         metrics_workers=PROCESSES,
+        webhook_dispatchers=PROCESSES,
         profiles=mix.profiles(seed),
         gateways=mix.GATEWAYS,
         env=mix.settings(str(policies), str(circuits)),
@@ -90,7 +92,11 @@ async def _suffer(chaos: Chaos, product: Product, say: Say) -> Result:
         await client.set_profile(**plain(profile))
     shoppers = Shoppers(client, chaos.seed, len(product.apis))
     disasters = Disasters(_children(product))
-    async with _reviewing(product, client) as reviewer, _reading(product) as (database, reader):
+    async with (
+        _reviewing(product, client) as reviewer,
+        _reading(product) as (database, reader),
+        _listening(client) as listeners,
+    ):
         async with _meanwhile(disasters.supervise(), reviewer.work()):
             say(f"{chaos.seconds:.0f} s of load and disasters")
             planned = forecast(chaos.seed, chaos.seconds, list(_children(product)))
@@ -106,9 +112,11 @@ async def _suffer(chaos: Chaos, product: Product, say: Say) -> Result:
             say(f"  {await nothing_is_left(database, reader, say)}")
             say("waiting until what was learned is that of the log")
             known = await Learning(product, client, database, reader).learned()
+            say("waiting until whoever subscribed is told")
+            heard = await listeners.heard(product.stack, database, reader, say)
         say("checking")
         run = f"seed {chaos.seed}"
-        aftermath = await gathered(run, product, client, database, shoppers.purchases, known)
+        aftermath = await gathered(run, product, client, database, shoppers.purchases, known, heard)
         circuits = await circuit_figures(product, chain(*aftermath.evidence.records.values()))
     await client.close()
     return Result(
@@ -119,6 +127,7 @@ async def _suffer(chaos: Chaos, product: Product, say: Say) -> Result:
             "spells": dict(sorted(spells.result().items())),
             "stayed away": shoppers.stayed_away,
             "circuits": circuits,
+            "webhooks": heard.figures,
         },
         violations=tuple(Checker(aftermath).violations()),
         aftermath=aftermath,
@@ -133,6 +142,7 @@ def _children(product: Product) -> dict[str, Child]:
         *product.verifiers,
         *product.circuit_writers,
         *product.metrics_workers,
+        *product.webhook_dispatchers,
     )
     servers = (product.stack.kafka, product.stack.postgres, product.stack.redis)
     return {child.name: child for child in (*ours, *servers)}
@@ -165,6 +175,17 @@ async def _reviewing(product: Product, client: Client) -> AsyncIterator[Reviewer
     finally:
         await reviewer.close()
         await gateways.close()
+
+
+@asynccontextmanager
+async def _listening(client: Client) -> AsyncIterator[Listeners]:
+    listeners = Listeners()
+    await listeners.start()
+    try:
+        await listeners.subscribe(client)
+        yield listeners
+    finally:
+        await listeners.stop()
 
 
 @asynccontextmanager

@@ -26,11 +26,13 @@ async def test_a_minute_of_chaos_breaks_no_promise() -> None:
     assert result.figures["unknown outcomes"]["payments"] > 100, result.figures
     assert sum(result.figures["disasters"].values()) > 10, result.figures
     assert result.figures["circuits"]["CircuitHalfOpened"] > 1, result.figures
+    assert result.figures["webhooks"]["due"] > 400, result.figures
     assert_the_checker_is_awake(result.aftermath)
 
 
 def assert_the_checker_is_awake(aftermath: Aftermath) -> None:
-    """It objects to the same run with one more charge, and without one row, one message, or one thing learned."""
+    """It objects to the same run with one more charge, and without one row, one message, one thing learned, or one
+    delivery."""
     evidence = aftermath.evidence
     captured = next(charge for charge in evidence.charges if charge.is_captured)
     charged_again = replace(evidence, charges=[*evidence.charges, captured])
@@ -45,6 +47,16 @@ def assert_the_checker_is_awake(aftermath: Aftermath) -> None:
         known = {other: stored[other] for other in stored if other != name}
         partly = replace(aftermath, learned=replace(aftermath.learned, stored=known))
         assert_objects(partly, f"{name}: is not what its log says")
+    heard = aftermath.heard
+    (name, event), (delivery, *_) = next(iter(heard.due.items()))
+    others_received = {one: times for one, times in heard.received[name].items() if one != delivery}
+    untold = replace(heard, received={**heard.received, name: others_received})
+    assert_objects(replace(aftermath, heard=untold), f"{name}: was never told of {event}")
+    assert_objects(replace(aftermath, heard=replace(heard, unverified=1)), "a signature that does not fit")
+    assert_objects(
+        replace(aftermath, heard=replace(heard, of_anything=frozenset())),
+        "was told of what is not on the log",
+    )
 
 
 def assert_objects(aftermath: Aftermath, what: str) -> None:
