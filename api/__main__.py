@@ -23,7 +23,7 @@ async def serve(settings: Settings) -> None:
 def warn_of_no_proxies(settings: Settings) -> None:
     if settings.app_env == "production" and not settings.trusted_proxies:
         log.warning(
-            "TRUSTED_PROXIES is empty: behind a proxy all clients are one, and share one rate limit",
+            "TRUSTED_PROXIES is empty: behind a proxy all clients are one, with one limit of rate and connections",
             setting="TRUSTED_PROXIES",
         )
 
