@@ -149,6 +149,7 @@ def create_app(services: Services) -> Starlette:
     )
     experiments = ExperimentRoutes(
         services.admin,
+        services.merchant_keys,
         services.experiments,
         services.facts,
         services.experiment_limits,
@@ -178,7 +179,7 @@ def create_app(services: Services) -> Starlette:
             *kill_switches.routes(),
             *dry_run.routes(),
             *experiments.routes(),
-            *ScoringRoutes(services.admin, services.facts).routes(),
+            *ScoringRoutes(services.admin, services.merchant_keys, services.facts).routes(),
             *BanditStateRoutes(services.facts).routes(),
             *circuits.routes(),
             *ExperimentResultRoutes(services.experiment_results).routes(),

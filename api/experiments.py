@@ -1,4 +1,5 @@
-"""`/experiments`: who tries which routing on whom, started and led by operators, and shown to those who may read.
+"""`/experiments`: who tries which routing on whom, started and led by operators, and shown to everybody or, where
+merchants have keys, to operators who may read.
 
 No If-Match and no Idempotency-Key: the log judges whether an event follows from what stands there, and of one name
 there is one experiment at most that has not ended. So whatever is asked for twice is done once.
@@ -19,6 +20,7 @@ from api.answers import json_response
 from api.body import BodyLimits, invalid, json_body, optional_json_body
 from api.errors import Fault, Rejected
 from api.experiment_answers import ExperimentsAnswer, experiment_answer
+from api.merchant_keys import MerchantKeys
 from api.ports import Experiments
 from commands.experiment import found
 from commands.experiment_faults import faults_in
@@ -48,6 +50,7 @@ class ExperimentRoutes:
     def __init__(
         self,
         admin: Admin,
+        merchant_keys: MerchantKeys,
         experiments: Experiments,
         facts: RoutingFacts,
         guardrails: Guardrails,
@@ -55,6 +58,7 @@ class ExperimentRoutes:
         limits: BodyLimits,
     ) -> None:
         self._admin = admin
+        self._merchant_keys = merchant_keys
         self._experiments = experiments
         self._facts = facts
         self._guardrails = guardrails
@@ -65,7 +69,7 @@ class ExperimentRoutes:
         one, only = "/experiments/{experiment_id}", self._admin.only
         return [
             Route("/experiments", self._page_or_start(), methods=["GET", "POST"]),
-            Route(one, only(self.show, "read"), methods=["GET"]),
+            Route(one, self.show, methods=["GET"]),
             Route(f"{one}/stop", only(self.stop, "experiments"), methods=["POST"]),
             Route(f"{one}/pause", only(self.pause, "experiments"), methods=["POST"]),
             Route(f"{one}/resume", only(self.resume, "experiments"), methods=["POST"]),
@@ -73,13 +77,15 @@ class ExperimentRoutes:
 
     def _page_or_start(self) -> Endpoint:
         """One route for both, so that a 405 names both."""
+        start = self._admin.only(self.start, "experiments")
 
         async def page_or_start(request: Request) -> Response:
-            return await (self.start if request.method == "POST" else self.page)(request)
+            return await (start if request.method == "POST" else self.page)(request)
 
-        return self._admin.read_or(page_or_start, "experiments")
+        return page_or_start
 
     async def page(self, request: Request) -> Response:
+        self._merchant_keys.admit_onlooker(request)
         status, limit = _status(request), paging.limit(request)
         newest_first = list(reversed(self._experiments.loaded().known.values()))
         after = request.query_params.get("after")
@@ -98,6 +104,7 @@ class ExperimentRoutes:
         )
 
     async def show(self, request: Request) -> Response:
+        self._merchant_keys.admit_onlooker(request)
         experiment = found(self._experiments.loaded(), _id(request))
         answered = _headers(experiment)
         if headers.is_known(request, answered["ETag"]):

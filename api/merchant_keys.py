@@ -45,6 +45,12 @@ class MerchantKeys:
             return None
         return _merchant(request, self._merchants)
 
+    def admit_onlooker(self, request: Request) -> None:
+        """To what concerns several merchants: anybody, or where merchants have keys an operator who may read.
+        Raises Rejected."""
+        if self._merchants is not None:
+            self._admin.require(request, "read")
+
 
 def _merchant(request: Request, merchants: Mapping[str, str]) -> str:
     given = headers.values(request.scope, b"authorization")

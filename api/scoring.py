@@ -1,6 +1,7 @@
 """`GET /scoring/debug`: why a payment would go where it would go now, with every term of every score.
 
-How the payments of one merchant are routed, and what operators have written, is for operators.
+Where merchants have keys, how the payments of one are routed is for it and for operators who may read; what operators
+have written is for these alone.
 """
 
 from typing import Annotated
@@ -15,6 +16,7 @@ from starlette.routing import Route
 from api.admin import Admin
 from api.answers import json_response
 from api.errors import Fault, Rejected
+from api.merchant_keys import MerchantKeys, require_own
 from commands.ports import RoutingFacts
 from commands.routing.route import route
 from schemas.base import Body, Value
@@ -39,8 +41,8 @@ Merchant = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$(?!\n)")]
 
 
 class Context(Body, frozen=True, kw_only=True):
-    """The parameters of the query. A `merchant_id` needs an operator's key; `issuer` is a UPI handle, a card's first
-    six digits, or the code of a bank or wallet."""
+    """The parameters of the query. Where merchants have keys, `merchant_id` needs one; `issuer` is a UPI handle, a card's
+    first six digits, or the code of a bank or wallet."""
 
     payment_method: PaymentMethod
     amount_minor: Annotated[int, Meta(gt=0, le=10**15)] = 100_000
@@ -69,8 +71,9 @@ class Scores(Value, frozen=True, kw_only=True):
 
 
 class ScoringRoutes:
-    def __init__(self, admin: Admin, facts: RoutingFacts) -> None:
+    def __init__(self, admin: Admin, merchant_keys: MerchantKeys, facts: RoutingFacts) -> None:
         self._admin = admin
+        self._merchant_keys = merchant_keys
         self._facts = facts
 
     def routes(self) -> list[Route]:
@@ -79,7 +82,7 @@ class ScoringRoutes:
     async def show(self, request: Request) -> Response:
         context = _context(request)
         if context.merchant_id != ANY_MERCHANT:
-            self._admin.require(request, "read")
+            require_own(self._merchant_keys.admit_reader(request), context.merchant_id)
         shown = _whole if self._admin.may_read(request) else _without_words
         facts, gateways = self._facts.facts(), self._facts.gateways()
         routed = route(_order(context), gateways, self._facts.retry_policy(context.merchant_id), facts)

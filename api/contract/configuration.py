@@ -195,7 +195,8 @@ OPERATIONS = (
         method="GET",
         path="/scoring/debug",
         tag="routing",
-        says="Where a payment would go now, with every term of every score; of one merchant, for operators only.",
+        says="Where a payment would go now, with every term of every score. Where merchants have keys, one of them is "
+        "shown to itself and to operators.",
         shows_more_to="read",
         parameters=tuple(
             Parameter(
@@ -209,7 +210,7 @@ OPERATIONS = (
             for field in fields(Context)
         ),
         answers={200: Answer(says="The scores.", type=Scores)},
-        problems=(Fault.MALFORMED_QUERY, Fault.FORBIDDEN),
+        problems=(Fault.MALFORMED_QUERY,),
     ),
     Operation(
         id="show_bandit",

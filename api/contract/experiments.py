@@ -65,8 +65,8 @@ OPERATIONS = (
         method="GET",
         path="/experiments",
         tag="experiments",
-        says="Who tries which routing on whom, the newest first.",
-        scope="read",
+        says="Who tries which routing on whom, the newest first. Where merchants have keys, for operators only.",
+        shows_more_to="read",
         parameters=(
             Parameter(name="status", place="query", type=Status, says="Only these.", example="RUNNING"),
             Parameter(name="after", place="query", type=str, says="The `next` of the page before."),
@@ -106,8 +106,8 @@ OPERATIONS = (
         method="GET",
         path=_ONE,
         tag="experiments",
-        says="An experiment, and where it stands.",
-        scope="read",
+        says="An experiment, and where it stands. Where merchants have keys, for operators only.",
+        shows_more_to="read",
         parameters=(_ID, IF_NONE_MATCH),
         answers={
             200: Answer(says="As it stands.", type=ExperimentAnswer, headers=(ETAG,)),

@@ -94,10 +94,8 @@ _OF_A_BODY = (
 def problems_of(operation: Operation) -> Iterator[Kind]:
     """Every problem that it can be answered with, each once."""
     found = dict.fromkeys((*_OF_EVERY_ROUTE, *operation.problems))
-    if operation.scope is not None or operation.is_merchants:
+    if operation.scope or operation.shows_more_to or operation.is_merchants:
         found |= dict.fromkeys((Fault.UNAUTHORIZED, Fault.FORBIDDEN))
-    if operation.shows_more_to is not None:
-        found |= dict.fromkeys((Fault.UNAUTHORIZED,))
     if operation.path not in FREE:
         found |= dict.fromkeys((Fault.RATE_LIMITED,))
     if any(parameter.place == "path" for parameter in operation.parameters):

@@ -7,6 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from api.answers import folded
+from api.app import create_app
+from schemas.access import MerchantKey, digest
 from schemas.experiment import ConcludeExperiment, Evidence, PauseExperiment
 from schemas.ids import ExperimentId
 from schemas.payment import ExperimentAssigned
@@ -61,11 +63,16 @@ async def test_only_who_has_the_key_starts_and_leads_them(
     assert not world.experiments_topic.records
 
 
-async def test_who_may_read_may_look_and_nobody_else_since_filters_and_notes_are_no_strangers_business(
-    client: Client,
+async def test_everybody_may_look_until_merchants_have_keys_and_then_operators_alone(
+    world: World, client: Client
 ) -> None:
     experiment = await started(client, filter={"merchant_ids": ["m_001"]})
-    for path in ("/experiments", f"/experiments/{experiment}"):
+    paths = ("/experiments", f"/experiments/{experiment}")
+    for path in paths:
+        assert (await client.get(path)).status == 200
+    world.merchant_keys = [MerchantKey(merchant_id="m_001", sha256=digest(b"pgm_of-m-001"))]
+    client = Client(create_app(world.services()))
+    for path in paths:
         assert (await client.get(path, [KEY])).status == 200
         stranger = await client.get(path)
         assert_problem(stranger, 401, "unauthorized")

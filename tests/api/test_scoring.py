@@ -3,6 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
+from api.app import create_app
+from schemas.access import MerchantKey, digest
 from schemas.circuit import CircuitView
 from schemas.ids import GatewayId
 from schemas.routing import Facts, Posterior
@@ -41,9 +43,13 @@ async def test_every_term_of_every_score_is_shown(known: World, client: Client) 
     assert answer.json["versions"] == {"configuration": 7, "circuits": 0, "health": 12}
 
 
-async def test_how_the_payments_of_one_merchant_are_routed_is_for_operators(
-    known: World, client: Client
+async def test_how_the_payments_of_one_merchant_are_routed_is_no_other_merchants_business(
+    known: World,
 ) -> None:
+    known.merchant_keys = [
+        MerchantKey(merchant_id=name, sha256=digest(f"pgm_of-{name}".encode())) for name in ("m_001", "m_002")
+    ]
+    client = Client(create_app(known.services()))
     rewarded = replace(
         KNOWN.configuration, affinities=(Affinity(gateway=STRIPE, merchant_id="m_001", value=1),)
     )
@@ -51,9 +57,15 @@ async def test_how_the_payments_of_one_merchant_are_routed_is_for_operators(
     everybodys = await client.get("/scoring/debug?payment_method=CARD")
     path = "/scoring/debug?payment_method=CARD&merchant_id=m_001"
     assert_problem(await client.get(path), 401, "unauthorized")
-    operators = await client.get(path, [KEY])
-    assert operators.status == everybodys.status == 200
-    assert operators.json["candidates"] != everybodys.json["candidates"]
+    assert_problem(await client.get(path, [("Authorization", "Bearer pgm_of-m_002")]), 403, "forbidden")
+    for headers in ([KEY], [("Authorization", "Bearer pgm_of-m_001")]):
+        told = await client.get(path, headers)
+        assert told.status == everybodys.status == 200
+        assert told.json["candidates"] != everybodys.json["candidates"]
+
+
+async def test_where_merchants_have_no_keys_everybody_may_ask_for_one(known: World, client: Client) -> None:
+    assert (await client.get("/scoring/debug?payment_method=CARD&merchant_id=m_001")).status == 200
 
 
 async def test_what_operators_have_written_of_a_circuit_is_for_operators(
