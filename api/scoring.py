@@ -41,8 +41,8 @@ Merchant = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$(?!\n)")]
 
 
 class Context(Body, frozen=True, kw_only=True):
-    """The parameters of the query. Where merchants have keys, `merchant_id` needs one; `issuer` is a UPI handle, a card's
-    first six digits, or the code of a bank or wallet."""
+    """The parameters of the query. Where merchants have keys, `merchant_id` needs one; `issuer` is a UPI handle, the
+    first six digits of a card, or the code of a bank or wallet."""
 
     payment_method: PaymentMethod
     amount_minor: Annotated[int, Meta(gt=0, le=10**15)] = 100_000
