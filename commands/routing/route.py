@@ -112,11 +112,15 @@ def excluded(
     reason = stops(order, gateway.id, off) if off is not NOTHING_OFF else None
     if (reason := reason or exclusion(order, gateway)) is not None:
         return Excluded(gateway=gateway.id, reason=reason)
-    if (rule := ruling.excluded.get(gateway.id)) is not None:
-        return Excluded(gateway=gateway.id, reason="rule", rule=rule)
+    return ruled_out(gateway.id, ruling)
+
+
+def ruled_out(gateway: GatewayId, ruling: Ruling) -> Excluded | None:
+    if (rule := ruling.excluded.get(gateway)) is not None:
+        return Excluded(gateway=gateway, reason="rule", rule=rule)
     pinned = ruling.decided_by
-    if pinned is not None and isinstance(pinned.then, Pin) and pinned.then.gateway != gateway.id:
-        return Excluded(gateway=gateway.id, reason="not_pinned", rule=pinned.id)
+    if pinned is not None and isinstance(pinned.then, Pin) and pinned.then.gateway != gateway:
+        return Excluded(gateway=gateway, reason="not_pinned", rule=pinned.id)
     return None
 
 
@@ -148,7 +152,7 @@ def _candidate(order: Order, gateway: GatewayConfiguration, segment: str, facts:
         beta=posterior.beta,
         fit=_fit(order, gateway.id, facts) if facts.fits else 0.0,
         latency_ms=facts.latencies_ms.get((gateway.id, method)),
-        affinity=_affinity(order, gateway.id, facts.configuration.affinities),
+        affinity=affinity(order, gateway.id, facts.configuration.affinities),
     )
 
 
@@ -161,7 +165,7 @@ def _fit(order: Order, gateway: GatewayId, facts: Facts) -> float:
     return band + by_issuer + by_network
 
 
-def _affinity(order: Order, gateway: GatewayId, affinities: Iterable[Affinity]) -> float:
+def affinity(order: Order, gateway: GatewayId, affinities: Iterable[Affinity]) -> float:
     return sum(
         (
             one.value
