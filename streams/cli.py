@@ -21,6 +21,7 @@ from streams.calculator.command import add_calculations
 from streams.decisions import recompute_decisions
 from streams.keys import add_keys
 from streams.rebuild import LogTooShort, WindowTooShort, rebuild_reservations
+from streams.what_if.command import add_what_if
 
 DONE, NOT_DONE, ANOTHER = 0, 1, 3
 
@@ -98,6 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     experiment = subjects.add_parser("experiment", help="the statistics of experiments")
     verbs = experiment.add_subparsers(required=True, metavar="calc")
     add_calculations(verbs.add_parser("calc", help="compute what results are made of, for any numbers"))
+    add_what_if(
+        subjects.add_parser("what-if", help="what another configuration of routing would have come to")
+    )
     keys = subjects.add_parser("key", help="make a key for an operator or a merchant")
     add_keys(keys.add_subparsers(required=True, metavar="operator|merchant"), _tell)
     return parser

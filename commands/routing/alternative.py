@@ -11,7 +11,7 @@ from schemas.alternative import AlternativePolicy
 from schemas.ids import GatewayId
 from schemas.payment import Order, PaymentRouted
 from schemas.routing import Candidate, Decision, Exclusion, Strategy
-from schemas.routing_configuration import RetryPolicy, RoutingConfiguration
+from schemas.routing_configuration import Exclude, Pin, Prefer, RetryPolicy, RoutingConfiguration, Split
 
 BY_RULE: tuple[Exclusion, ...] = ("rule", "not_pinned")
 BY_CIRCUIT: tuple[Exclusion, ...] = ("circuit_open", "circuit_half_open")
@@ -28,7 +28,10 @@ class Rerouted(NamedTuple):
     was another, for their circuits. What was believed of them is in no event: where there are any, all else here is a
     guess."""
 
-    def had_it_been(self, first: GatewayId) -> list[Candidate]:
+    def had_it_been(self, first: GatewayId) -> tuple[Candidate, ...]:
+        """In the order in which they would be tried where that one comes first; it may, by its probability."""
+        if self.candidates and self.candidates[0].gateway == first:
+            return self.candidates
         return had_it_been(first, self.candidates, self.decision)
 
 
@@ -46,6 +49,19 @@ def otherwise(configuration: RoutingConfiguration, policy: AlternativePolicy) ->
 def retries_of(merchant_id: str, policy: AlternativePolicy, in_force: RetryPolicy) -> RetryPolicy:
     own = policy.retry_policies or {}
     return own.get(merchant_id) or own.get("*") or in_force
+
+
+def gateways_named(policy: AlternativePolicy) -> frozenset[GatewayId]:
+    named = {one.gateway for one in policy.affinities or ()}
+    for rule in policy.rules.rules if policy.rules is not None else ():
+        match rule.then:
+            case Pin(gateway=gateway):
+                named.add(gateway)
+            case Prefer(gateways=several) | Exclude(gateways=several):
+                named.update(several)
+            case Split(weights=weights):
+                named.update(weights)
+    return frozenset(named)
 
 
 def rerouted(

@@ -55,10 +55,12 @@ def recomputed(routed: PaymentRouted) -> Ranked:
     return rank(bare, routed.decision)
 
 
-def had_it_been(first: GatewayId, candidates: Sequence[Candidate], decision: Decision) -> list[Candidate]:
+def had_it_been(
+    first: GatewayId, candidates: Sequence[Candidate], decision: Decision
+) -> tuple[Candidate, ...]:
     """In the order in which they would be tried, had the draw of this decision put that one first."""
     by = _by_priority if decision.by_priority else _by_score
-    return _led_by(sorted(candidates, key=by), (first,))
+    return tuple(_led_by(sorted(candidates, key=by), (first,)))
 
 
 def _scored(candidate: Candidate, decision: Decision) -> Candidate:

@@ -223,8 +223,7 @@ def _overlap(logged: Logged, weight: Floats, uplift: _Uplift) -> Overlap:
 
 def _ratio(customers: Integers, x: Floats, y: Floats) -> Estimate:
     """Σy / Σx, with the variance of a ratio of two sums over customers."""
-    of_x: Floats = np.bincount(customers, x)
-    of_y: Floats = np.bincount(customers, y)
+    of_x, of_y = (np.asarray(np.bincount(customers, one), np.float64) for one in (x, y))
     sums = Sums(len(of_x), of_x.sum(), of_y.sum(), of_x @ of_x, of_y @ of_y, of_x @ of_y)
     return Estimate(sums.rate, np.sqrt(variance(sums)), sums.independent_customers - 1)
 

@@ -84,8 +84,11 @@ def _faults(found: OffPolicy) -> Iterator[WhatIfReason]:
     if found.customers < LEAST_CUSTOMERS:
         yield WhatIfReason.TOO_FEW_CUSTOMERS
     elif (found.overlap.effective_sample or 0.0) < LEAST_EFFECTIVE:
-        is_without = found.overlap.without_examples > 0.5
-        yield WhatIfReason.NO_OVERLAP if is_without else WhatIfReason.TOO_FEW_EXAMPLES
+        without, unrecorded = found.overlap.without_examples, found.overlap.unrecorded
+        if max(without, unrecorded) < 0.5:
+            yield WhatIfReason.TOO_FEW_EXAMPLES
+        else:
+            yield WhatIfReason.NO_OVERLAP if without > unrecorded else WhatIfReason.UNRECORDED
 
 
 def _most_unknown(found: OffPolicy) -> WhatIfReason:

@@ -1,0 +1,208 @@
+"""Judges another policy on journeys: all together, and by what they have in common.
+
+The model of rewards is what was believed when each decision was made, shifted by what these beliefs were wrong by so
+far in the segment: it knows nothing but the past, so it needs no cross-fitting, and it follows every hour by itself.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+
+from commands.routing.alternative import Rerouted, gateways_named, rerouted
+from projections.statistics.off_policy import Integers, Logged, OffPolicy, off_policy
+from projections.statistics.off_policy_verdict import WhatIfJudgement, judge_other
+from projections.statistics.sums import Floats
+from schemas.alternative import AlternativePolicy
+from schemas.base import Value
+from schemas.dimensions import amount_band, issuer, network
+from schemas.ids import GatewayId
+from streams.what_if.journeys import Journey
+from streams.what_if.retries import any_otherwise, first_otherwise
+
+Dimension = Literal["merchant", "method", "amount_band", "issuer", "network", "currency", "segment"]
+DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
+Metric = Literal["first_attempt_success", "any_attempt_success"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
+MOST_PARTS = 12
+"""Of a dimension: those with the most payments."""
+LEAST_PAYMENTS = 200
+"""Of a part that is told of."""
+CONFIDENCE = 0.95
+HELD_BACK = 20
+"""Payments that a segment's beliefs count as right, beside its own."""
+_NONE = "-"
+
+_PARTS: Mapping[Dimension, Callable[[Journey], str | None]] = {
+    "merchant": lambda one: one.order.merchant_id,
+    "method": lambda one: one.order.payment_method,
+    "amount_band": lambda one: amount_band(one.order.amount_minor, one.order.currency),
+    "issuer": lambda one: issuer(one.order.instrument),
+    "network": lambda one: network(one.order.instrument),
+    "currency": lambda one: one.order.currency,
+    "segment": lambda one: one.routed.decision.segment if one.routed.decision else None,
+}
+
+
+class Judged(Value, frozen=True, kw_only=True):
+    metric: Metric
+    figures: OffPolicy
+    judgement: WhatIfJudgement
+
+
+class Part(Value, frozen=True, kw_only=True):
+    dimension: Dimension
+    value: str
+    judged: tuple[Judged, ...]
+    """With intervals for as many parts as the dimension has (Bonferroni): all of them hold at once in 95 of 100."""
+
+
+class _Row(NamedTuple):
+    at: float
+    payment_id: str
+    customer: str
+    chosen: GatewayId
+    propensities: dict[GatewayId, float]
+    target: dict[GatewayId, float]
+    believed: dict[GatewayId, float]
+    unrecorded: float
+    rewards: tuple[float, float]
+    otherwise: tuple[float, float]
+    parts: tuple[str, ...]
+
+
+class Evaluation:
+    def __init__(self, policy: AlternativePolicy) -> None:
+        self._policy = policy
+        self._rows: list[_Row] = []
+        self._memory: dict[object, tuple[float, ...]] = {}
+        self._seen: set[GatewayId] = set()
+
+    def consider(self, journey: Journey) -> None:
+        """One whose decision recorded what it was made from."""
+        other = rerouted(journey.order, journey.routed, self._policy, self._memory)
+        self._rows.append(_row(journey, other))
+        self._seen.update(one.gateway for one in journey.routed.candidates)
+        self._seen.update(one.gateway for one in journey.routed.excluded)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def strangers(self) -> tuple[GatewayId, ...]:
+        """Gateways that the policy names and that no decision knew."""
+        return tuple(sorted(gateways_named(self._policy) - self._seen))
+
+    def overall(self) -> tuple[Judged, ...]:
+        return tuple(_judged(self._tables(), CONFIDENCE))
+
+    def parts(self, dimensions: tuple[Dimension, ...] = DIMENSIONS) -> Iterator[Part]:
+        tables = self._tables()
+        for dimension in dimensions:
+            place = DIMENSIONS.index(dimension)
+            values = [row.parts[place] for row in self._sorted()]
+            told = [
+                value
+                for value, count in Counter(values).most_common(MOST_PARTS)
+                if count >= LEAST_PAYMENTS and value != _NONE
+            ]
+            if len(told) < 2 and len(set(values)) < 2:
+                continue
+            for value in told:
+                rows = np.array([one == value for one in values])
+                some = {metric: logged.of(rows) for metric, logged in tables.items()}
+                confidence = 1 - (1 - CONFIDENCE) / len(told)
+                yield Part(dimension=dimension, value=value, judged=tuple(_judged(some, confidence)))
+
+    def _sorted(self) -> list[_Row]:
+        self._rows.sort(key=lambda row: (row.at, row.payment_id))
+        return self._rows
+
+    def _tables(self) -> dict[Metric, Logged]:
+        rows = self._sorted()
+        gateways = sorted({gateway for row in rows for gateway in row.propensities})
+        places = {gateway: place for place, gateway in enumerate(gateways)}
+
+        def table(of: Callable[[_Row], dict[GatewayId, float]]) -> Floats:
+            filled = np.zeros((len(rows), len(gateways)))
+            for number, row in enumerate(rows):
+                for gateway, value in of(row).items():
+                    filled[number, places[gateway]] = value
+            return filled
+
+        segment = DIMENSIONS.index("segment")
+        segments = _codes([row.parts[segment] for row in rows])
+        chosen = np.array([places[row.chosen] for row in rows])
+        believed = table(lambda row: row.believed)
+        shared = Logged(
+            customers=_codes([row.customer for row in rows]),
+            chosen=chosen,
+            propensities=table(lambda row: row.propensities),
+            target=table(lambda row: row.target),
+            predicted=believed,
+            unrecorded=np.array([row.unrecorded for row in rows]),
+            reward=np.array([]),
+            otherwise=np.array([]),
+        )
+        tables: dict[Metric, Logged] = {}
+        for place, metric in enumerate(METRICS):
+            reward = np.array([row.rewards[place] for row in rows])
+            tables[metric] = shared._replace(
+                predicted=predicted(believed, chosen, reward, segments),
+                reward=reward,
+                otherwise=np.array([row.otherwise[place] for row in rows]),
+            )
+        return tables
+
+
+def _judged(tables: Mapping[Metric, Logged], confidence: float) -> Iterator[Judged]:
+    for metric, logged in tables.items():
+        figures = off_policy(logged, confidence)
+        yield Judged(metric=metric, figures=figures, judgement=judge_other(figures))
+
+
+def _row(journey: Journey, other: Rerouted) -> _Row:
+    decision, first = journey.routed.decision, journey.attempts[0].gateway
+    assert decision is not None
+    recorded = {one.gateway: one.propensity or 0.0 for one in journey.routed.candidates}
+    target = {one.gateway: one.propensity or 0.0 for one in other.candidates}
+    rewards = journey.first_succeeded, journey.any_succeeded
+    otherwise = rewards
+    if other.unrecorded:
+        target = {}
+    elif target.get(first, 0.0) > 0:
+        otherwise = first_otherwise(journey, other), any_otherwise(journey, other)
+    return _Row(
+        at=journey.payment.created_at.timestamp(),
+        payment_id=journey.payment.payment_id,
+        customer=journey.order.customer_id,
+        chosen=first,
+        propensities=recorded,
+        target=target,
+        believed={
+            one.gateway: one.alpha / (one.alpha + one.beta) + one.fit for one in journey.routed.candidates
+        },
+        unrecorded=float(bool(other.unrecorded)),
+        rewards=rewards,
+        otherwise=otherwise,
+        parts=tuple(_PARTS[dimension](journey) or _NONE for dimension in DIMENSIONS),
+    )
+
+
+def predicted(believed: Floats, chosen: Integers, reward: Floats, segments: Integers) -> Floats:
+    """Of rows in the order of time: beliefs, shifted by the mean error of the segment's payments before each."""
+    error = np.nan_to_num(reward - believed[np.arange(len(chosen)), chosen])
+    is_known = ~np.isnan(reward)
+    shifts = np.zeros(len(chosen))
+    for segment in range(int(segments.max()) + 1):
+        rows = np.flatnonzero(segments == segment)
+        before = np.cumsum(error[rows]) - error[rows]
+        known_before = np.cumsum(is_known[rows]) - is_known[rows]
+        shifts[rows] = before / (known_before + HELD_BACK)
+    found: Floats = np.where(believed > 0, np.clip(believed + shifts[:, None], 0.0, 1.0), 0.0)
+    return found
+
+
+def _codes(values: list[str]) -> Integers:
+    _, codes = np.unique(np.array(values), return_inverse=True)
+    return np.asarray(codes, np.int64)
