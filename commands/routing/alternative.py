@@ -75,9 +75,11 @@ def rerouted(
     Circuits, beliefs, switches and leaves to probe stay as they were, and an experiment's variant too, but for what the
     policy sets itself: it is judged as if it were everybody's.
     """
-    decision = routed.decision
+    decision, candidates = routed.decision, routed.candidates
     assert decision is not None
-    candidates = routed.candidates
+    retries = retries_of(order.merchant_id, policy, routed.policy)
+    if (policy.weights, policy.affinities, policy.rules, policy.bandits) == (None,) * 4:
+        return Rerouted(routed.strategy, candidates, decision, retries, ())
     unrecorded: tuple[GatewayId, ...] = ()
     if policy.weights is not None:
         decision = replace(decision, weights=policy.weights)
@@ -102,6 +104,4 @@ def rerouted(
             replace(one, affinity=affinity(order, one.gateway, policy.affinities)) for one in candidates
         )
     strategy, ranked = rank(candidates, decision, memory)
-    return Rerouted(
-        strategy, ranked, decision, retries_of(order.merchant_id, policy, routed.policy), unrecorded
-    )
+    return Rerouted(strategy, ranked, decision, retries, unrecorded)

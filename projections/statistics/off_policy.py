@@ -72,7 +72,7 @@ class Overlap(Value, frozen=True, kw_only=True):
     """To such as had a chance below 0.01; these are among them."""
     least_propensity: float
     without_examples: float
-    """To such as had less than that."""
+    """To such as had less than that, and would have more."""
     unrecorded: float
     """To such as nothing was recorded of."""
     open: float
@@ -170,7 +170,7 @@ class _Uplift(NamedTuple):
         """
         payments, target = np.arange(len(weight)), logged.target
         least = min(RARE, EXAMPLES / len(weight))
-        has_examples = logged.propensities >= least
+        has_examples = _has_examples(logged, least)
         kept = np.where(has_examples[payments, logged.chosen], weight, 0.0)
         predicted = logged.predicted[payments, logged.chosen]
         usual = (logged.propensities * logged.predicted).sum(axis=1)
@@ -193,6 +193,11 @@ class _Uplift(NamedTuple):
         )
 
 
+def _has_examples(logged: Logged, least: float) -> NDArray[np.bool_]:
+    """What is done no oftener than it was needs none: its weight is 1 at most."""
+    return (logged.propensities >= least) | (logged.target <= logged.propensities)
+
+
 def _otherwise(logged: Logged) -> Floats:
     """Where nobody knows, as it was: no success while that is open too."""
     return np.where(np.isnan(logged.otherwise), np.nan_to_num(logged.reward), logged.otherwise)
@@ -201,10 +206,8 @@ def _otherwise(logged: Logged) -> Floats:
 def _overlap(logged: Logged, weight: Floats, uplift: _Uplift) -> Overlap:
     squared = float(weight @ weight)
     mass, propensities = logged.target, logged.propensities
-    shares = [
-        float(np.where(propensities < least, mass, 0.0).sum(axis=1).mean())
-        for least in (np.nextafter(0, 1), RARE, uplift.least)
-    ]
+    without = [propensities == 0, propensities < RARE, ~_has_examples(logged, uplift.least)]
+    shares = [float(np.where(those, mass, 0.0).sum(axis=1).mean()) for those in without]
     is_open = np.isnan(logged.reward)
     is_untold = np.isnan(logged.otherwise) & ~is_open & (weight > 0)
     return Overlap(

@@ -16,6 +16,7 @@ SUBCOMMANDS = {
     "metrics": "how fast hot metrics are kept, how soon they are published, and how soon they are back",
     "routing": "play hours with outages through our routing, beside the policies of others; needs no servers",
     "experiments": "simulate thousands of experiments through assignment, results and guardrails; needs no servers",
+    "what-if": "judge other policies on simulated hours, and compare with the truth; needs no servers",
     "limits": "how exact the rate limit is over two processes, and what it costs a request",
     "results": "how soon results of a million customers are answered, and how fast payments become figures",
     "webhooks": "tell a hundred endpoints, some of which hang or fail: how soon the healthy ones hear of an event",

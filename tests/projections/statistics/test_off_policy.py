@@ -203,6 +203,15 @@ def test_what_was_tried_too_seldom_counts_as_never_tried() -> None:
     assert found.uplift_bounds.upper - found.uplift_bounds.lower > 0.5
 
 
+def test_what_was_seldom_tried_and_would_be_no_oftener_needs_no_examples() -> None:
+    logged = as_was(a_world(2, least=0.0).logged)
+    assert (logged.propensities < 0.01).any()
+    found = off_policy(logged)
+    assert found.overlap.rarely > 0
+    assert found.overlap.without_examples == 0
+    assert found.uplift.lower == pytest.approx(0, abs=1e-12)
+
+
 def test_half_of_the_payments_that_go_elsewhere_unseen_cannot_be_answered_for() -> None:
     logged = a_world(5).logged
     unrecorded = logged._replace(target=logged.propensities / 2, unrecorded=np.full(2_000, 0.5))
