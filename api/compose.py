@@ -30,6 +30,7 @@ from api.live_fold import LiveFold
 from api.live_webhooks import LiveWebhooks
 from api.merchant_keys import MerchantKeys
 from api.readiness import Readiness
+from api.shadow import LiveShadow
 from api.shared_tail import SharedTail
 from api.stalls import Stalls
 from api.watch import repeating
@@ -49,6 +50,7 @@ from infra.kafka.messages import KafkaMessages
 from infra.kafka.partition import PAYMENT_PARTITIONS, partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
+from infra.kafka.shadow import KafkaShadowLog
 from infra.kafka.tail import TopicTail
 from infra.kafka.topic_log import configuration_log, experiment_log, webhook_log
 from infra.memory.rate_limits import LocalRateLimits
@@ -148,6 +150,11 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         groups = GroupOffsets(settings.kafka_bootstrap_servers)
         stack.push_async_callback(groups.stop)
         log = KafkaLog(publisher)
+        shadow_publisher = Publisher(settings.kafka_bootstrap_servers, settings.acknowledgement_timeout_ms)
+        stack.push_async_callback(shadow_publisher.stop)
+        await shadow_publisher.start()
+        shadow = LiveShadow(KafkaShadowLog(shadow_publisher, clock), clock)
+        await stack.enter_async_context(shadow.running())
         composed = Services(
             handler=PaymentHandler(
                 clock=clock,
@@ -157,6 +164,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                 gateways=gateways,
                 facts=facts,
                 probes=RedisProbes(redis, LocalProbes(clock.event_id()[-8:], clock.elapsed_ms)),
+                shadow=shadow,
                 max_in_flight=settings.max_in_flight,
                 gateway_timeout_ms=settings.gateway_timeout_ms,
             ),

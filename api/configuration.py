@@ -1,4 +1,4 @@
-"""How routing is configured: rules, weights, segments and bandit policies, read and set by operators.
+"""How routing is configured: rules, weights, segments, bandit and shadow policies, read and set by operators.
 
 Each has a version of its own, which is its entity tag: who sets it names, in If-Match, the one that they have seen.
 """
@@ -18,6 +18,7 @@ from api.configuration_answers import (
     policy_answer,
     rules_answer,
     segmentation_answer,
+    shadow_answer,
     shown,
     told,
     weights_answer,
@@ -32,6 +33,7 @@ from schemas.configuration import (
     SetRoutingRules,
     SetScoringWeights,
     SetSegmentation,
+    SetShadowPolicy,
     bandit,
 )
 from schemas.errors import Refusal, Refused
@@ -40,6 +42,7 @@ from schemas.routing_bodies import (
     RoutingRulesBody,
     ScoringWeightsBody,
     SegmentationBody,
+    ShadowPolicyBody,
 )
 from schemas.routing_configuration import (
     BanditPolicy,
@@ -50,6 +53,7 @@ from schemas.routing_configuration import (
 _RULES = msgspec.json.Decoder(RoutingRulesBody)
 _WEIGHTS = msgspec.json.Decoder(ScoringWeightsBody)
 _SEGMENTATION = msgspec.json.Decoder(SegmentationBody)
+_SHADOW = msgspec.json.Decoder(ShadowPolicyBody)
 _POLICY = msgspec.json.Decoder(BanditPolicyBody)
 
 
@@ -69,6 +73,7 @@ class ConfigurationRoutes:
             self._document("/routing-rules", self.show_rules, self.set_rules),
             self._document("/scoring/weights", self.show_weights, self.set_weights),
             self._document("/bandit/segmentation", self.show_segmentation, self.set_segmentation),
+            self._document("/shadow-policy", self.show_shadow, self.set_shadow),
             Route("/bandit/policy", only(self.show_policies, "read"), methods=["GET"]),
             Route(f"{policy}/enable", only(self.enable, "configuration"), methods=["POST"]),
             Route(f"{policy}/disable", only(self.disable, "configuration"), methods=["POST"]),
@@ -90,6 +95,9 @@ class ConfigurationRoutes:
 
     async def show_segmentation(self, request: Request) -> Response:
         return shown(request, segmentation_answer(self._configuration.loaded()))
+
+    async def show_shadow(self, request: Request) -> Response:
+        return shown(request, shadow_answer(self._configuration.loaded()))
 
     async def show_policies(self, _: Request) -> Response:
         return json_response(policies_answer(self._configuration.loaded()))
@@ -129,6 +137,18 @@ class ConfigurationRoutes:
             instead_of_version=version,
         )
         return told(segmentation_answer(await self._set(command, request)))
+
+    async def set_shadow(self, request: Request) -> Response:
+        version = headers.if_match(request)
+        body = await json_body(request, _SHADOW, self._limits)
+        command = SetShadowPolicy(
+            policy=body.policy,
+            gateways=self._facts.gateways(),
+            by=body.by,
+            note=body.note,
+            instead_of_version=version,
+        )
+        return told(shadow_answer(await self._set(command, request)))
 
     async def enable(self, request: Request) -> Response:
         return await self._set_policy(request, enabled=True)

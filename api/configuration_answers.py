@@ -11,12 +11,19 @@ from commands.routing.configuration_faults import ANY_SEGMENT
 from commands.routing.gateways import with_terms
 from commands.routing.unreached_rules import warnings_in
 from schemas.base import Value
-from schemas.configuration import ROUTING_RULES, SCORING, SEGMENTATION, bandit, gateway, retry_policy
+from schemas.configuration import ROUTING_RULES, SCORING, SEGMENTATION, SHADOW, bandit, gateway, retry_policy
 from schemas.gateway import NO_TERMS, GatewayConfiguration, GatewayTerms
 from schemas.http import FieldError
 from schemas.ids import GatewayId
 from schemas.instrument import PaymentMethod
-from schemas.routing_configuration import Affinity, RetryPolicy, Rule, ScoringWeights, SegmentDimension
+from schemas.routing_configuration import (
+    Affinity,
+    AlternativePolicy,
+    RetryPolicy,
+    Rule,
+    ScoringWeights,
+    SegmentDimension,
+)
 
 
 class RoutingRulesAnswer(Setting, frozen=True, kw_only=True):
@@ -33,6 +40,11 @@ class ScoringWeightsAnswer(Setting, frozen=True, kw_only=True):
 class SegmentationAnswer(Setting, frozen=True, kw_only=True):
     dimensions: tuple[SegmentDimension, ...]
     merchant_tiers: dict[str, str]
+
+
+class ShadowPolicyAnswer(Setting, frozen=True, kw_only=True):
+    policy: AlternativePolicy | None
+    """Null: there is no shadow."""
 
 
 class BanditPolicyAnswer(Setting, frozen=True, kw_only=True):
@@ -107,6 +119,10 @@ def rules_answer(configured: Configured) -> RoutingRulesAnswer:
 def weights_answer(configured: Configured) -> ScoringWeightsAnswer:
     setting, routing = configured.setting(SCORING), configured.routing
     return ScoringWeightsAnswer(**asdict(setting), weights=routing.weights, affinities=routing.affinities)
+
+
+def shadow_answer(configured: Configured) -> ShadowPolicyAnswer:
+    return ShadowPolicyAnswer(**asdict(configured.setting(SHADOW)), policy=configured.routing.shadow)
 
 
 def segmentation_answer(configured: Configured) -> SegmentationAnswer:

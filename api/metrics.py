@@ -33,6 +33,23 @@ DEPENDENCY_OK = Gauge(
     "1 while a dependency proves to be well, as readiness has it.",
     ["dependency"],
 )
+SHADOWED = Counter(
+    "payments_gateway_shadowed",
+    "Payments that the shadow policy was asked about: it agrees or differs, failed, was dropped because too many "
+    "waited, or what it said is not_recorded.",
+    ["result"],
+)
+for _result in ("agrees", "differs", "failed", "dropped", "not_recorded"):
+    SHADOWED.labels(_result)
+SHADOW_SECONDS = Histogram(
+    "payments_gateway_shadow_seconds",
+    "What routing a payment by the shadow policy costs this process.",
+    buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05),
+)
+SHADOW_LAG = Gauge(
+    "payments_gateway_shadow_lag_seconds",
+    "From the last recorded payments' decisions to the shadow's being on its topic.",
+)
 _REQUESTS = Counter(
     "payments_gateway_http_requests",
     "Requests answered, and with which type of problem: empty where there was none.",

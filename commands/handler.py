@@ -14,7 +14,7 @@ import msgspec
 from commands.ownership import Owner, fold, is_owned_by
 from commands.payment import decide
 from commands.payment_state import INITIAL, Open, PaymentState, Settled
-from commands.ports import Clock, EventLog, Gateways, Histories, Probes, Reservations, RoutingFacts
+from commands.ports import Clock, EventLog, Gateways, Histories, Probes, Reservations, RoutingFacts, Shadow
 from commands.routing.kill_switches import out_of_service, shut
 from commands.routing.probing import testable
 from commands.routing.retry import LEAST_TIMEOUT_MS
@@ -32,6 +32,7 @@ from schemas.payment import (
     HandOverPayment,
     Order,
     PaymentEvent,
+    PaymentRouted,
     RecordOutcome,
     RequestPayment,
     TakeOverPayment,
@@ -61,6 +62,7 @@ class PaymentHandler:
         gateways: Gateways,
         facts: RoutingFacts,
         probes: Probes,
+        shadow: Shadow,
         max_in_flight: int,
         gateway_timeout_ms: int,
     ) -> None:
@@ -71,6 +73,7 @@ class PaymentHandler:
         self._gateways = gateways
         self._facts = facts
         self._probes = probes
+        self._shadow = shadow
         self._max_in_flight = max_in_flight
         self._gateway_timeout_ms = gateway_timeout_ms
         self._running: set[asyncio.Task[Handled]] = set()
@@ -127,10 +130,14 @@ class PaymentHandler:
         if isinstance(found, Held):
             return await self._same_key_again(body, command, found, request_id)
         if command.probe is None and (probing := await self._probing(command)) is not command:
-            events = decide(probing, INITIAL)
+            command, events = probing, decide(probing, INITIAL)
         owner = _owner(command.payment_id, 1, found.window, since_ms, wish.window_ms)
         writer = PaymentWriter(self._clock, self._log, owner, request_id)
-        return await self._pay(body, writer, events, since_ms)
+        handled = await self._pay(body, writer, events, since_ms)
+        for event in events:
+            if isinstance(event, PaymentRouted):
+                self._shadow.follow(command, event)
+        return handled
 
     async def _pay(
         self, body: PaymentBody, writer: PaymentWriter, events: list[PaymentEvent], since_ms: float

@@ -11,7 +11,7 @@ from schemas.gateway import GatewayConfiguration
 from schemas.ids import AttemptId, ExperimentId, GatewayId, PaymentId
 from schemas.instrument import PaymentMethod
 from schemas.outcome import Outcome
-from schemas.payment import PaymentEvent
+from schemas.payment import PaymentEvent, PaymentRouted, RequestPayment
 from schemas.reliability import ReliabilityEvent
 from schemas.reservation import Claimed, Held, Reservation, Reserved
 from schemas.routing import Facts
@@ -147,3 +147,8 @@ class Probes(Protocol):
         It is free again after `view.probe_lease_s`, whatever becomes of its holder. Where nobody can count them, each
         process has one now and then.
         """
+
+
+class Shadow(Protocol):
+    def follow(self, command: RequestPayment, routed: PaymentRouted) -> None:
+        """Told of a payment when all is done that is done for it now. Returns at once, and never raises."""

@@ -18,6 +18,7 @@ from schemas.experiment import ExperimentEvent, UnreadStarted
 from schemas.notification import NotificationMessage
 from schemas.payment import PaymentEvent
 from schemas.reliability import ReliabilityEvent
+from schemas.shadow import PaymentShadowed
 
 PAYMENTS_TOPIC = "payments.events.v1"
 CIRCUITS_TOPIC = "circuits.events.v1"
@@ -26,6 +27,7 @@ CONFIGURATION_TOPIC = "configuration.events.v1"
 EXPERIMENTS_TOPIC = "experiments.events.v1"
 NOTIFICATIONS_TOPIC = "gateway.notifications.v1"
 RELIABILITY_TOPIC = "reliability.events.v1"
+SHADOW_TOPIC = "shadow.events.v1"
 
 Headers = list[tuple[str, bytes]]
 
@@ -39,6 +41,7 @@ _decoders: dict[str, msgspec.json.Decoder[Event]] = {
     EXPERIMENTS_TOPIC: msgspec.json.Decoder(ExperimentEvent),
     NOTIFICATIONS_TOPIC: msgspec.json.Decoder(NotificationMessage),
     RELIABILITY_TOPIC: msgspec.json.Decoder(ReliabilityEvent),
+    SHADOW_TOPIC: msgspec.json.Decoder(PaymentShadowed),
 }
 _unread_started = msgspec.json.Decoder(UnreadStarted)
 _outlines: dict[str, Callable[[bytes, str], Event]] = {

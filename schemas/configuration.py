@@ -14,6 +14,7 @@ from schemas.gateway import GatewayConfiguration, GatewayTerms
 from schemas.ids import GatewayId
 from schemas.routing_configuration import (
     Affinity,
+    AlternativePolicy,
     BanditPolicy,
     KillSwitch,
     MerchantRetryPolicy,
@@ -28,6 +29,7 @@ Version = Annotated[int, Meta(ge=0)]
 SCORING = "scoring"
 ROUTING_RULES = "routing-rules"
 SEGMENTATION = "segmentation"
+SHADOW = "shadow-policy"
 
 
 def bandit(segment: str) -> str:
@@ -114,6 +116,16 @@ class SetRetryPolicy(Command, frozen=True, kw_only=True):
     instead_of_version: int
 
 
+class SetShadowPolicy(Command, frozen=True, kw_only=True):
+    """None: there is no shadow any more."""
+
+    policy: AlternativePolicy | None
+    gateways: tuple[GatewayConfiguration, ...]
+    by: str
+    note: str
+    instead_of_version: int
+
+
 class TurnKillSwitch(Command, frozen=True, kw_only=True):
     switch: KillSwitch
     on: bool
@@ -130,6 +142,7 @@ SetRouting = (
     | SetBanditPolicy
     | SetGateway
     | SetRetryPolicy
+    | SetShadowPolicy
     | TurnKillSwitch
 )
 
@@ -197,6 +210,15 @@ class RetryPolicySet(Event, frozen=True, kw_only=True):
     instead_of_version: Version
 
 
+class ShadowPolicySet(Event, frozen=True, kw_only=True):
+    """It is computed beside every route from now on; without a policy nothing is."""
+
+    policy: AlternativePolicy | None
+    by: str
+    note: str
+    instead_of_version: Version
+
+
 class KillSwitchTurnedOn(Event, frozen=True, kw_only=True):
     """What it is for is off from now on."""
 
@@ -230,6 +252,7 @@ RoutingSet = (
     | BanditPolicySet
     | GatewaySet
     | RetryPolicySet
+    | ShadowPolicySet
     | KillSwitchTurnedOn
     | KillSwitchTurnedOff
 )
@@ -253,6 +276,8 @@ def aggregate_of(asked: SetRouting | RoutingSet | WebhookEvent | UnreadSet) -> s
             return gateway(id)
         case SetRetryPolicy(merchant_id=merchant_id) | RetryPolicySet(merchant_id=merchant_id):
             return retry_policy(merchant_id)
+        case SetShadowPolicy() | ShadowPolicySet():
+            return SHADOW
         case (
             TurnKillSwitch(switch=switch)
             | KillSwitchTurnedOn(switch=switch)

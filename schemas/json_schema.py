@@ -15,12 +15,14 @@ from schemas.codec import (
     NOTIFICATIONS_TOPIC,
     PAYMENTS_TOPIC,
     RELIABILITY_TOPIC,
+    SHADOW_TOPIC,
 )
 from schemas.configuration import ConfigurationEvent
 from schemas.experiment import ExperimentEvent
 from schemas.notification import NotificationMessage
 from schemas.payment import PaymentEvent
 from schemas.reliability import ReliabilityEvent
+from schemas.shadow import PaymentShadowed
 
 TOPICS: dict[str, Any] = {
     PAYMENTS_TOPIC: PaymentEvent,
@@ -30,6 +32,7 @@ TOPICS: dict[str, Any] = {
     EXPERIMENTS_TOPIC: ExperimentEvent,
     NOTIFICATIONS_TOPIC: NotificationMessage,
     RELIABILITY_TOPIC: ReliabilityEvent,
+    SHADOW_TOPIC: PaymentShadowed,
 }
 
 

@@ -8,8 +8,10 @@ from schemas.base import Body
 from schemas.gateway import AmountMinor, BasisPoints, Currencies, Methods, Priority
 from schemas.http import PaymentBody
 from schemas.routing_configuration import (
+    MOST_AFFINITIES,
     MOST_RULES,
     Affinity,
+    AlternativePolicy,
     Attempts,
     BudgetMs,
     Name,
@@ -38,7 +40,7 @@ class ScoringWeightsBody(Body, frozen=True, kw_only=True):
     """`PUT /scoring/weights`: all of both. A weight that is left out has its default."""
 
     weights: ScoringWeights
-    affinities: Annotated[tuple[Affinity, ...], Meta(max_length=500)] = ()
+    affinities: Annotated[tuple[Affinity, ...], Meta(max_length=MOST_AFFINITIES)] = ()
     by: By
     note: Note = ""
 
@@ -59,6 +61,14 @@ class BanditPolicyBody(Body, frozen=True, kw_only=True):
     worse_by: Share | None = None
     expected_loss: Share | None = None
     by: By = "operator"
+    note: Note = ""
+
+
+class ShadowPolicyBody(Body, frozen=True, kw_only=True):
+    """`PUT /shadow-policy`: all of it; null ends the shadow."""
+
+    policy: AlternativePolicy | None
+    by: By
     note: Note = ""
 
 

@@ -21,6 +21,8 @@ Attempts = Annotated[int, Meta(ge=1, le=10)]
 BudgetMs = Annotated[int, Meta(ge=100, le=60_000)]
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 MOST_RULES = 200
+MOST_AFFINITIES = 500
+MOST_NAMED = 200
 
 
 class ScoringWeights(Body, frozen=True, kw_only=True):
@@ -211,6 +213,23 @@ class SwitchedOff(Value, frozen=True, kw_only=True):
 NOTHING_OFF = SwitchedOff()
 
 
+# Another configuration
+
+
+class AlternativePolicy(Body, frozen=True, kw_only=True, omit_defaults=True):
+    """To be judged on history, or computed beside what is in force, as a shadow. What is not given is as it is in
+    force, or was when a payment was routed."""
+
+    weights: ScoringWeights | None = None
+    affinities: Annotated[tuple[Affinity, ...], Meta(max_length=MOST_AFFINITIES)] | None = None
+    rules: RoutingRules | None = None
+    """All of them, in order."""
+    bandits: Annotated[dict[str, BanditPolicy], Meta(max_length=MOST_NAMED)] | None = None
+    """By segment; `*` stands for every segment that has none of its own, and where there is neither it is off."""
+    retry_policies: Annotated[dict[str, MerchantRetryPolicy], Meta(max_length=MOST_NAMED)] | None = None
+    """By merchant; `*` stands for every merchant that has none of its own."""
+
+
 # All of it
 
 
@@ -230,6 +249,8 @@ class RoutingConfiguration(Value, frozen=True, kw_only=True):
     retry_policies: dict[str, MerchantRetryPolicy] = msgspec.field(default_factory=dict)
     """By merchant id, of those that have one set; every other has that of the settings."""
     off: SwitchedOff = NOTHING_OFF
+    shadow: AlternativePolicy | None = None
+    """What is computed beside every route, and obeyed by nobody."""
 
     def bandit(self, segment: str) -> BanditPolicy:
         return self.bandits.get(segment) or self.bandits.get("*") or BanditPolicy()

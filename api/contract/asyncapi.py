@@ -17,6 +17,7 @@ from schemas.codec import (
     EXPERIMENTS_TOPIC,
     PAYMENTS_TOPIC,
     RELIABILITY_TOPIC,
+    SHADOW_TOPIC,
 )
 from schemas.json_schema import TOPICS as UNIONS
 from schemas.json_schema import events_of
@@ -44,6 +45,11 @@ PUBLIC: Mapping[str, Public] = {
     ),
     EXPERIMENTS_TOPIC: Public(
         "experiment id", "^exp_[0-9a-hjkmnp-tv-z]{26}$", "Who tries which routing on whom."
+    ),
+    SHADOW_TOPIC: Public(
+        "payment id",
+        "^pay_[0-9a-hjkmnp-tv-z]{26}$",
+        "What a policy that nobody obeys would have done with payments; some may be missing, or come twice.",
     ),
     CONFIGURATION_TOPIC: Public("aggregate", "^.+$", "What is set for the whole service."),
 }

@@ -14,6 +14,7 @@ from api.configuration_answers import (
     RoutingRulesAnswer,
     ScoringWeightsAnswer,
     SegmentationAnswer,
+    ShadowPolicyAnswer,
 )
 from api.contract.common import (
     ETAG,
@@ -40,6 +41,7 @@ from schemas.routing_bodies import (
     RoutingRulesBody,
     ScoringWeightsBody,
     SegmentationBody,
+    ShadowPolicyBody,
 )
 
 _METHOD = Parameter(
@@ -155,6 +157,14 @@ OPERATIONS = (
             "merchant_tiers": {"m_001": "gold"},
             "by": "asha",
         },
+    ),
+    *_document(
+        "shadow_policy",
+        "/shadow-policy",
+        "What is computed beside every route, told on shadow.events.v1, and obeyed by nobody.",
+        ShadowPolicyAnswer,
+        ShadowPolicyBody,
+        {"policy": {"weights": {"cost": 0.002}}, "by": "asha", "note": "would fees move much?"},
     ),
     Operation(
         id="page_bandit_policies",

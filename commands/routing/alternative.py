@@ -7,11 +7,18 @@ from msgspec.structs import replace
 from commands.routing.ranking import had_it_been, rank
 from commands.routing.route import affinity, ruled_out
 from commands.routing.rules import apply
-from schemas.alternative import AlternativePolicy
 from schemas.ids import GatewayId
 from schemas.payment import Order, PaymentRouted
 from schemas.routing import Candidate, Decision, Exclusion, Strategy
-from schemas.routing_configuration import Exclude, Pin, Prefer, RetryPolicy, RoutingConfiguration, Split
+from schemas.routing_configuration import (
+    AlternativePolicy,
+    Exclude,
+    Pin,
+    Prefer,
+    RetryPolicy,
+    RoutingConfiguration,
+    Split,
+)
 
 BY_RULE: tuple[Exclusion, ...] = ("rule", "not_pinned")
 BY_CIRCUIT: tuple[Exclusion, ...] = ("circuit_open", "circuit_half_open")

@@ -32,6 +32,8 @@ from schemas.configuration import (
     SetRoutingRules,
     SetScoringWeights,
     SetSegmentation,
+    SetShadowPolicy,
+    ShadowPolicySet,
     TurnKillSwitch,
     UnreadSet,
     aggregate_of,
@@ -108,6 +110,8 @@ def _is_so(command: SetRouting, routing: RoutingConfiguration, *, is_default: bo
             return command.terms == routing.gateways.get(command.gateway, NO_TERMS)
         case SetRetryPolicy():
             return command.policy == routing.retry_policies.get(command.merchant_id)
+        case SetShadowPolicy():
+            return command.policy == routing.shadow
         case TurnKillSwitch():
             return command.on == is_on(command.switch, routing.off)
         case _:
@@ -175,6 +179,13 @@ def _set(command: SetRouting) -> RoutingSet:
                 note=command.note,
                 instead_of_version=command.instead_of_version,
             )
+        case SetShadowPolicy():
+            return ShadowPolicySet(
+                policy=command.policy,
+                by=command.by,
+                note=command.note,
+                instead_of_version=command.instead_of_version,
+            )
         case SetRetryPolicy():
             return RetryPolicySet(
                 merchant_id=command.merchant_id,
@@ -229,6 +240,8 @@ def _with(routing: RoutingConfiguration, event: RoutingSet, version: int) -> Rou
             others = {of: one for of, one in routing.retry_policies.items() if of != event.merchant_id}
             own = {} if event.policy is None else {event.merchant_id: event.policy}
             return replace(routing, version=version, retry_policies={**others, **own})
+        case ShadowPolicySet():
+            return replace(routing, version=version, shadow=event.policy)
         case KillSwitchTurnedOn():
             return replace(routing, version=version, off=turned(event.switch, routing.off, on=True))
         case KillSwitchTurnedOff():

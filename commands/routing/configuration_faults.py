@@ -18,6 +18,7 @@ from schemas.configuration import (
     SetRoutingRules,
     SetScoringWeights,
     SetSegmentation,
+    SetShadowPolicy,
     TurnKillSwitch,
 )
 from schemas.gateway import GatewayConfiguration, GatewayTerms
@@ -28,6 +29,7 @@ from schemas.routing_configuration import (
     Affinity,
     GatewaySwitch,
     MerchantSwitch,
+    RoutingRules,
     Segmentation,
     SegmentDimension,
 )
@@ -46,6 +48,8 @@ def faults_in(command: SetRouting) -> list[FieldError]:
             faults = list(_of_segmentation(command.segmentation))
         case SetBanditPolicy() | SetRetryPolicy():
             faults = []
+        case SetShadowPolicy():
+            faults = list(_of_shadow(command))
         case TurnKillSwitch():
             faults = list(_of_switch(command))
         case SetGateway():
@@ -76,6 +80,23 @@ def _of_affinities(affinities: Sequence[Affinity], gateways: Gateways) -> Iterat
         ):
             detail = "is none that this gateway takes"
             yield FieldError(pointer=f"{here}/payment_method", detail=detail)
+
+
+# The shadow
+
+
+def _of_shadow(command: SetShadowPolicy) -> Iterator[FieldError]:
+    """What would be wrong with it in force."""
+    policy = command.policy
+    if policy is None:
+        return
+    for fault in rule_faults_in(policy.rules or RoutingRules(), command.gateways):
+        yield FieldError(pointer=f"/policy/rules{fault.pointer}", detail=fault.detail)
+    for fault in _of_affinities(policy.affinities or (), by_id(command.gateways)):
+        yield FieldError(pointer=f"/policy{fault.pointer}", detail=fault.detail)
+    for field, named in (("bandits", policy.bandits), ("retry_policies", policy.retry_policies)):
+        for name in named or ():
+            yield from text_faults(within(f"/policy/{field}", name), name)
 
 
 # Gateways

@@ -21,6 +21,7 @@ from schemas.codec import (
     NOTIFICATIONS_TOPIC,
     PAYMENTS_TOPIC,
     RELIABILITY_TOPIC,
+    SHADOW_TOPIC,
 )
 from schemas.errors import LogUnavailable
 
@@ -45,6 +46,7 @@ TOPICS = (
     Topic(CIRCUIT_OUTCOMES_TOPIC, PAYMENT_PARTITIONS, retention_ms=A_MONTH_MS),
     Topic(EXPERIMENTS_TOPIC, 1),
     Topic(RELIABILITY_TOPIC, 1),
+    Topic(SHADOW_TOPIC, PAYMENT_PARTITIONS, retention_ms=A_MONTH_MS),
     Topic(DEAD_LETTERS_TOPIC, 1),
 )
 

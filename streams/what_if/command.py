@@ -11,8 +11,8 @@ import uvloop
 
 from infra.settings import Settings
 from infra.telemetry import configure_logging
-from schemas.alternative import AlternativePolicy
 from schemas.errors import LogUnavailable
+from schemas.routing_configuration import AlternativePolicy
 from streams.what_if.evaluation import DIMENSIONS, Dimension
 from streams.what_if.plot import svg
 from streams.what_if.question import ask

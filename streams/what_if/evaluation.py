@@ -14,10 +14,10 @@ from commands.routing.alternative import Rerouted, gateways_named, rerouted
 from projections.statistics.off_policy import Integers, Logged, OffPolicy, off_policy
 from projections.statistics.off_policy_verdict import WhatIfJudgement, judge_other
 from projections.statistics.sums import Floats
-from schemas.alternative import AlternativePolicy
 from schemas.base import Value
 from schemas.dimensions import amount_band, issuer, network
 from schemas.ids import GatewayId
+from schemas.routing_configuration import AlternativePolicy
 from streams.what_if.journeys import Journey
 from streams.what_if.retries import any_otherwise, first_otherwise
 

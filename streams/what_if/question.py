@@ -5,12 +5,12 @@ from datetime import datetime
 
 from infra.kafka.reader import LogReader, Record
 from infra.settings import Settings
-from schemas.alternative import AlternativePolicy
 from schemas.base import Event, Value
 from schemas.codec import PAYMENTS_TOPIC, decode
 from schemas.envelope import Position, Recorded
 from schemas.errors import Unreadable
 from schemas.ids import GatewayId
+from schemas.routing_configuration import AlternativePolicy
 from streams.what_if.evaluation import Dimension, Evaluation, Judged, Part
 from streams.what_if.journeys import Journeys
 

@@ -20,9 +20,9 @@ from rich.table import Table
 
 from projections.statistics.off_policy_verdict import WhatIfVerdict
 from projections.statistics.results import Interval
-from schemas.alternative import AlternativePolicy
 from schemas.ids import GatewayId
 from schemas.routing_configuration import (
+    AlternativePolicy,
     BanditPolicy,
     MerchantRetryPolicy,
     Prefer,

@@ -15,7 +15,6 @@ from msgspec.structs import replace
 
 from commands.routing.alternative import Rerouted, rerouted
 from schemas import ids
-from schemas.alternative import AlternativePolicy
 from schemas.base import Event
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.envelope import Position, Recorded, unowned
@@ -31,7 +30,7 @@ from schemas.payment import (
     PaymentRouted,
     PaymentSucceeded,
 )
-from schemas.routing_configuration import RetryPolicy
+from schemas.routing_configuration import AlternativePolicy, RetryPolicy
 from streams.what_if.evaluation import METRICS, Metric
 from tests.bench.routing_world import BEGIN, ORDER, World
 from tests.bench.scenarios import Scenario, uniforms

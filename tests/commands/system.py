@@ -13,6 +13,7 @@ from infra.memory.gateways import CallFate, Entry, Ledger, MemoryGateway, Memory
 from infra.memory.log import MemoryHistories, MemoryLog
 from infra.memory.probes import MemoryLeases, MemoryProbes
 from infra.memory.reservations import MemoryReservations
+from infra.memory.shadow import RememberingShadow
 from infra.probes import LocalProbes
 from schemas.gateway import GatewayConfiguration
 from schemas.http import PaymentBody
@@ -51,6 +52,7 @@ class System:
         self.reservations = MemoryReservations(self.clock, fate=lambda: _next(self.rows))
         self.histories = MemoryHistories(self.log, self.clock)
         self.ledgers = {name: Ledger(self.clock, latent) for name in NAMES}
+        self.shadow = RememberingShadow()
         self._processes = 0
         self.handler = self.process()
 
@@ -91,6 +93,7 @@ class System:
             gateways=MemoryGateways(held),
             facts=self,
             probes=self.probes,
+            shadow=self.shadow,
             max_in_flight=max_in_flight,
             gateway_timeout_ms=2_500,
         )

@@ -8,11 +8,11 @@ from msgspec.structs import replace
 
 from commands.routing.alternative import otherwise, rerouted, retries_of
 from commands.routing.route import route
-from schemas.alternative import AlternativePolicy
 from schemas.ids import GatewayId
 from schemas.payment import PaymentRouted, RequestPayment
 from schemas.routing import Posterior
 from schemas.routing_configuration import (
+    AlternativePolicy,
     BanditPolicy,
     Exclude,
     MerchantRetryPolicy,

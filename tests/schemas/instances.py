@@ -28,6 +28,7 @@ from schemas.configuration import (
     RoutingRulesSet,
     ScoringWeightsSet,
     SegmentationSet,
+    ShadowPolicySet,
 )
 from schemas.dimensions import Account, Dimensions, Earlier
 from schemas.experiment import (
@@ -86,6 +87,7 @@ from schemas.reliability import (
 from schemas.routing import Candidate, Decision, Excluded, Probe, Terms, Versions
 from schemas.routing_configuration import (
     Affinity,
+    AlternativePolicy,
     BanditPolicy,
     Condition,
     Exclude,
@@ -101,6 +103,7 @@ from schemas.routing_configuration import (
     Split,
     StrategySwitch,
 )
+from schemas.shadow import PaymentShadowed, ShadowCandidate
 from schemas.webhook import (
     DeliveryId,
     SecretVersion,
@@ -307,6 +310,27 @@ INSTANCES: tuple[Event, ...] = (
         by="asha",
         note="a contract",
         instead_of_version=0,
+    ),
+    ShadowPolicySet(
+        policy=AlternativePolicy(
+            weights=ScoringWeights(cost=0.002),
+            bandits={"*": BanditPolicy(enabled=False)},
+            retry_policies={"mrc_1": MerchantRetryPolicy(max_attempts=2)},
+        ),
+        by="asha",
+        note="would fees move much?",
+        instead_of_version=9,
+    ),
+    PaymentShadowed(
+        strategy="SCORE",
+        candidates=(
+            ShadowCandidate(gateway=GatewayId("beta"), propensity=1.0),
+            ShadowCandidate(gateway=GatewayId("alpha"), propensity=0.0),
+        ),
+        routed_to=GatewayId("alpha"),
+        agrees=False,
+        decided_at=AT,
+        versions=Versions(configuration=17, circuits=4, health=812),
     ),
     SegmentationSet(
         segmentation=Segmentation(

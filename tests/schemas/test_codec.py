@@ -117,6 +117,7 @@ def test_an_envelope_of_other_types_is_unreadable(name: str) -> None:
     [
         b'{"type":"RoutingRulesSet","rules":{"rules":[{"id":"r","then":{"type":"shadow"}}]},%s}',
         b'{"type":"ScoringWeightsSet","weights":{"moon":1},"affinities":[],%s}',
+        b'{"type":"ShadowPolicySet","policy":{"moon":{}},%s}',
         b'{"type":"SegmentationSet","segmentation":{"dimensions":["moon"]},%s}',
         b'{"type":"BanditPolicySet","segment":"UPI","policy":{"moon":1},%s}',
         b'{"type":"GatewaySet","gateway":"razorpay","terms":{"moon":1},%s}',

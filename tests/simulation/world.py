@@ -20,6 +20,7 @@ from infra.memory.gateways import Ledger, MemoryGateway, MemoryGateways
 from infra.memory.log import MemoryHistories, MemoryLog
 from infra.memory.probes import MemoryLeases, MemoryProbes
 from infra.memory.reservations import MemoryReservations
+from infra.memory.shadow import RememberingShadow
 from infra.probes import LocalProbes
 from projections.verifications import work
 from schemas.base import Value
@@ -289,6 +290,7 @@ class World:
             gateways=gateways,
             facts=KnownFacts(self.scenario),
             probes=gated(process, self.probes),
+            shadow=RememberingShadow(),
             max_in_flight=64,
             gateway_timeout_ms=GATEWAY_TIMEOUT_MS,
         )

@@ -6,12 +6,12 @@ from datetime import timedelta
 import pytest
 
 from projections.statistics.off_policy_verdict import WhatIfReason, WhatIfVerdict
-from schemas.alternative import AlternativePolicy
 from schemas.base import Event
 from schemas.envelope import Recorded
 from schemas.ids import GatewayId
 from schemas.payment import PaymentFailed, PaymentSucceeded
 from schemas.routing_configuration import (
+    AlternativePolicy,
     BanditPolicy,
     Exclude,
     MerchantRetryPolicy,

@@ -7,11 +7,17 @@ import pytest
 from msgspec.structs import replace
 
 from commands.routing.alternative import Rerouted, rerouted
-from schemas.alternative import AlternativePolicy
 from schemas.base import Event
 from schemas.ids import GatewayId
 from schemas.payment import PaymentRouted
-from schemas.routing_configuration import MerchantRetryPolicy, Prefer, RetryPolicy, RoutingRules, Rule
+from schemas.routing_configuration import (
+    AlternativePolicy,
+    MerchantRetryPolicy,
+    Prefer,
+    RetryPolicy,
+    RoutingRules,
+    Rule,
+)
 from streams.what_if.journeys import Journey, Journeys
 from streams.what_if.retries import any_otherwise, first_otherwise
 from tests.builders import routed
