@@ -33,7 +33,9 @@ docs/what-if.md says what is estimated, and when history cannot answer.
 def add_what_if(parser: argparse.ArgumentParser) -> None:
     parser.description = "Judges another configuration of routing on the payments of the past."
     parser.epilog, parser.formatter_class = POLICY, argparse.RawDescriptionHelpFormatter
-    parser.add_argument("policy", type=Path, metavar="POLICY", help="a file; - for standard input")
+    judged = parser.add_mutually_exclusive_group(required=True)
+    judged.add_argument("policy", nargs="?", type=Path, metavar="POLICY", help="a file; - for standard input")
+    judged.add_argument("--shadow", action="store_true", help="judge what the shadow policy said, instead")
     for option, purpose in (("--from", "payments requested from then on"), ("--to", "and before then")):
         parser.add_argument(
             option, dest=f"{option[2:]}_", type=_time, metavar="TIME", help=f"{purpose}: 2026-11-25T09:00:00Z"
@@ -53,8 +55,7 @@ def add_what_if(parser: argparse.ArgumentParser) -> None:
 def run_what_if(asked: argparse.Namespace) -> int:
     """History that cannot answer is an answer: 0."""
     try:
-        text = sys.stdin.buffer.read() if str(asked.policy) == "-" else asked.policy.read_bytes()
-        policy = msgspec.json.decode(text, type=AlternativePolicy)
+        policy = None if asked.shadow else _read(asked.policy)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         sys.stderr.write(f"{asked.policy}: {error}\n")
         return WRONG
@@ -72,6 +73,11 @@ def run_what_if(asked: argparse.Namespace) -> int:
     else:
         sys.stdout.write("\n".join(lines(found)) + "\n")
     return DONE
+
+
+def _read(file: Path) -> AlternativePolicy:
+    text = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    return msgspec.json.decode(text, type=AlternativePolicy)
 
 
 def _tell(line: str) -> None:

@@ -5,7 +5,8 @@ far in the segment: it knows nothing but the past, so it needs no cross-fitting,
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import nan
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -17,7 +18,9 @@ from projections.statistics.sums import Floats
 from schemas.base import Value
 from schemas.dimensions import amount_band, issuer, network
 from schemas.ids import GatewayId
+from schemas.routing import Candidate
 from schemas.routing_configuration import AlternativePolicy
+from schemas.shadow import PaymentShadowed, ShadowCandidate
 from streams.what_if.journeys import Journey
 from streams.what_if.retries import any_otherwise, first_otherwise
 
@@ -73,16 +76,20 @@ class _Row(NamedTuple):
 
 
 class Evaluation:
-    def __init__(self, policy: AlternativePolicy) -> None:
+    def __init__(self, policy: AlternativePolicy | None) -> None:
+        """None: the decisions of another policy come with the payments."""
         self._policy = policy
         self._rows: list[_Row] = []
         self._memory: dict[object, tuple[float, ...]] = {}
         self._seen: set[GatewayId] = set()
 
-    def consider(self, journey: Journey) -> None:
-        """One whose decision recorded what it was made from."""
-        other = rerouted(journey.order, journey.routed, self._policy, self._memory)
-        self._rows.append(_row(journey, other))
+    def consider(self, journey: Journey, shadow: PaymentShadowed | None = None) -> None:
+        """One whose decision recorded what it was made from, and what a shadow said of it where there is no policy."""
+        if self._policy is not None:
+            other = rerouted(journey.order, journey.routed, self._policy, self._memory)
+            self._rows.append(_row(journey, _chances(other.candidates), *_otherwise(journey, other)))
+        elif shadow is not None:
+            self._rows.append(_row(journey, _chances(shadow.candidates), *_of_shadow(journey, shadow)))
         self._seen.update(one.gateway for one in journey.routed.candidates)
         self._seen.update(one.gateway for one in journey.routed.excluded)
 
@@ -91,6 +98,8 @@ class Evaluation:
 
     def strangers(self) -> tuple[GatewayId, ...]:
         """Gateways that the policy names and that no decision knew."""
+        if self._policy is None:
+            return ()
         return tuple(sorted(gateways_named(self._policy) - self._seen))
 
     def overall(self) -> tuple[Judged, ...]:
@@ -120,7 +129,7 @@ class Evaluation:
 
     def _tables(self) -> dict[Metric, Logged]:
         rows = self._sorted()
-        gateways = sorted({gateway for row in rows for gateway in row.propensities})
+        gateways = sorted({gateway for row in rows for gateway in (*row.propensities, *row.target)})
         places = {gateway: place for place, gateway in enumerate(gateways)}
 
         def table(of: Callable[[_Row], dict[GatewayId, float]]) -> Floats:
@@ -161,29 +170,40 @@ def _judged(tables: Mapping[Metric, Logged], confidence: float) -> Iterator[Judg
         yield Judged(metric=metric, figures=figures, judgement=judge_other(figures))
 
 
-def _row(journey: Journey, other: Rerouted) -> _Row:
-    decision, first = journey.routed.decision, journey.attempts[0].gateway
-    assert decision is not None
-    recorded = {one.gateway: one.propensity or 0.0 for one in journey.routed.candidates}
-    target = {one.gateway: one.propensity or 0.0 for one in other.candidates}
-    rewards = journey.first_succeeded, journey.any_succeeded
-    otherwise = rewards
-    if other.unrecorded:
-        target = {}
-    elif target.get(first, 0.0) > 0:
-        otherwise = first_otherwise(journey, other), any_otherwise(journey, other)
+def _chances(candidates: Iterable[Candidate | ShadowCandidate]) -> dict[GatewayId, float]:
+    return {one.gateway: one.propensity or 0.0 for one in candidates}
+
+
+def _otherwise(journey: Journey, other: Rerouted) -> tuple[tuple[float, float], bool]:
+    """What each metric would have come to, and whether nothing is known of where the payment would have gone."""
+    first = journey.attempts[0].gateway
+    if other.unrecorded or not _chances(other.candidates).get(first):
+        return (journey.first_succeeded, journey.any_succeeded), bool(other.unrecorded)
+    return (first_otherwise(journey, other), any_otherwise(journey, other)), False
+
+
+def _of_shadow(journey: Journey, shadow: PaymentShadowed) -> tuple[tuple[float, float], bool]:
+    """A shadow tells where it would have begun; what follows is told where it is as it was, or does not matter."""
+    as_it_was = [one.gateway for one in journey.routed.candidates]
+    is_told = journey.first_succeeded == 1 or [one.gateway for one in shadow.candidates] == as_it_was
+    return (journey.first_succeeded, journey.any_succeeded if is_told else nan), False
+
+
+def _row(
+    journey: Journey, target: dict[GatewayId, float], otherwise: tuple[float, float], is_unrecorded: bool
+) -> _Row:
     return _Row(
         at=journey.payment.created_at.timestamp(),
         payment_id=journey.payment.payment_id,
         customer=journey.order.customer_id,
-        chosen=first,
-        propensities=recorded,
-        target=target,
+        chosen=journey.attempts[0].gateway,
+        propensities=_chances(journey.routed.candidates),
+        target={} if is_unrecorded else target,
         believed={
             one.gateway: one.alpha / (one.alpha + one.beta) + one.fit for one in journey.routed.candidates
         },
-        unrecorded=float(bool(other.unrecorded)),
-        rewards=rewards,
+        unrecorded=float(is_unrecorded),
+        rewards=(journey.first_succeeded, journey.any_succeeded),
         otherwise=otherwise,
         parts=tuple(_PARTS[dimension](journey) or _NONE for dimension in DIMENSIONS),
     )

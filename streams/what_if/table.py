@@ -23,6 +23,8 @@ def lines(found: WhatIf) -> Iterator[str]:
         f"{left_out.unexplained:,} from before decisions said what they were made from, "
         f"{left_out.unreadable:,} records that cannot be read"
     )
+    if found.agreement is not None:
+        yield f"the shadow would have sent {found.agreement:.2%} of them where they went"
     if found.strangers:
         yield f"no decision knew {', '.join(found.strangers)}: check how the policy spells it"
     for judged in found.overall:

@@ -1,15 +1,17 @@
 """What another configuration would have come to, asked of the events of payments."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 import pytest
 
+from commands.routing.alternative import rerouted
 from projections.statistics.off_policy_verdict import WhatIfReason, WhatIfVerdict
 from schemas.base import Event
 from schemas.envelope import Recorded
 from schemas.ids import GatewayId
-from schemas.payment import PaymentFailed, PaymentSucceeded
+from schemas.payment import PaymentFailed, PaymentRouted, PaymentSucceeded
+from schemas.routing import Versions
 from schemas.routing_configuration import (
     AlternativePolicy,
     BanditPolicy,
@@ -21,13 +23,14 @@ from schemas.routing_configuration import (
     Rule,
     ScoringWeights,
 )
+from schemas.shadow import PaymentShadowed, ShadowCandidate
 from streams.what_if.evaluation import DIMENSIONS, Judged
 from streams.what_if.journeys import Journeys
 from streams.what_if.plot import svg
 from streams.what_if.question import Question, WhatIf
 from streams.what_if.table import lines
 from tests.projections.story import BEGIN, routed
-from tests.streams.what_if.histories import a_history, facts
+from tests.streams.what_if.histories import RATES, a_history, facts
 
 BETA, GAMMA = GatewayId("beta"), GatewayId("gamma")
 PAYMENTS = 3_000
@@ -46,9 +49,42 @@ def asked(policy: AlternativePolicy, history: Iterable[Recorded[Event]]) -> What
     return question.answer(DIMENSIONS)
 
 
+def asked_of_shadow(policy: AlternativePolicy, history: Sequence[Recorded[Event]]) -> WhatIf:
+    """As if it had been the shadow at the time."""
+    journeys = Journeys()
+    journeys.take(history)
+    said: dict[str, PaymentShadowed] = {}
+    for journey in journeys.told():
+        assert journey is not None
+        other = rerouted(journey.order, journey.routed, policy)
+        routed_to = journey.attempts[0].gateway
+        said[journey.payment.payment_id] = PaymentShadowed(
+            strategy=other.strategy,
+            candidates=tuple(
+                ShadowCandidate(gateway=one.gateway, propensity=one.propensity or 0.0)
+                for one in other.candidates
+            ),
+            routed_to=routed_to,
+            agrees=other.candidates[0].gateway == routed_to,
+            decided_at=BEGIN,
+            versions=Versions(),
+        )
+    question = Question(None)
+    question.take(journeys, said)
+    return question.answer(DIMENSIONS)
+
+
 def by_metric(found: WhatIf) -> tuple[Judged, Judged]:
     first_attempt, any_attempt = found.overall
     return first_attempt, any_attempt
+
+
+def worth_of(history: Sequence[Recorded[Event]]) -> float:
+    """The mean success rate of first attempts as they were drawn, whatever chance made of it."""
+    routes = [one.event for one in history if isinstance(one.event, PaymentRouted)]
+    return sum(
+        (one.propensity or 0.0) * RATES[one.gateway] for route in routes for one in route.candidates
+    ) / len(routes)
 
 
 def holds(judged: Judged, truth: float) -> bool:
@@ -63,24 +99,60 @@ def test_a_worse_gateway_first_loses_first_attempts_and_fewer_payments() -> None
     found = asked(first(GAMMA, BETA), history)
     first_attempt, any_attempt = by_metric(found)
     assert first_attempt.judgement.verdict == WhatIfVerdict.WORSE
-    as_it_was = first_attempt.figures.logged.estimate
-    assert as_it_was is not None
-    assert holds(first_attempt, 0.7 - as_it_was)
+    assert holds(first_attempt, RATES["gamma"] - worth_of(history))
     assert any_attempt.figures.overlap.untold > 0
 
 
 def test_the_best_gateway_first_wins_what_exploring_costs() -> None:
-    first_attempt, _ = by_metric(asked(SCORES, a_history(2, PAYMENTS)))
+    history = list(a_history(2, PAYMENTS))
+    first_attempt, _ = by_metric(asked(SCORES, history))
     assert first_attempt.judgement.verdict == WhatIfVerdict.BETTER
-    as_it_was = first_attempt.figures.logged.estimate
-    assert as_it_was is not None
-    assert holds(first_attempt, 0.9 - as_it_was)
+    assert holds(first_attempt, RATES["alpha"] - worth_of(history))
 
 
 def test_weights_that_are_those_of_history_decide_the_same() -> None:
     found = asked(AlternativePolicy(weights=ScoringWeights()), a_history(3, 300))
     assert {one.judgement.verdict for one in found.overall} == {WhatIfVerdict.SAME}
     assert [one.figures.uplift.estimate for one in found.overall] == pytest.approx([0, 0])
+
+
+def test_what_a_shadow_said_is_judged_as_its_policy_is() -> None:
+    history = list(a_history(15, 600))
+    said, policy = asked_of_shadow(SCORES, history), asked(SCORES, history)
+    assert by_metric(said)[0] == by_metric(policy)[0]
+    assert said.agreement is not None
+    assert 0 < said.agreement < 1
+    assert policy.agreement is None
+    assert "the shadow would have sent" in "\n".join(lines(said))
+
+
+def test_payments_that_the_shadow_said_nothing_of_are_not_judged() -> None:
+    journeys = Journeys()
+    journeys.take(a_history(16, 10))
+    question = Question(None)
+    question.take(journeys)
+    assert question.answer(DIMENSIONS).payments == 0
+
+
+def test_a_gateway_that_only_the_shadow_knows_was_never_tried() -> None:
+    history = list(a_history(17, 300))
+    journeys = Journeys()
+    journeys.take(history)
+    omega = ShadowCandidate(gateway=GatewayId("omega"), propensity=1.0)
+    said = {
+        one.envelope.aggregate_id: PaymentShadowed(
+            strategy="RULE",
+            candidates=(omega,),
+            routed_to=GatewayId("alpha"),
+            agrees=False,
+            decided_at=BEGIN,
+            versions=Versions(),
+        )
+        for one in history
+    }
+    question = Question(None)
+    question.take(journeys, said)
+    assert by_metric(question.answer(()))[0].judgement.reasons == (WhatIfReason.NO_OVERLAP,)
 
 
 def test_a_history_that_never_varied_cannot_answer() -> None:
