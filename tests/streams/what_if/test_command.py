@@ -1,28 +1,36 @@
 """The command as an analyst types it."""
 
 import asyncio
-import json
 import os
 import sys
 from datetime import timedelta
 from itertools import groupby
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from infra.clock import SystemClock
 from infra.kafka.producer import Publisher
+from infra.kafka.shadow import KafkaShadowLog
 from infra.kafka.topics import make_topics
 from infra.local import ROOT
 from infra.local.processes import surroundings
 from infra.local.stack import Stack
 from infra.settings import Settings
 from schemas.codec import PAYMENTS_TOPIC
+from schemas.ids import PaymentId
+from schemas.payment import PaymentRouted
+from schemas.routing import Versions
+from schemas.routing_configuration import AlternativePolicy, BanditPolicy
+from schemas.shadow import PaymentShadowed, ShadowCandidate
 from streams.cli import main
-from tests.projections.story import raw
+from streams.what_if.question import ask
+from tests.projections.story import BEGIN, raw
 from tests.streams.what_if.histories import a_history
 
 WRONG = 2
+SCORES = AlternativePolicy(bandits={"*": BanditPolicy(enabled=False)})
 
 
 def a_file(folder: Path, content: str) -> str:
@@ -75,6 +83,19 @@ async def types(stack: Stack, *words: str) -> tuple[int, str]:
     return process.returncode, said.decode() + (complained.decode() if process.returncode else "")
 
 
+def shadow_of(routed: PaymentRouted) -> PaymentShadowed:
+    """That would always take the last gateway."""
+    other = routed.candidates[-1].gateway
+    return PaymentShadowed(
+        strategy="RULE",
+        candidates=(ShadowCandidate(gateway=other, propensity=1.0),),
+        routed_to=routed.candidates[0].gateway,
+        agrees=False,
+        decided_at=BEGIN,
+        versions=Versions(),
+    )
+
+
 @pytest.mark.integration
 async def test_payments_of_a_range_are_read_from_the_log_and_judged(stack: Stack, tmp_path: Path) -> None:
     settings = Settings.from_environment(stack.env)
@@ -83,22 +104,26 @@ async def test_payments_of_a_range_are_read_from_the_log_and_judged(stack: Stack
     publisher = Publisher(settings.kafka_bootstrap_servers, 5_000)
     await publisher.start()
     try:
-        records = map(raw, a_history(os.getpid(), 300, begin=begin))
-        for partition, several in groupby(records, key=lambda one: one.partition):
+        history = list(a_history(os.getpid(), 300, begin=begin))
+        for partition, several in groupby(map(raw, history), key=lambda one: one.partition):
             messages = [(one.key, one.value or b"", list(one.headers)) for one in several]
             await publisher.publish(PAYMENTS_TOPIC, partition, messages)
+        shadows = [
+            (PaymentId(one.envelope.aggregate_id), shadow_of(one.event))
+            for one in history
+            if isinstance(one.event, PaymentRouted)
+        ]
+        await KafkaShadowLog(publisher, SystemClock()).append(shadows[:200])
     finally:
         await publisher.stop()
-    policy = a_file(tmp_path, '{"bandits": {"*": {"enabled": false}}}')
-    asked = ("what-if", policy, "--from", begin.isoformat(), "--by", "method", "--json")
-    code, said = await types(stack, *asked)
-    assert code == 0, said
-    answer = json.loads(said)
-    assert answer["payments"] == 300
-    assert answer["overall"][0]["metric"] == "first_attempt_success"
-    plot = tmp_path / "plot.svg"
-    until = begin + timedelta(seconds=100)
-    code, said = await types(stack, *asked[:-1], "--to", until.isoformat(), "--plot", str(plot))
+    found = await ask(settings, SCORES, begin, None, ("method",), lambda _: None)
+    assert found.payments == 300
+    said_by_shadow = await ask(settings, None, begin, None, ("method",), lambda _: None)
+    assert (said_by_shadow.payments, said_by_shadow.agreement) == (200, 0)
+    plot, until = tmp_path / "plot.svg", begin + timedelta(seconds=100)
+    policy = a_file(tmp_path, msgspec.json.encode(SCORES).decode())
+    between = ("--from", begin.isoformat(), "--to", until.isoformat())
+    code, said = await types(stack, "what-if", policy, *between, "--by", "method", "--plot", str(plot))
     assert code == 0, said
     assert said.startswith("100 payments")
     assert plot.read_text().startswith("<svg")
