@@ -11,8 +11,8 @@ from schemas.base import Value
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.envelope import Envelope, Position, Recorded
 from schemas.http import PaymentAnswer, RoutingAnswer
-from schemas.ids import PaymentId
-from schemas.payment import PaymentEvent
+from schemas.ids import CustomerToken, PaymentId, is_customer_token
+from schemas.payment import Order, PaymentEvent
 from schemas.views import AttemptView, PaymentHistory, PaymentStatus, PaymentView, RoutingDecisionView
 
 STATUS_OF_POST: dict[PaymentStatus, int] = {
@@ -63,7 +63,8 @@ def folded(records: Iterable[Recorded[PaymentEvent]]) -> PaymentHistory:
     return history
 
 
-def payment_answer(payment: PaymentView) -> PaymentAnswer:
+def payment_answer(payment: PaymentView, ids: Mapping[CustomerToken, str]) -> PaymentAnswer:
+    """With the merchant's own id of the customer, unless he was forgotten."""
     order = payment.order
     return PaymentAnswer(
         payment_id=payment.payment_id,
@@ -72,7 +73,7 @@ def payment_answer(payment: PaymentView) -> PaymentAnswer:
         currency=order.currency if order else None,
         payment_method=order.payment_method if order else None,
         merchant_id=order.merchant_id if order else None,
-        customer_id=order.customer_id if order else None,
+        customer_id=_customer_id(order, ids) if order else None,
         gateway=payment.gateway,
         gateway_reference=payment.gateway_reference,
         attempts=payment.attempts,
@@ -88,6 +89,11 @@ def payment_answer(payment: PaymentView) -> PaymentAnswer:
         created_at=payment.created_at,
         updated_at=payment.updated_at,
     )
+
+
+def _customer_id(order: Order, ids: Mapping[CustomerToken, str]) -> str | None:
+    token = order.customer_id
+    return ids.get(CustomerToken(token)) if is_customer_token(token) else token
 
 
 def attempts_answer(history: PaymentHistory) -> AttemptsAnswer:

@@ -34,6 +34,7 @@ from api.ops import OpsRoutes
 from api.payments import PaymentRoutes
 from api.ports import (
     Configuration,
+    Customers,
     DryRun,
     Experiments,
     Handler,
@@ -64,6 +65,7 @@ class Services:
     handler: Handler
     reader: Reader
     histories: Histories
+    customers: Customers
     reviews: Reviews
     messages: Messages
     notification_readers: Mapping[str, NotificationReader]
@@ -104,6 +106,7 @@ def create_app(services: Services) -> Starlette:
         services.handler,
         services.reader,
         services.histories,
+        services.customers,
         lambda: services.configuration.is_loaded and services.experiments.is_loaded,
         services.draining,
         services.body_limits,
@@ -117,6 +120,7 @@ def create_app(services: Services) -> Starlette:
         services.admin,
         services.reviews,
         services.reader,
+        services.customers,
         services.messages,
         services.clock,
         services.body_limits,

@@ -56,6 +56,7 @@ from infra.kafka.topic_log import configuration_log, experiment_log, webhook_log
 from infra.memory.rate_limits import LocalRateLimits
 from infra.postgres.audit import PostgresAudit
 from infra.postgres.circuits import PostgresCircuits
+from infra.postgres.customers import PostgresCustomers
 from infra.postgres.database import Database
 from infra.postgres.deliveries import PostgresDeliveries
 from infra.postgres.experiments import PostgresExperiments
@@ -170,6 +171,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             ),
             reader=PaymentReader(PAYMENTS_TOPIC, views, reader, partition_for, clock.now),
             histories=histories,
+            customers=PostgresCustomers(database),
             reviews=PostgresReviews(database),
             messages=KafkaMessages(publisher, clock),
             notification_readers={

@@ -1,7 +1,7 @@
 """`/payments`: create one, and read it as it stands, as it was tried, routed and verified, and as it happened."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from starlette.requests import Request
@@ -22,21 +22,20 @@ from api.answers import (
 )
 from api.body import BodyLimits, invalid, json_body
 from api.client_address import network_of
+from api.customers import payment_answers
 from api.merchant_keys import MerchantKeys, require_own
-from api.ports import Handler, Histories, Reader
+from api.ports import Customers, Handler, Histories, Reader
 from api.rate_limits import MerchantLimit
 from commands.handler import Handled
 from infra.kafka.partition import partition_for
 from projections.verifications import verification_status
 from schemas.envelope import Recorded
 from schemas.errors import Refusal, Refused
-from schemas.http import PaymentBody, faults_in
-from schemas.ids import PaymentId, is_payment_id
-from schemas.payment import PaymentEvent
+from schemas.http import PaymentAnswer, PaymentBody, faults_in
+from schemas.ids import CustomerToken, PaymentId, is_payment_id
+from schemas.payment import CLIENT_NETWORK, PaymentEvent
 from schemas.views import PaymentHistory, PaymentView
 
-CLIENT_NETWORK = "client-network"
-"""Of a payment's attributes: where it was asked for from, as far as may be kept for ever."""
 _DECODER = msgspec.json.Decoder(PaymentBody)
 
 
@@ -46,6 +45,7 @@ class PaymentRoutes:
         handler: Handler,
         reader: Reader,
         histories: Histories,
+        customers: Customers,
         knows_how_to_route: Callable[[], bool],
         draining: asyncio.Event,
         limits: BodyLimits,
@@ -55,6 +55,7 @@ class PaymentRoutes:
         self._handler = handler
         self._reader = reader
         self._histories = histories
+        self._customers = customers
         self._knows_how_to_route = knows_how_to_route
         self._draining = draining
         self._limits = limits
@@ -87,16 +88,17 @@ class PaymentRoutes:
             )
         if not self._knows_how_to_route():
             raise Refused(Refusal.NOT_ADMITTING, "This process has yet to learn how payments are routed.")
-        return _created(await self._handler.request_payment(body, key, request.state.request_id, attributes))
+        handled = await self._handler.request_payment(body, key, request.state.request_id, attributes)
+        return _created(handled, body.customer_id)
 
     async def show(self, request: Request) -> Response:
-        return await self._read(request, lambda history: payment_answer(history.payment))
+        return await self._read(request, self._shown)
 
     async def attempts(self, request: Request) -> Response:
-        return await self._read(request, attempts_answer)
+        return await self._read(request, _plainly(attempts_answer))
 
     async def routing_decision(self, request: Request) -> Response:
-        return await self._read(request, decisions_answer)
+        return await self._read(request, _plainly(decisions_answer))
 
     async def events(self, request: Request) -> Response:
         return await self._from_log(request, events_answer)
@@ -115,7 +117,13 @@ class PaymentRoutes:
         token = headers.consistency_token(records[-1].position)
         return json_response(shown, 200, {"Consistency-Token": token, "X-Read-Source": "log"})
 
-    async def _read(self, request: Request, answer: Callable[[PaymentHistory], object]) -> Response:
+    async def _shown(self, history: PaymentHistory) -> PaymentAnswer:
+        (answer,) = await payment_answers(self._customers, [history.payment])
+        return answer
+
+    async def _read(
+        self, request: Request, answer: Callable[[PaymentHistory], Awaitable[object]]
+    ) -> Response:
         merchant, payment_id = self._merchant_keys.admit_reader(request), payment_id_of(request)
         at_least, wait_s = headers.at_least(request), headers.wait_s(request)
         reading = await self._reader.read(
@@ -135,7 +143,16 @@ class PaymentRoutes:
             answered["Preference-Applied"] = f"wait={wait_s}"
         if headers.is_known(request, answered["ETag"]):
             return Response(None, 304, answered)
-        return json_response(answer(reading.history), 200, answered)
+        return json_response(await answer(reading.history), 200, answered)
+
+
+def _plainly(answer: Callable[[PaymentHistory], object]) -> Callable[[PaymentHistory], Awaitable[object]]:
+    """What nobody has to be asked for."""
+
+    async def answered(history: PaymentHistory) -> object:
+        return answer(history)
+
+    return answered
 
 
 def _is_of(merchant: str, payment: PaymentView) -> bool:
@@ -150,8 +167,10 @@ def _attributes(request: Request) -> dict[str, str]:
     return attributes | {CLIENT_NETWORK: network_of(client) if client else "unknown"}
 
 
-def _created(handled: Handled) -> Response:
+def _created(handled: Handled, customer_id: str) -> Response:
+    """The customer is who the body says, by whatever token he goes."""
     payment = folded(handled.history).payment
+    ids = {CustomerToken(payment.order.customer_id): customer_id} if payment.order else {}
     answered = {
         "Location": f"/payments/{payment.payment_id}",
         "ETag": etag(payment),
@@ -159,7 +178,7 @@ def _created(handled: Handled) -> Response:
     }
     if handled.is_replay:
         answered["Idempotent-Replayed"] = "true"
-    return json_response(payment_answer(payment), STATUS_OF_POST[payment.status], answered)
+    return json_response(payment_answer(payment, ids), STATUS_OF_POST[payment.status], answered)
 
 
 def payment_id_of(request: Request) -> PaymentId:

@@ -16,7 +16,7 @@ from schemas.delivery import DeliveryFilter, DeliveryView
 from schemas.envelope import Position, Recorded
 from schemas.experiment import ExperimentCommand
 from schemas.http import PaymentBody
-from schemas.ids import PaymentId
+from schemas.ids import CustomerToken, PaymentId
 from schemas.notification import NotificationMessage
 from schemas.payment import Order, PaymentEvent
 from schemas.rate_limit import Allowance, RateLimit
@@ -117,6 +117,18 @@ class Deliveries(Protocol):
 
     async def replay(self, delivery_ids: Collection[DeliveryId]) -> None:
         """They are due now, and from the start of their schedule."""
+
+
+class Customers(Protocol):
+    """The vault. Raises StoreUnavailable."""
+
+    async def ids_of(self, tokens: Collection[CustomerToken]) -> Mapping[CustomerToken, str]:
+        """The merchants' own ids, of those that are not forgotten."""
+
+    async def token_of(self, merchant_id: str, customer_id: str) -> CustomerToken | None: ...
+
+    async def forget(self, tokens: Collection[CustomerToken]) -> None:
+        """Nobody can tell any more whose they were."""
 
 
 class DryRun(Protocol):

@@ -14,10 +14,11 @@ from starlette.routing import Route
 
 from api import headers, paging
 from api.admin import Admin, signed
-from api.answers import etag, json_response, payment_answer
+from api.answers import etag, json_response
 from api.body import BodyLimits, invalid, json_body
+from api.customers import payment_answers
 from api.payments import no_such_payment, payment_id_of
-from api.ports import Messages, Reader, Reviews
+from api.ports import Customers, Messages, Reader, Reviews
 from commands.ports import Clock
 from schemas.base import Value
 from schemas.errors import Refusal, Refused, Unavailable
@@ -54,6 +55,7 @@ class ReviewRoutes:
         admin: Admin,
         reviews: Reviews,
         reader: Reader,
+        customers: Customers,
         messages: Messages,
         clock: Clock,
         limits: BodyLimits,
@@ -61,6 +63,7 @@ class ReviewRoutes:
         self._admin = admin
         self._reviews = reviews
         self._reader = reader
+        self._customers = customers
         self._messages = messages
         self._clock = clock
         self._limits = limits
@@ -75,9 +78,10 @@ class ReviewRoutes:
         limit = paging.limit(request)
         found = await self._reviews.reviews(paging.after(request), limit + 1)
         shown = found[:limit]
+        payments = await payment_answers(self._customers, [history.payment for history in shown])
         return json_response(
             ReviewsAnswer(
-                reviews=tuple(_review(history) for history in shown),
+                reviews=tuple(_review(*one) for one in zip(payments, shown, strict=True)),
                 next=shown[-1].payment.payment_id if len(found) > limit else None,
             )
         )
@@ -97,7 +101,8 @@ class ReviewRoutes:
         answered = {"ETag": etag((settled or history).payment), "Location": f"/payments/{payment_id}"}
         if wait_s is not None:
             answered["Preference-Applied"] = f"wait={wait_s}"
-        return json_response(payment_answer((settled or history).payment), 200 if settled else 202, answered)
+        (payment,) = await payment_answers(self._customers, [(settled or history).payment])
+        return json_response(payment, 200 if settled else 202, answered)
 
     async def _decide(self, body: SettleBody, payment_id: PaymentId, request_id: str) -> None:
         decided = ReviewDecided(
@@ -139,9 +144,9 @@ class ReviewRoutes:
         return history
 
 
-def _review(history: PaymentHistory) -> ReviewAnswer:
+def _review(payment: PaymentAnswer, history: PaymentHistory) -> ReviewAnswer:
     return ReviewAnswer(
-        payment=payment_answer(history.payment),
+        payment=payment,
         unsettled=tuple(attempt for attempt in history.attempts if attempt.in_review),
     )
 

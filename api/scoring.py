@@ -146,7 +146,7 @@ def _instrument(context: Context) -> MaskedInstrument:
         case "UPI":
             return UpiMasked(handle=context.issuer)
         case "CARD":
-            return CardMasked(bin=context.issuer or "", last4="", network=context.network)
+            return CardMasked(bin=context.issuer or "", network=context.network)
         case "NETBANKING":
             return NetbankingMasked(bank_code=context.issuer or "")
         case "WALLET":

@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from commands.ownership import Owner, fold, is_owned_by
-from commands.payment import decide
+from commands.payment import decide, of_customer
 from commands.payment_state import INITIAL, Open, PaymentState, Settled
 from commands.ports import Clock, EventLog, Gateways, Histories, Probes, Reservations, RoutingFacts, Shadow
+from commands.routing.attributes import listed
 from commands.routing.kill_switches import out_of_service, shut
 from commands.routing.probing import testable
 from commands.routing.retry import LEAST_TIMEOUT_MS
@@ -24,7 +25,7 @@ from schemas.charge import Charge
 from schemas.envelope import LONGEST_WINDOW_MS, Recorded, Window
 from schemas.errors import Refusal, Refused, Unavailable
 from schemas.http import PaymentBody
-from schemas.ids import GatewayId, PaymentId
+from schemas.ids import GatewayId, PaymentId, customer_token
 from schemas.instrument import masked
 from schemas.outcome import NotSent, Outcome
 from schemas.payment import (
@@ -129,6 +130,9 @@ class PaymentHandler:
         found = await self._reservations.reserve(wish)
         if isinstance(found, Held):
             return await self._same_key_again(body, command, found, request_id)
+        if found.customer != command.customer:
+            command = msgspec.structs.replace(command, customer=found.customer)
+            events = of_customer(found.customer, events)
         if command.probe is None and (probing := await self._probing(command)) is not command:
             command, events = probing, decide(probing, INITIAL)
         owner = _owner(command.payment_id, 1, found.window, since_ms, wish.window_ms)
@@ -234,7 +238,12 @@ class PaymentHandler:
         if not is_owned_by(history, claim.epoch, claim.claim_id):
             raise _in_progress()
         writer.resume(history)
-        afresh = msgspec.structs.replace(command, payment_id=held.payment_id, epoch=claim.epoch)
+        afresh = msgspec.structs.replace(
+            command,
+            payment_id=held.payment_id,
+            customer=claim.customer or command.customer,
+            epoch=claim.epoch,
+        )
         if not isinstance(writer.state, Open) or writer.state.attempts:
             await writer.append(decide(afresh, writer.state))
             await self._hand_over(writer)
@@ -247,8 +256,10 @@ class PaymentHandler:
         return await self._pay(body, writer, events, since_ms)
 
     def _command(self, body: PaymentBody, key: str, attributes: Mapping[str, str]) -> RequestPayment:
+        payment_id, facts = self._clock.payment_id(), self._facts.facts()
         return RequestPayment(
-            payment_id=self._clock.payment_id(),
+            payment_id=payment_id,
+            customer=customer_token(payment_id),
             order=Order(
                 merchant_id=body.merchant_id,
                 customer_id=body.customer_id,
@@ -256,7 +267,7 @@ class PaymentHandler:
                 currency=body.currency,
                 payment_method=body.payment_method,
                 instrument=masked(body.instrument),
-                attributes=dict(attributes),
+                attributes=listed(attributes, facts),
             ),
             key_hash=key_hash(key),
             fingerprint=fingerprint(key, body),
@@ -265,7 +276,7 @@ class PaymentHandler:
             schedule=self._facts.schedule(body.payment_method),
             epoch=1,
             at=self._clock.now(),
-            facts=self._facts.facts(),
+            facts=facts,
             draw=self._clock.draw(),
         )
 
@@ -290,6 +301,8 @@ class PaymentHandler:
             fingerprint=command.fingerprint,
             payment_id=command.payment_id,
             window_ms=window_ms,
+            customer_id=command.order.customer_id,
+            customer=command.customer,
         )
 
 

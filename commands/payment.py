@@ -17,11 +17,12 @@ from commands.routing.retry import attempt_timeout_ms, may_cascade, next_candida
 from commands.settlement import failure
 from schemas.dimensions import dimensions_of
 from schemas.errors import Refusal, Refused
-from schemas.ids import attempt_id
+from schemas.ids import CustomerToken, attempt_id
 from schemas.outcome import AwaitingCustomer, Declined, InDoubt, NotSent, Outcome, Succeeded
 from schemas.payment import (
     AttemptStarted,
     CloseUnattempted,
+    ExperimentAssigned,
     HandOverPayment,
     PaymentCommand,
     PaymentEvent,
@@ -115,7 +116,8 @@ def _start(command: RequestPayment, state: Absent | Open) -> list[PaymentEvent]:
     )
     is_known = isinstance(state, Open) and state.requested is not None
     asked: list[PaymentEvent] = [] if is_known else [_requested(command)]
-    return [*asked, *([assigned] if assigned is not None else []), routed, first]
+    named = [] if assigned is None else [replace(assigned, customer_id=command.customer)]
+    return [*asked, *named, routed, first]
 
 
 def _without_gateway(command: RequestPayment, routed: PaymentRouted) -> Refused:
@@ -143,11 +145,26 @@ def _require_not_switched_off(command: RequestPayment) -> None:
 def _requested(command: RequestPayment) -> PaymentRequested:
     """Alone where only an attempt is on the log: nobody called it, but without its request the key would be lost."""
     return PaymentRequested(
-        order=command.order,
+        order=replace(command.order, customer_id=command.customer),
         key_hash=command.key_hash,
         fingerprint=command.fingerprint,
         requested_at=command.at,
     )
+
+
+def of_customer(customer: CustomerToken, events: list[PaymentEvent]) -> list[PaymentEvent]:
+    """What was decided before it was known by which token he goes: nothing else depends on it."""
+    return [_of_customer(customer, event) for event in events]
+
+
+def _of_customer(customer: CustomerToken, event: PaymentEvent) -> PaymentEvent:
+    match event:
+        case PaymentRequested():
+            return replace(event, order=replace(event.order, customer_id=customer))
+        case ExperimentAssigned():
+            return replace(event, customer_id=customer)
+        case _:
+            return event
 
 
 def _record(command: RecordOutcome, state: Open) -> list[PaymentEvent]:

@@ -8,6 +8,7 @@ PaymentId = NewType("PaymentId", str)
 AttemptId = NewType("AttemptId", str)
 GatewayId = NewType("GatewayId", str)
 ExperimentId = NewType("ExperimentId", str)
+CustomerToken = NewType("CustomerToken", str)
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base32 in lower case: digits sort before letters, and no letter looks like a digit."""
@@ -40,6 +41,17 @@ def attempt_id(payment: PaymentId, epoch: int, number: int) -> AttemptId:
 
 def experiment_id(minted: UUID) -> ExperimentId:
     return ExperimentId("exp_" + base32(minted.int))
+
+
+def customer_token(first: PaymentId) -> CustomerToken:
+    """For a customer whom nobody has met before this payment. It tells nothing of him, and is no merchant's id: those
+    have no tilde."""
+    return CustomerToken("cus~" + first.removeprefix("pay_"))
+
+
+def is_customer_token(text: str) -> bool:
+    """Whether it stands for a customer; what stood in events before there were tokens was the merchant's own id."""
+    return text.startswith("cus~")
 
 
 def payment_of(attempt: AttemptId) -> PaymentId:

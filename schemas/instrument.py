@@ -10,8 +10,9 @@ PaymentMethod = Literal["UPI", "CARD", "NETBANKING", "WALLET"]
 PAYMENT_METHODS: tuple[PaymentMethod, ...] = get_args(PaymentMethod)
 
 Vpa = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9._-]{2,256}@[A-Za-z][A-Za-z0-9.-]{1,63}$(?!\n)", max_length=320)
+    str, Meta(pattern=r"^[A-Za-z0-9._-]{2,256}@[A-Za-z][A-Za-z0-9-]{1,63}$(?!\n)", max_length=320)
 ]
+"""Its handle has no dot: what has one is an e-mail address, whose domain may be a person's."""
 Token = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{6,128}$(?!\n)")]
 Bin = Annotated[str, Meta(pattern=r"^[0-9]{6,8}$(?!\n)")]
 LastFour = Annotated[str, Meta(pattern=r"^[0-9]{4}$(?!\n)")]
@@ -45,7 +46,7 @@ Instrument = Upi | Card | Netbanking | Wallet
 
 
 class UpiMasked(Value, frozen=True, kw_only=True, tag_field="type", tag="UPI"):
-    """`te***@okhdfcbank` and its handle; the handle is None for an intent, which has no VPA yet."""
+    """`***@okhdfcbank` and its handle; the handle is None for an intent, which has no VPA yet."""
 
     vpa_masked: str | None = None
     handle: str | None = None
@@ -55,7 +56,8 @@ class CardMasked(Value, frozen=True, kw_only=True, tag_field="type", tag="CARD")
     """The token stays with the gateway call: what is written down identifies the issuer, not the card."""
 
     bin: str
-    last4: str
+    last4: str = ""
+    """Of the oldest events: the last four digits say nothing of the issuer."""
     network: str | None = None
 
 
@@ -87,12 +89,10 @@ def masked(instrument: Instrument) -> MaskedInstrument:
         case Upi(vpa=None):
             return UpiMasked()
         case Upi(vpa=str(vpa)):
-            name, _, handle = vpa.rpartition("@")
-            return UpiMasked(
-                vpa_masked=f"{name[:2] if len(name) > 4 else ''}***@{handle}", handle=handle.lower()
-            )
+            handle = vpa.rpartition("@")[2]
+            return UpiMasked(vpa_masked=f"***@{handle}", handle=handle.lower())
         case Card():
-            return CardMasked(bin=instrument.bin, last4=instrument.last4, network=instrument.network)
+            return CardMasked(bin=instrument.bin, network=instrument.network)
         case Netbanking():
             return NetbankingMasked(bank_code=instrument.bank_code)
         case Wallet():

@@ -12,12 +12,15 @@ from schemas.base import Command, Event, Value
 from schemas.charge import GivingBack
 from schemas.dimensions import Account, Dimensions
 from schemas.gateway import GatewayConfiguration
-from schemas.ids import AttemptId, GatewayId, PaymentId
+from schemas.ids import AttemptId, CustomerToken, GatewayId, PaymentId
 from schemas.instrument import MaskedInstrument, PaymentMethod
 from schemas.outcome import Blame, Decline, DoubtReason, NextAction, NotSentReason, Outcome
 from schemas.routing import AttemptReason, Candidate, Decision, Excluded, Facts, Probe, Strategy
 from schemas.routing_configuration import RetryPolicy
 from schemas.verification import Schedule, Source, Verdict
+
+CLIENT_NETWORK = "client-network"
+"""Of a payment's attributes: where it was asked for from, as far as may be kept for ever."""
 
 # Values
 
@@ -27,12 +30,14 @@ class Order(Value, frozen=True, kw_only=True):
 
     merchant_id: str
     customer_id: str
+    """In a command the merchant's own id. In events a token (`cus~…`): only the vault knows whose it is (ADR 11). The
+    oldest events have the merchant's own."""
     amount_minor: int
     currency: str
     payment_method: PaymentMethod
     instrument: MaskedInstrument
     attributes: dict[str, str] = msgspec.field(default_factory=dict)
-    """`X-Context-*` headers, which rules and experiment filters may name."""
+    """`X-Context-*` headers, as far as rules and experiment filters in force list them, and the client's network."""
 
 
 class Failure(Value, frozen=True, kw_only=True):
@@ -50,6 +55,8 @@ class Failure(Value, frozen=True, kw_only=True):
 class RequestPayment(Command, frozen=True, kw_only=True):
     payment_id: PaymentId
     order: Order
+    customer: CustomerToken
+    """What events call the order's customer."""
     key_hash: str
     fingerprint: str
     policy: RetryPolicy
@@ -158,7 +165,7 @@ class ExperimentAssigned(Event, frozen=True, kw_only=True):
     variant: str
     treatment: bool
     customer_id: str = ""
-    """Empty in events from before experiments had results."""
+    """As in the order. Empty in events from before experiments had results."""
 
 
 class PaymentRouted(Event, frozen=True, kw_only=True):

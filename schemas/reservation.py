@@ -2,7 +2,7 @@
 
 from schemas.base import Value
 from schemas.envelope import Window
-from schemas.ids import PaymentId
+from schemas.ids import CustomerToken, PaymentId
 
 
 class Reservation(Value, frozen=True, kw_only=True):
@@ -13,12 +13,18 @@ class Reservation(Value, frozen=True, kw_only=True):
     fingerprint: str
     payment_id: PaymentId
     window_ms: int
+    customer_id: str
+    """The merchant's own: the vault keeps it with the token."""
+    customer: CustomerToken
+    """His token, if nobody has met him before."""
 
 
 class Reserved(Value, frozen=True, kw_only=True):
     """The key was free and is ours, in epoch 1."""
 
     window: Window
+    customer: CustomerToken
+    """The customer's token from now on, until he is forgotten."""
 
 
 class Held(Value, frozen=True, kw_only=True):
@@ -36,3 +42,5 @@ class Claimed(Value, frozen=True, kw_only=True):
     epoch: int
     claim_id: str
     window: Window
+    customer: CustomerToken | None = None
+    """The customer's token, where the payment may be started afresh; a verifier never does that."""

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+from msgspec.structs import replace
+
 from commands.routing.ranking import rank
 from infra.clock import uuid7
 from schemas import ids
@@ -50,6 +52,7 @@ HORIZON_S = 3 * 86_400
 DIMENSIONS = Dimensions(payment_method="UPI", amount_band="1e3", issuer="okhdfcbank")
 AT_MS = int(AT.timestamp() * 1000)
 PAYMENT: PaymentId = ids.payment_id(uuid7(AT_MS, bytes(range(10))))
+CUSTOMER = ids.customer_token(PAYMENT)
 
 
 def minted(milliseconds: int, chance: bytes = bytes(10)) -> PaymentId:
@@ -124,7 +127,7 @@ def an_order(
         amount_minor=amount_minor,
         currency=currency,
         payment_method=payment_method,
-        instrument=UpiMasked(vpa_masked="te***@okhdfcbank", handle="okhdfcbank"),
+        instrument=UpiMasked(vpa_masked="***@okhdfcbank", handle="okhdfcbank"),
     )
 
 
@@ -138,6 +141,7 @@ def a_request(
     return RequestPayment(
         payment_id=PAYMENT,
         order=order or an_order(),
+        customer=CUSTOMER,
         key_hash="5e0c",
         fingerprint="f1a9",
         policy=policy or RetryPolicy(),
@@ -201,7 +205,9 @@ def attempt(number: int = 1, epoch: int = 1) -> AttemptId:
 
 
 def requested(order: Order | None = None) -> PaymentRequested:
-    return PaymentRequested(order=order or an_order(), key_hash="5e0c", fingerprint="f1a9", requested_at=AT)
+    """As it is on the log: with a token for the customer."""
+    named = replace(order or an_order(), customer_id=CUSTOMER)
+    return PaymentRequested(order=named, key_hash="5e0c", fingerprint="f1a9", requested_at=AT)
 
 
 def routed(

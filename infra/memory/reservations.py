@@ -7,11 +7,12 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from infra.memory.clock import MemoryClock
+from infra.memory.customers import MemoryCustomers
 from infra.memory.fate import Fate, carry_out, untroubled
 from schemas.base import Value
 from schemas.envelope import Recorded, Window
 from schemas.errors import StoreUnavailable
-from schemas.ids import PaymentId
+from schemas.ids import CustomerToken, PaymentId
 from schemas.payment import (
     AttemptAwaitingCustomer,
     AttemptDeclined,
@@ -79,6 +80,7 @@ class MemoryReservations:
         self._fate = fate
         self._guard_ms = guard_ms
         self._timeout_s = timeout_ms / 1000
+        self.customers = MemoryCustomers()
         self._rows: dict[Key, Row] = {}
         self._told: dict[PaymentId, Told] = {}
         self._claims = 0
@@ -125,6 +127,7 @@ class MemoryReservations:
         write to.
         """
         self.is_adopted = False
+        self.customers = MemoryCustomers()
         self._rows = {}
         self._told = {}
 
@@ -173,7 +176,7 @@ class MemoryReservations:
         self._rows[key] = Row(
             fingerprint=wish.fingerprint, payment_id=wish.payment_id, epoch=1, owned_until_ms=until_ms
         )
-        return Reserved(window=Window(valid_from_ms=0, valid_until_ms=until_ms))
+        return Reserved(window=Window(valid_from_ms=0, valid_until_ms=until_ms), customer=self._met(wish))
 
     def _find(self, key: Key) -> Held | None:
         row = self._rows.get(key)
@@ -191,7 +194,10 @@ class MemoryReservations:
         row = self._rows.get(key)
         if row is None or row.epoch != epoch or self._free_at_ms(row) > self.now_ms():
             return None
-        return self.take(key, wish.window_ms)
+        return replace(self.take(key, wish.window_ms), customer=self._met(wish))
+
+    def _met(self, wish: Reservation) -> CustomerToken:
+        return self.customers.meet(wish.merchant_id, wish.customer_id, wish.customer)
 
     def _ended_ms(self, row: Row) -> int:
         return row.owned_until_ms + (0 if row.handed_over else self._guard_ms)

@@ -15,6 +15,7 @@ from infra.postgres import queries
 from infra.postgres.database import Database
 from schemas.envelope import Window
 from schemas.errors import StoreUnavailable
+from schemas.ids import CustomerToken
 from schemas.reservation import Claimed, Held, Reservation, Reserved
 
 log = structlog.get_logger(__name__)
@@ -50,6 +51,7 @@ class PostgresReservations:
         return _held(rows[0]) if rows else None
 
     async def claim(self, wish: Reservation, epoch: int) -> Claimed | None:
+        customer = await self._met(wish)
         claim_id = self._clock.event_id().replace("evt_", "clm_")
         rows = await self._database.fetch(
             _SQL.claim, wish.merchant_id, wish.key_hash, epoch, claim_id, self._guard_ms, wish.window_ms
@@ -57,7 +59,7 @@ class PostgresReservations:
         if not rows:
             return None
         window = Window(valid_from_ms=rows[0]["valid_from_ms"], valid_until_ms=rows[0]["valid_until_ms"])
-        return Claimed(epoch=rows[0]["epoch"], claim_id=claim_id, window=window)
+        return Claimed(epoch=rows[0]["epoch"], claim_id=claim_id, window=window, customer=customer)
 
     async def _flush(self) -> None:
         while self._waiting:
@@ -82,15 +84,25 @@ class PostgresReservations:
             [wish.fingerprint for wish in wishes],
             [wish.payment_id for wish in wishes],
             [wish.window_ms for wish in wishes],
+            [wish.customer_id for wish in wishes],
+            [wish.customer for wish in wishes],
         )
-        ours = {row["payment_id"]: row["owned_until_ms"] for row in rows}
+        ours = {row["payment_id"]: row for row in rows}
         taken = [item for item in batch if item[0].payment_id not in ours]
         for wish, future in batch:
-            if wish.payment_id in ours and not future.done():
-                window = Window(valid_from_ms=0, valid_until_ms=ours[wish.payment_id])
-                future.set_result(Reserved(window=window))
+            if (row := ours.get(wish.payment_id)) is None:
+                continue
+            customer = CustomerToken(row["customer"] or await self._met(wish))
+            if not future.done():
+                window = Window(valid_from_ms=0, valid_until_ms=row["owned_until_ms"])
+                future.set_result(Reserved(window=window, customer=customer))
         if taken:
             await self._tell_who_holds(taken)
+
+    async def _met(self, wish: Reservation) -> CustomerToken:
+        """Whoever is forgotten at this very moment has a token that is nobody's."""
+        rows = await self._database.fetch(_SQL.meet, wish.merchant_id, wish.customer_id, wish.customer)
+        return CustomerToken(rows[0]["token"]) if rows else wish.customer
 
     async def _tell_who_holds(self, taken: list[_Waiting]) -> None:
         rows = await self._database.fetch(

@@ -33,6 +33,7 @@ from commands.handler import Handled
 from infra.gateways.notifications import NotificationReader
 from infra.memory.audit import MemoryAudit
 from infra.memory.configuration import MemoryConfigurationTopic
+from infra.memory.customers import MemoryCustomers
 from infra.memory.deliveries import MemoryDeliveries
 from infra.memory.experiment_topic import MemoryExperimentsTopic
 from infra.memory.experiments import MemoryExperiments
@@ -426,6 +427,7 @@ class World:
     handler: ScriptedHandler = field(default_factory=ScriptedHandler)
     reader: ScriptedReader = field(default_factory=ScriptedReader)
     histories: MemoryHistories = field(default_factory=lambda: MemoryHistories(records(*SUCCESS)))
+    customers: MemoryCustomers = field(default_factory=MemoryCustomers)
     reviews: MemoryReviews = field(default_factory=MemoryReviews)
     messages: MemoryMessages = field(default_factory=MemoryMessages)
     notification_readers: Mapping[str, NotificationReader] = field(
@@ -489,6 +491,7 @@ class World:
             handler=self.handler,
             reader=self.reader,
             histories=self.histories,
+            customers=self.customers,
             reviews=self.reviews,
             messages=self.messages,
             notification_readers=self.notification_readers,

@@ -14,7 +14,7 @@ from infra.kafka.producer import Message, Publisher
 from schemas.codec import PAYMENTS_TOPIC, encode
 from schemas.envelope import Envelope, Outgoing, Window
 from schemas.gateway import GatewayConfiguration
-from schemas.ids import AttemptId, attempt_id
+from schemas.ids import AttemptId, attempt_id, customer_token
 from schemas.instrument import UpiMasked
 from schemas.outcome import InDoubt
 from schemas.payment import HandOverPayment, Order, PaymentEvent, RecordOutcome, RequestPayment
@@ -79,13 +79,14 @@ def _request(clock: SystemClock, number: int, gateway: GatewayConfiguration, at:
         amount_minor=AMOUNT_MINOR,
         currency=CURRENCY,
         payment_method="UPI",
-        instrument=UpiMasked(vpa_masked="te***@okhdfcbank", handle="okhdfcbank"),
+        instrument=UpiMasked(vpa_masked="***@okhdfcbank", handle="okhdfcbank"),
     )
     payment_id = clock.payment_id()
     digest = sha256(payment_id.encode()).hexdigest()
     return RequestPayment(
         payment_id=payment_id,
         order=order,
+        customer=customer_token(payment_id),
         key_hash=digest,
         fingerprint=digest,
         policy=RetryPolicy(),

@@ -5,6 +5,7 @@ import re
 from api.answers import payment_answer
 from projections.payments import evolve
 from schemas.envelope import Position
+from schemas.ids import CustomerToken
 from schemas.notification import GatewayNotified
 from schemas.payment import PaymentRequested
 from schemas.views import PaymentHistory
@@ -55,7 +56,7 @@ class Checker(checker.Checker):
         for record in self.evidence.records.get(post.answer.payment_id, ()):
             if record.position <= position:
                 history = evolve(history, record)
-        said = None if history is None else plain(payment_answer(history.payment))
+        said = None if history is None else plain(payment_answer(history.payment, _whose(history, purchase)))
         self.require(said == post.answer.body, purchase.who, "told what the log does not say")
 
     def rows_are_the_fold_of_the_topic(self) -> None:
@@ -97,6 +98,12 @@ class Checker(checker.Checker):
             self.require(bool(deliveries & heard.received[name].keys()), name, f"was never told of {event}")
         for name, received in heard.received.items():
             self.require(received.keys() <= heard.of_anything, name, "was told of what is not on the log")
+
+
+def _whose(history: PaymentHistory, purchase: Purchase) -> dict[CustomerToken, str]:
+    """The log has a token, and the client hears the id that it gave."""
+    order = history.payment.order
+    return {} if order is None else {CustomerToken(order.customer_id): purchase.body["customer_id"]}
 
 
 def _position(token: str) -> Position:

@@ -14,8 +14,8 @@ from infra.local.stack import Stack
 from schemas.codec import EXPERIMENTS_TOPIC, encode
 from schemas.envelope import Outgoing, unowned
 from schemas.experiment import ExperimentStopped
-from schemas.ids import ExperimentId
-from schemas.payment import ExperimentAssigned
+from schemas.ids import ExperimentId, is_customer_token
+from schemas.payment import ExperimentAssigned, PaymentRequested
 from tests.chaos.test_one_key import new_key
 from tests.product import Answer, Client, Product, read_topic
 
@@ -102,11 +102,14 @@ async def test_a_customer_has_the_same_variant_at_every_process_and_the_log_says
         "ExperimentAssigned",
         "PaymentRouted",
     ]
-    assert events[1] == ExperimentAssigned(
+    requested, assigned = events[:2]
+    assert isinstance(requested, PaymentRequested)
+    assert is_customer_token(requested.order.customer_id)
+    assert assigned == ExperimentAssigned(
         experiment_id=experiment,
         variant=str(variant),
         treatment=variant != "control",
-        customer_id=CUSTOMERS[0],
+        customer_id=requested.order.customer_id,
     )
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from commands.handler import Handled, PaymentHandler
 from commands.ownership import fold
@@ -99,9 +99,14 @@ class System:
         )
 
     async def post(
-        self, body: PaymentBody | None = None, *, key: str = "key 1", to: PaymentHandler | None = None
+        self,
+        body: PaymentBody | None = None,
+        *,
+        key: str = "key 1",
+        to: PaymentHandler | None = None,
+        attributes: Mapping[str, str] | None = None,
     ) -> Handled:
-        return await (to or self.handler).request_payment(body or a_body(), key, "req_1", {})
+        return await (to or self.handler).request_payment(body or a_body(), key, "req_1", attributes or {})
 
     async def gone(self, *, after_s: float) -> None:
         """A client posts, and goes away."""

@@ -11,9 +11,18 @@ from infra.memory.fate import UNTROUBLED, Fate
 from infra.memory.gateways import CallFate
 from infra.memory.log import MemoryHistories
 from schemas.errors import AppendAmbiguous, LogUnavailable, Refusal, Refused, StoreUnavailable
+from schemas.ids import CustomerToken
 from schemas.outcome import Declined, InDoubt, NotSent, Outcome, Succeeded
 from schemas.payment import PaymentFailed, PaymentSucceeded
-from schemas.routing_configuration import RetryPolicy
+from schemas.routing import Facts
+from schemas.routing_configuration import (
+    Condition,
+    Pin,
+    RetryPolicy,
+    RoutingConfiguration,
+    RoutingRules,
+    Rule,
+)
 from tests.builders import a_body, awaiting, declined, gateways, retryable_decline, success
 from tests.commands.system import GUARDS_S, NAMES, WINDOW_S, System, state_told
 from tests.simulation.loop import in_virtual_time
@@ -55,6 +64,62 @@ async def test_the_gateway_gets_the_instrument_and_the_log_only_its_mask() -> No
     handled = await system.post()
     assert system.charges[0].charge.instrument == a_body().instrument
     assert "test.user" not in repr(handled.history)
+
+
+@in_virtual_time
+async def test_of_what_is_sent_beside_a_payment_the_log_has_what_operators_have_listed() -> None:
+    system = System()
+    rule = Rule(id="app", then=Pin(gateway=NAMES[1]), when=Condition(attributes={"channel": ("web", "app")}))
+    system.known = Facts(configuration=RoutingConfiguration(rules=RoutingRules(rules=(rule,))))
+    state = state_told(await system.post(attributes={"channel": "app", "email": "asha@example.com"}))
+    assert isinstance(state, Settled)
+    assert state.requested is not None
+    assert state.requested.order.attributes == {"channel": "app"}
+    assert state.attempts[0].started.gateway == NAMES[1]
+
+
+# Whose it is
+
+
+@in_virtual_time
+async def test_the_log_has_a_token_for_the_customer_and_the_same_one_again() -> None:
+    system = System()
+    first, second = await system.post(key="key 1"), await system.post(key="key 2")
+    other = await system.post(a_body(customer_id="cus_2"), key="key 3")
+    tokens = [customer_of(handled) for handled in (first, second, other)]
+    assert tokens[0] == tokens[1] != tokens[2]
+    assert await system.reservations.customers.ids_of(tokens) == {tokens[0]: "cus_1", tokens[2]: "cus_2"}
+    assert "cus_1" not in repr([handled.history for handled in (first, second)])
+
+
+@in_virtual_time
+async def test_a_payment_whose_customer_is_forgotten_meanwhile_goes_on_and_is_nobodys() -> None:
+    system = System()
+    known = customer_of(await system.post(key="key 1"))
+    during = posting(system, key="key 2")
+    await asyncio.sleep(0.003)
+    await system.reservations.customers.forget([known])
+    assert isinstance(state_told(await during), Settled)
+    assert customer_of(await during) == known
+    after = customer_of(await system.post(key="key 3"))
+    assert await system.reservations.customers.ids_of([known, after]) == {after: "cus_1"}
+
+
+@in_virtual_time
+async def test_a_payment_that_is_started_afresh_goes_by_the_customers_token() -> None:
+    system = System()
+    known = customer_of(await system.post(key="key 1"))
+    system.records.append(LOST)
+    assert await refused(posting(system, key="key 2")) == Refusal.LOG_UNAVAILABLE
+    await asyncio.sleep(WINDOW_S + GUARDS_S)
+    assert customer_of(await system.post(key="key 2")) == known
+
+
+def customer_of(handled: Handled) -> CustomerToken:
+    state = state_told(handled)
+    assert isinstance(state, Open | Settled)
+    assert state.requested is not None
+    return CustomerToken(state.requested.order.customer_id)
 
 
 @in_virtual_time

@@ -11,11 +11,13 @@ from urllib.parse import urlsplit
 import pytest
 from msgspec.structs import replace
 
+from api.ports import Customers
 from commands.ports import Reservations
 from infra.clock import SystemClock
 from infra.local.stack import Stack
 from infra.memory.clock import MemoryClock
 from infra.memory.reservations import MemoryReservations
+from infra.postgres.customers import PostgresCustomers
 from infra.postgres.database import Database
 from infra.postgres.migrate import migrate
 from infra.postgres.payments import PostgresPaymentSink
@@ -24,7 +26,7 @@ from projections.payments import evolve
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.envelope import Recorded, Window
 from schemas.errors import StoreUnavailable
-from schemas.ids import PaymentId
+from schemas.ids import CustomerToken, PaymentId, customer_token
 from schemas.payment import PaymentEvent
 from schemas.reservation import Claimed, Held, Reservation, Reserved
 from schemas.views import PaymentHistory
@@ -43,6 +45,9 @@ class Store(Protocol):
     @property
     def reservations(self) -> Reservations: ...
 
+    @property
+    def customers(self) -> Customers: ...
+
     def now_ms(self) -> int: ...
 
     async def heal(self, *told: Recorded[PaymentEvent]) -> None:
@@ -55,6 +60,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._clock = MemoryClock()
         self.reservations = MemoryReservations(self._clock, guard_ms=GUARD_MS)
+        self.customers = self.reservations.customers
 
     def now_ms(self) -> int:
         return self._clock.now_ms()
@@ -70,6 +76,7 @@ class MemoryStore:
 class PostgresStore:
     def __init__(self, database: Database) -> None:
         self.reservations = PostgresReservations(database, _clock, GUARD_MS)
+        self.customers = PostgresCustomers(database)
         self._database = database
 
     def now_ms(self) -> int:
@@ -120,18 +127,33 @@ async def store(where: str | None) -> AsyncIterator[Store]:
 
 def a_wish(*, window_ms: int = WINDOW_MS) -> Reservation:
     """For a key that nobody has asked for yet."""
+    number, payment_id = next(_keys), _clock.payment_id()
     return Reservation(
         merchant_id="merchant",
-        key_hash=f"key {next(_keys)}",
+        key_hash=f"key {number}",
         fingerprint="fingerprint",
-        payment_id=_clock.payment_id(),
+        payment_id=payment_id,
         window_ms=window_ms,
+        customer_id=f"customer {number}",
+        customer=customer_token(payment_id),
     )
 
 
 def somebody_elses(wish: Reservation) -> Reservation:
     """Another wish for the same key."""
-    return replace(wish, payment_id=_clock.payment_id())
+    payment_id = _clock.payment_id()
+    return replace(wish, payment_id=payment_id, customer=customer_token(payment_id))
+
+
+def another_by(customer: Reservation, **changes: str) -> Reservation:
+    """A wish of the same customer for another key."""
+    return replace(a_wish(), **{"customer_id": customer.customer_id, **changes})
+
+
+async def token(store: Store, wish: Reservation) -> CustomerToken:
+    reserved = await store.reservations.reserve(wish)
+    assert isinstance(reserved, Reserved)
+    return reserved.customer
 
 
 async def held_until(store: Store, ended_ms: int, *, handed_over_at_ms: int | None = None) -> Reservation:
@@ -338,6 +360,66 @@ async def test_a_claim_is_no_hand_over_of_its_own(store: Store) -> None:
 
     await asyncio.sleep(0.01)
     assert await store.reservations.claim(wish, 2) is None
+
+
+# Customers
+
+
+async def test_who_is_met_first_goes_by_the_token_of_that_payment_and_by_it_ever_after(store: Store) -> None:
+    wish = a_wish()
+    assert await token(store, wish) == wish.customer
+    assert await token(store, another_by(wish)) == wish.customer
+    assert await store.customers.ids_of([wish.customer]) == {wish.customer: wish.customer_id}
+    assert await store.customers.token_of(wish.merchant_id, wish.customer_id) == wish.customer
+
+
+async def test_a_customer_of_many_first_payments_at_once_has_one_token(store: Store) -> None:
+    wish = a_wish()
+    wishes = [another_by(wish) for _ in range(600)]
+    tokens = await asyncio.gather(*(token(store, one) for one in wishes))
+    assert len(set(tokens)) == 1
+    assert await store.customers.ids_of(tokens) == {tokens[0]: wish.customer_id}
+
+
+async def test_the_same_id_at_another_merchant_is_another_customer(store: Store) -> None:
+    wish = a_wish()
+    other = another_by(wish, merchant_id="another")
+    assert await token(store, wish) != await token(store, other)
+    tokens = [wish.customer, other.customer]
+    assert await store.customers.ids_of(tokens) == dict.fromkeys(tokens, wish.customer_id)
+
+
+async def test_who_is_forgotten_is_met_anew_and_nothing_ties_him_to_what_was(store: Store) -> None:
+    wish, bystander = a_wish(), a_wish()
+    await token(store, wish)
+    await token(store, bystander)
+    for _ in range(2):
+        await store.customers.forget([wish.customer])
+    assert await store.customers.token_of(wish.merchant_id, wish.customer_id) is None
+
+    later = another_by(wish)
+    assert await token(store, later) == later.customer
+    known = await store.customers.ids_of([wish.customer, later.customer, bystander.customer])
+    assert known == {later.customer: wish.customer_id, bystander.customer: bystander.customer_id}
+
+
+async def test_a_key_that_is_held_makes_nobody_known(store: Store) -> None:
+    wish = a_wish()
+    await token(store, wish)
+    await store.reservations.reserve(replace(somebody_elses(wish), customer_id="another"))
+    assert await store.customers.token_of(wish.merchant_id, "another") is None
+
+
+async def test_a_take_over_by_the_same_key_goes_by_the_customers_token(store: Store) -> None:
+    customer = a_wish()
+    await token(store, customer)
+    for wish in (a_wish(), another_by(customer)):
+        held = await held_until(store, store.now_ms() - 2 * GUARD_MS)
+        mine = replace(held, customer_id=wish.customer_id, customer=wish.customer)
+        claimed = await store.reservations.claim(mine, 1)
+        assert claimed is not None
+        is_known = wish.customer_id == customer.customer_id
+        assert claimed.customer == (customer.customer if is_known else wish.customer)
 
 
 # What the log knows

@@ -32,7 +32,7 @@ from schemas import ids
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.envelope import Position, Recorded, Window
 from schemas.errors import StoreUnavailable
-from schemas.ids import AttemptId, GatewayId, PaymentId
+from schemas.ids import AttemptId, GatewayId, PaymentId, customer_token
 from schemas.notification import GatewayNotified, NotificationMessage, ReviewDecided
 from schemas.payment import (
     AttemptStarted,
@@ -508,7 +508,13 @@ async def test_the_row_under_which_a_key_was_reserved_is_claimed_though_the_log_
     """One payment, one row: two of them would be owned by two at once."""
     payment = Payment(store, ended_ms=store.now_ms() - AN_HOUR_MS)
     wish = Reservation(
-        merchant_id="m_001", key_hash="a key", fingerprint="f", payment_id=payment.id, window_ms=1
+        merchant_id="m_001",
+        key_hash="a key",
+        fingerprint="f",
+        payment_id=payment.id,
+        window_ms=1,
+        customer_id="cust_001",
+        customer=customer_token(payment.id),
     )
     assert isinstance(await store.reservations.reserve(wish), Reserved)
     await asyncio.sleep(2 * GUARD_MS / 1000 + 0.01)

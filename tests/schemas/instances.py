@@ -116,7 +116,7 @@ from schemas.webhook import (
     WebhookSubscribed,
     WebhookUnsubscribed,
 )
-from tests.builders import AT, PAYMENT, attempt, started
+from tests.builders import AT, CUSTOMER, PAYMENT, attempt, started
 
 ALPHA = GatewayId("alpha")
 ACCOUNT = Account(
@@ -193,18 +193,18 @@ INSTANCES: tuple[Event, ...] = (
     PaymentRequested(
         order=Order(
             merchant_id="mrc_1",
-            customer_id="cus_1",
+            customer_id=CUSTOMER,
             amount_minor=129_900,
             currency="INR",
             payment_method="UPI",
-            instrument=UpiMasked(vpa_masked="te***@okhdfcbank", handle="okhdfcbank"),
+            instrument=UpiMasked(vpa_masked="***@okhdfcbank", handle="okhdfcbank"),
             attributes={"channel": "app"},
         ),
         key_hash="5e0c",
         fingerprint="f1a9",
         requested_at=AT,
     ),
-    ExperimentAssigned(experiment_id="exp_1", variant="treatment", treatment=True, customer_id="cus_1"),
+    ExperimentAssigned(experiment_id="exp_1", variant="treatment", treatment=True, customer_id=CUSTOMER),
     ROUTED,
     replace(started(), probe="prb_1"),
     AttemptSucceeded(

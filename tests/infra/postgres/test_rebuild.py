@@ -18,6 +18,7 @@ from schemas.base import Event
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.envelope import Recorded, Window
 from schemas.errors import StoreUnavailable
+from schemas.ids import customer_token
 from schemas.payment import PaymentTakenOver
 from schemas.reservation import Reservation
 from schemas.views import PaymentHistory
@@ -201,7 +202,13 @@ async def test_of_two_payments_under_one_key_the_attempted_one_is_told_of(
 async def test_nobody_is_admitted_from_the_first_step_to_the_last(url: str, database: Database) -> None:
     reservations = PostgresReservations(database, SystemClock(), guard_ms=750)
     free = Reservation(
-        merchant_id="m", key_hash="free", fingerprint="f", payment_id=new_payment_id(9), window_ms=1000
+        merchant_id="m",
+        key_hash="free",
+        fingerprint="f",
+        payment_id=new_payment_id(9),
+        window_ms=1000,
+        customer_id="c",
+        customer=customer_token(new_payment_id(9)),
     )
     async with reservation_rebuild(url) as rebuilding:
         await rebuilding.take_out_of_service()

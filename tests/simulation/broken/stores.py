@@ -25,7 +25,7 @@ class HopefulReservations(MemoryReservations):
         try:
             return await super().reserve(wish)
         except StoreUnavailable:
-            return Reserved(window=Window(valid_from_ms=0, valid_until_ms=until_ms))
+            return Reserved(window=Window(valid_from_ms=0, valid_until_ms=until_ms), customer=wish.customer)
 
 
 class Overlapping(MemoryReservations):
