@@ -18,6 +18,7 @@ from api.client_address import TrustedProxies
 from api.configuration import ConfigurationRoutes
 from api.connections import Connections
 from api.contract import routes as contract
+from api.customers import CustomerLog, CustomerRoutes
 from api.deliveries import DeliveryRoutes
 from api.dry_run import DryRunRoutes
 from api.experiment_results import ExperimentResultRoutes, ExperimentResults
@@ -66,6 +67,7 @@ class Services:
     reader: Reader
     histories: Histories
     customers: Customers
+    customer_log: CustomerLog
     reviews: Reviews
     messages: Messages
     notification_readers: Mapping[str, NotificationReader]
@@ -170,6 +172,13 @@ def create_app(services: Services) -> Starlette:
             CIRCUITS_TOPIC: services.circuits.version + 1,
         },
     )
+    customers = CustomerRoutes(
+        services.admin,
+        services.customers,
+        services.customer_log,
+        services.clock,
+        services.body_limits,
+    )
     ops = OpsRoutes(services.readiness, services.lag, services.draining)
     app = Starlette(
         routes=[
@@ -188,6 +197,7 @@ def create_app(services: Services) -> Starlette:
             *circuits.routes(),
             *ExperimentResultRoutes(services.experiment_results).routes(),
             *audit.routes(),
+            *customers.routes(),
             *WebhookRoutes(services.admin, services.webhooks, services.clock, services.body_limits).routes(),
             *DeliveryRoutes(services.admin, services.webhooks, services.body_limits).routes(),
             *ops.routes(),

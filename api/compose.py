@@ -52,7 +52,7 @@ from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.kafka.shadow import KafkaShadowLog
 from infra.kafka.tail import TopicTail
-from infra.kafka.topic_log import configuration_log, experiment_log, webhook_log
+from infra.kafka.topic_log import configuration_log, customer_log, experiment_log, webhook_log
 from infra.memory.rate_limits import LocalRateLimits
 from infra.postgres.audit import PostgresAudit
 from infra.postgres.circuits import PostgresCircuits
@@ -172,6 +172,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             reader=PaymentReader(PAYMENTS_TOPIC, views, reader, partition_for, clock.now),
             histories=histories,
             customers=PostgresCustomers(database),
+            customer_log=customer_log(publisher, clock),
             reviews=PostgresReviews(database),
             messages=KafkaMessages(publisher, clock),
             notification_readers={

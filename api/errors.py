@@ -43,6 +43,7 @@ class Fault(StrEnum):
     GATEWAY_NOT_FOUND = "gateway-not-found"
     NO_SUCH_GATEWAY = "no-such-gateway"
     NO_SUCH_MERCHANT = "no-such-merchant"
+    NO_SUCH_CUSTOMER = "no-such-customer"
     CIRCUIT_NOT_FOUND = "circuit-not-found"
     CIRCUIT_NOT_CONFIRMED = "circuit-not-confirmed"
     PATH_NOT_FOUND = "path-not-found"
@@ -95,6 +96,7 @@ KINDS: dict[Refusal | Fault, tuple[int, str]] = {
     Fault.GATEWAY_NOT_FOUND: (404, "No gateway of this name sends notifications"),
     Fault.NO_SUCH_GATEWAY: (404, "There is no such gateway"),
     Fault.NO_SUCH_MERCHANT: (404, "There can be no such merchant"),
+    Fault.NO_SUCH_CUSTOMER: (404, "There can be no such customer"),
     Fault.CIRCUIT_NOT_FOUND: (404, "There is no such circuit"),
     Fault.CIRCUIT_NOT_CONFIRMED: (503, "The command is recorded, and not seen to have taken effect"),
     Fault.PATH_NOT_FOUND: (404, "There is nothing at this path"),

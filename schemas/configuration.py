@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from schemas.base import Command, Event, Value
+from schemas.customer import CustomerForgotten
 from schemas.gateway import GatewayConfiguration, GatewayTerms
 from schemas.ids import GatewayId
 from schemas.routing_configuration import (
@@ -256,7 +257,7 @@ RoutingSet = (
     | KillSwitchTurnedOn
     | KillSwitchTurnedOff
 )
-ConfigurationEvent = ReservationStoreAdopted | RoutingSet | WebhookEvent
+ConfigurationEvent = ReservationStoreAdopted | CustomerForgotten | RoutingSet | WebhookEvent
 Heard = ConfigurationEvent | UnreadSet
 
 

@@ -1,4 +1,5 @@
-"""The worker that keeps the payments read model in Postgres, by one agent over `payments.events.v1`, and the audit."""
+"""The worker that keeps the payments read model in Postgres, by one agent over `payments.events.v1`, and the audit,
+and keeps out of the vault who is forgotten."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -13,6 +14,7 @@ from infra.kafka.partition import partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.postgres.audit import PostgresAudit
+from infra.postgres.customers import PostgresCustomers
 from infra.postgres.database import Database
 from infra.postgres.messages import forget_used
 from infra.postgres.migrate import make_month_partitions
@@ -26,6 +28,7 @@ from streams.app import STOP_WITHIN_S, make_app
 from streams.audit_keeper import AuditKeeper
 from streams.consumption import Consumption
 from streams.dead_letters import KafkaDeadLetters
+from streams.forgetting import Forgetting
 from streams.metrics import ProjectionMetrics
 from streams.web import serve
 
@@ -54,6 +57,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         letters = KafkaDeadLetters(publisher, settings.projection_consumer_group)
         projection = Projection(PAYMENTS_TOPIC, PostgresPaymentSink(database), reader, letters, partition_for)
         audit = AuditKeeper(PostgresAudit(database), reader, KafkaDeadLetters(publisher, "audit"))
+        forgetting = Forgetting(PostgresCustomers(database), reader)
         consumption = Consumption(app, PAYMENTS_TOPIC, projection.absorb, reader, views, clock.elapsed_ms)
 
         registry = CollectorRegistry()
@@ -61,7 +65,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             ProjectionMetrics("payments", projection.counts, consumption.watchdog, clock.now_ms)
         )
         address = host_and_port(settings.projection_worker_web)
-        web = await serve(address, lambda: consumption.complaint or audit.trouble, registry)
+        web = await serve(
+            address, lambda: consumption.complaint or audit.trouble or forgetting.trouble, registry
+        )
         stack.push_async_callback(web.cleanup)
 
         await consumption.catch_up()
@@ -72,6 +78,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             app.wait_until_stopped(),
             consumption.watch(),
             audit.run(),
+            forgetting.run(),
             _keep_house(database),
         )
         if app.crash_reason is not None:

@@ -1,4 +1,4 @@
-"""What operators set of gateways, of merchants and at once, and who did."""
+"""What operators set of gateways, of merchants and at once, who did, and whom they forget."""
 
 from dataclasses import replace
 from typing import Annotated
@@ -173,5 +173,27 @@ OPERATIONS = (
         ),
         answers={200: Answer(says="A page.", type=AuditAnswer, headers=(PREFERENCE_APPLIED,))},
         problems=(Fault.MALFORMED_QUERY, Fault.MALFORMED_HEADER, *OF_A_STORE, *OF_THE_LOG),
+    ),
+    Operation(
+        id="forget_customer",
+        method="DELETE",
+        path="/customers/{customer_id}/data",
+        tag="customers",
+        says="From now on nobody can tell whose the payments were. To forget whom nobody knows is well, too.",
+        scope="data",
+        parameters=(
+            Parameter(
+                name="customer_id",
+                place="path",
+                type=PartyId,
+                says="As the merchant names the customer.",
+                required=True,
+                example="cust_001",
+            ),
+            replace(_MERCHANT, place="query", says="Whose customer it is."),
+        ),
+        body=Body(type=ReasonBody, example={"by": "asha", "note": "ticket 4711"}, required=False),
+        answers={204: Answer(says="The customer is forgotten.", media_type=None)},
+        problems=(Fault.NO_SUCH_CUSTOMER, Fault.MALFORMED_QUERY, *OF_A_STORE, *OF_THE_LOG),
     ),
 )

@@ -38,6 +38,7 @@ from schemas.configuration import (
     UnreadSet,
     aggregate_of,
 )
+from schemas.customer import CustomerForgotten
 from schemas.envelope import Recorded
 from schemas.errors import Refusal, Refused
 from schemas.gateway import NO_TERMS
@@ -72,7 +73,7 @@ class Configured(Value, frozen=True, kw_only=True):
 _NEVER_SET = Setting()
 INITIAL = Configured()
 _MOST_NAMED = 8
-Fact = ReservationStoreAdopted | WebhooksReplayed
+Fact = ReservationStoreAdopted | WebhooksReplayed | CustomerForgotten
 """What sets nothing, and so has no version."""
 
 

@@ -8,6 +8,7 @@ from infra.kafka.producer import Publisher
 from schemas.base import Event
 from schemas.codec import CONFIGURATION_TOPIC, EXPERIMENTS_TOPIC, encode
 from schemas.configuration import RoutingSet, aggregate_of
+from schemas.customer import CustomerForgotten, customer_aggregate
 from schemas.envelope import Outgoing, unowned
 from schemas.experiment import ExperimentEvent
 from schemas.webhook import WebhookEvent, webhook_aggregate
@@ -42,6 +43,10 @@ def configuration_log(publisher: Publisher, clock: SystemClock) -> KafkaTopicLog
 
 def experiment_log(publisher: Publisher, clock: SystemClock) -> KafkaTopicLog[ExperimentEvent]:
     return KafkaTopicLog(publisher, clock, EXPERIMENTS_TOPIC, lambda event: event.experiment_id)
+
+
+def customer_log(publisher: Publisher, clock: SystemClock) -> KafkaTopicLog[CustomerForgotten]:
+    return KafkaTopicLog(publisher, clock, CONFIGURATION_TOPIC, customer_aggregate)
 
 
 def webhook_log(publisher: Publisher, clock: SystemClock) -> KafkaTopicLog[WebhookEvent]:

@@ -1,12 +1,14 @@
 """Webhook deliveries without a server: a transaction is a copy that is kept when it ends well."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from msgspec.structs import asdict, replace
 
+from infra.memory.customers import MemoryCustomers
 from infra.memory.projections import NOT_BEGUN
 from schemas.base import Value
 from schemas.delivery import (
@@ -26,7 +28,7 @@ from schemas.delivery import (
     Paused,
 )
 from schemas.errors import Unreadable
-from schemas.ids import PaymentId
+from schemas.ids import CustomerToken, PaymentId
 from schemas.payment import Order
 from schemas.views import Watermark
 from schemas.webhook import DeliveryId, SubscriptionId
@@ -81,7 +83,7 @@ class Row:
 
 
 class MemoryDeliveries:
-    """`orders` and `projected` are what the payments' projection knows."""
+    """`orders` and `projected` are what the payments' projection knows, and `customers` what the vault does."""
 
     def __init__(self, given_up_after_ms: int, now_ms: Callable[[], float]) -> None:
         self._given_up_after_ms = given_up_after_ms
@@ -90,6 +92,7 @@ class MemoryDeliveries:
         self._marks: dict[tuple[str, int], Watermark] = {}
         self._endpoints: dict[SubscriptionId, Endpoint] = {}
         self.rows: dict[DeliveryId, Row] = {}
+        self.customers = MemoryCustomers()
         self.orders: dict[PaymentId, Order] = {}
         self.projected: dict[int, int] = {}
 
@@ -123,7 +126,7 @@ class MemoryDeliveries:
         for one in sorted(to, key=lambda one: -room[one]):
             waiting = [row for row in self._of(one) if row.is_due(now_ms)]
             due += sorted(waiting, key=lambda row: row.due_at_ms)[: max(0, room[one])]
-        claimed = [self._claimed(row, now_ms, lease_ms, unreported_most) for row in due[:most]]
+        claimed = [await self._claimed(row, now_ms, lease_ms, unreported_most) for row in due[:most]]
         return [one for one in claimed if one is not None]
 
     async def record(self, attempted: Sequence[Attempted], learn: Learn) -> None:
@@ -238,7 +241,7 @@ class MemoryDeliveries:
         under_way = sum(row.is_waiting and row.leased_until_ms > now_ms for row in self._of(to))
         return (1 if is_trial else at_once) - under_way
 
-    def _claimed(self, row: Row, now_ms: float, lease_ms: int, unreported_most: int) -> Claimed | None:
+    async def _claimed(self, row: Row, now_ms: float, lease_ms: int, unreported_most: int) -> Claimed | None:
         if row.unreported >= unreported_most:
             row.give_up("unreported")
             return None
@@ -249,7 +252,7 @@ class MemoryDeliveries:
             delivery_id=row.view.delivery_id,
             subscription_id=row.view.subscription_id,
             event_type=row.view.event_type,
-            body=row.delivery.body,
+            body=await self._told(row.delivery.body),
             attempt=row.view.attempts + 1,
             claim=row.unreported,
             left_ms=round(row.given_up_at_ms - now_ms),
@@ -271,6 +274,16 @@ class MemoryDeliveries:
             )
         elif circuit != _WELL:
             self._endpoints[to] = Endpoint(failures=circuit.failures)
+
+    async def _told(self, body: str) -> str:
+        """With the merchant's own id of the customer, while the vault has it."""
+        if (named := _NAMED.search(body)) is None:
+            return body
+        ids = await self.customers.ids_of([CustomerToken(named[1])])
+        return body.replace(named[0], named[0].replace(named[1], ids.get(CustomerToken(named[1]), named[1])))
+
+
+_NAMED = re.compile(r'"customer_id":"(cus~[0-9a-z]{26})"')
 
 
 class MemoryDeliveryTransaction:

@@ -71,8 +71,17 @@ SET status = CASE WHEN d.unreported < $5::int THEN 'waiting' ELSE 'dead' END,
     due_at_ms = now_ms() + ($3::bigint << d.unreported)
 FROM due
 WHERE d.delivery_id = due.delivery_id
-RETURNING d.delivery_id, d.subscription_id, d.event_type, d.body, d.status, d.attempts + 1 AS attempt, d.unreported AS claim,
-    d.given_up_at_ms - now_ms() AS left_ms
+RETURNING d.delivery_id, d.subscription_id, d.event_type, d.status, d.attempts + 1 AS attempt, d.unreported AS claim,
+    d.given_up_at_ms - now_ms() AS left_ms,
+    -- The merchant's own id of the customer, while the vault has it. Nothing but our own encoder writes this name so.
+    coalesce(
+        (
+            SELECT replace(d.body, '"customer_id":"' || v.token || '"', '"customer_id":"' || v.customer_id || '"')
+            FROM vault.customers AS v
+            WHERE v.token = substring(d.body FROM '"customer_id":"(cus~[0-9a-z]{26})"')
+        ),
+        d.body
+    ) AS body
 
 -- name: record
 -- What attempts came to; one that is not the newest of its delivery, because its lease had ended, is not heard.

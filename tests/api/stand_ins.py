@@ -38,7 +38,7 @@ from infra.memory.deliveries import MemoryDeliveries
 from infra.memory.experiment_topic import MemoryExperimentsTopic
 from infra.memory.experiments import MemoryExperiments
 from infra.memory.rate_limits import LocalRateLimits
-from infra.memory.topic import MemoryTail
+from infra.memory.topic import MemoryTail, MemoryTopic
 from infra.memory.webhook_topic import MemoryWebhooksTopic
 from infra.webhooks.secrets import Secrets
 from infra.webhooks.targets import TargetRefused
@@ -46,13 +46,14 @@ from projections.circuit_facts import CircuitFacts
 from projections.ports import Take
 from schemas.access import AdminKey, MerchantKey
 from schemas.circuit import CircuitKey, CircuitMessage, CircuitPolicy
-from schemas.codec import CIRCUITS_TOPIC, PAYMENTS_TOPIC
+from schemas.codec import CIRCUITS_TOPIC, CONFIGURATION_TOPIC, PAYMENTS_TOPIC
+from schemas.customer import CustomerForgotten, customer_aggregate
 from schemas.envelope import ALWAYS, Envelope, Position, Recorded, Window
 from schemas.errors import BadSignature, LogUnavailable, StoreUnavailable, Unreadable
 from schemas.experiment import Guardrails
 from schemas.gateway import GatewayConfiguration
 from schemas.http import PaymentBody
-from schemas.ids import AttemptId, ExperimentId, GatewayId, PaymentId, attempt_id
+from schemas.ids import AttemptId, ExperimentId, GatewayId, PaymentId, attempt_id, customer_token
 from schemas.instrument import PaymentMethod, UpiMasked
 from schemas.metrics import Published
 from schemas.notification import GatewayNotified, IgnoredNotification, NotificationMessage
@@ -73,6 +74,8 @@ from schemas.views import PaymentHistory
 from tests.builders import SCHEDULE, a_gateway
 
 PAYMENT = PaymentId("pay_01jd8x5w3r0000000000000000")
+CUSTOMER = customer_token(PAYMENT)
+"""Who is `cust_001` to the merchant `m_001`."""
 ATTEMPT = attempt_id(PAYMENT, 1, 1)
 GATEWAY = GatewayId("razorpay")
 START = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
@@ -84,7 +87,7 @@ WEBHOOK_SECRET_KEY = "a-key-of-more-than-enough-characters"
 REQUESTED = PaymentRequested(
     order=Order(
         merchant_id="m_001",
-        customer_id="cust_001",
+        customer_id=CUSTOMER,
         amount_minor=1000,
         currency="INR",
         payment_method="UPI",
@@ -428,6 +431,9 @@ class World:
     reader: ScriptedReader = field(default_factory=ScriptedReader)
     histories: MemoryHistories = field(default_factory=lambda: MemoryHistories(records(*SUCCESS)))
     customers: MemoryCustomers = field(default_factory=MemoryCustomers)
+    customers_topic: MemoryTopic[CustomerForgotten] = field(
+        default_factory=lambda: MemoryTopic(CONFIGURATION_TOPIC, customer_aggregate)
+    )
     reviews: MemoryReviews = field(default_factory=MemoryReviews)
     messages: MemoryMessages = field(default_factory=MemoryMessages)
     notification_readers: Mapping[str, NotificationReader] = field(
@@ -465,6 +471,7 @@ class World:
         self.webhooks = LiveWebhooks(
             self._webhooks_tail, self.webhooks_topic, self.clock, confirmed_within_s=0.2
         )
+        self.customers.meet("m_001", "cust_001", CUSTOMER)
         self.deliveries = MemoryDeliveries(60_000, lambda: self.clock.ms)
         self.secrets = Secrets([WEBHOOK_SECRET_KEY])
         self.circuit_writer = MemoryCircuitWriter(self.circuit_facts)
@@ -492,6 +499,7 @@ class World:
             reader=self.reader,
             histories=self.histories,
             customers=self.customers,
+            customer_log=self.customers_topic,
             reviews=self.reviews,
             messages=self.messages,
             notification_readers=self.notification_readers,

@@ -71,6 +71,7 @@ async def test_a_key_opens_what_its_scopes_name(client: Client) -> None:
         ("POST", "/experiments/exp_1/stop", "experiments"),
         ("POST", "/experiments/exp_1/pause", "experiments"),
         ("POST", "/experiments/exp_1/resume", "experiments"),
+        ("DELETE", "/customers/cust_001/data", "data"),
         ("GET", "/reviews", "reviews"),
         ("POST", "/reviews/pay_1/settle", "reviews"),
     ],

@@ -10,6 +10,7 @@ from tests.api.client import Client
 from tests.api.requests import assert_problem
 from tests.api.stand_ins import (
     ATTEMPT,
+    CUSTOMER,
     GATEWAY,
     PAID,
     PAYMENT,
@@ -32,6 +33,24 @@ async def test_a_payment_is_read_with_what_a_later_read_must_have_seen(client: C
     assert answer.headers["etag"] == '"5"'
     assert answer.headers["consistency-token"].endswith(":108")
     assert answer.headers["x-read-source"] == "projection"
+
+
+async def test_the_merchant_reads_its_own_id_of_the_customer_until_he_is_forgotten(
+    world: World, client: Client
+) -> None:
+    assert (await client.get(PATHS[0])).json["customer_id"] == "cust_001"
+    await world.customers.forget([CUSTOMER])
+    answer = await client.get(PATHS[0])
+    assert (answer.status, answer.json["customer_id"]) == (200, None)
+
+
+async def test_a_payment_from_before_there_were_tokens_is_read_with_what_it_has(
+    world: World, client: Client
+) -> None:
+    order = replace(REQUESTED.order, customer_id="cust_of_old")
+    earlier = folded(records(replace(REQUESTED, order=order), ROUTED, STARTED, SUCCEEDED, PAID))
+    world.reader.reading = Reading(earlier)
+    assert (await client.get(PATHS[0])).json["customer_id"] == "cust_of_old"
 
 
 async def test_attempts_tell_what_was_tried(client: Client) -> None:
@@ -59,6 +78,7 @@ async def test_events_are_the_raw_history_void_records_included(world: World, cl
     assert [event["is_void"] for event in events] == [False] * 4 + [True]
     assert events[0]["position"] == {"topic": "payments.events.v1", "partition": 5, "offset": 100}
     assert events[0]["envelope"]["sequence"] == 1
+    assert events[0]["event"]["order"]["customer_id"] == CUSTOMER
     assert events[0]["stamp_ms"] > 0
     assert answer.headers["consistency-token"] == "payments.events.v1-5:108"
 

@@ -31,6 +31,7 @@ from schemas.configuration import (
     UnreadSet,
     kill_switch,
 )
+from schemas.customer import CustomerForgotten
 from schemas.envelope import ALWAYS, Envelope, Position, Recorded, Window
 from schemas.errors import Refusal, Refused
 from schemas.gateway import NO_TERMS, GatewayTerms
@@ -49,11 +50,12 @@ from schemas.routing_configuration import (
     Segmentation,
     StrategySwitch,
 )
-from tests.builders import AT, a_gateway
+from tests.builders import AT, CUSTOMER, a_gateway
 from tests.commands.rules import ALPHA, BETA, pin, rules
 from tests.commands.test_webhook_subscription import ONE, subscribed, unsubscribed
 
 ADOPTED = ReservationStoreAdopted(system_identifier="1", timeline=1)
+FORGOTTEN = CustomerForgotten(customer=CUSTOMER, merchant_id="m_001", by="asha", note="")
 PINNED = rules(pin())
 ENABLED = BanditPolicy(enabled=True)
 
@@ -111,9 +113,9 @@ def test_before_anything_was_set_the_defaults_are_in_force() -> None:
 
 
 def test_what_is_set_is_in_force_with_its_offset_and_who_set_it() -> None:
-    configured = after(ADOPTED, rules_set())
-    assert configured.routing == RoutingConfiguration(version=2, rules=PINNED)
-    assert configured.setting("routing-rules") == Setting(version=2, by="asha", note="a contract", at=AT)
+    configured = after(ADOPTED, FORGOTTEN, rules_set())
+    assert configured.routing == RoutingConfiguration(version=3, rules=PINNED)
+    assert configured.setting("routing-rules") == Setting(version=3, by="asha", note="a contract", at=AT)
 
 
 def test_each_kind_has_a_version_of_its_own() -> None:
@@ -205,6 +207,7 @@ segments = st.sampled_from(["UPI", "CARD", "*"])
 events = st.lists(
     st.one_of(
         st.just(ADOPTED),
+        st.just(FORGOTTEN),
         st.builds(
             lambda version, to: rules_set(rules(pin(to=to)), instead_of=version),
             st.integers(0, 6),

@@ -7,9 +7,11 @@ from typing import Protocol
 
 import pytest
 
+from api.ports import Customers
 from infra.clock import SystemClock
 from infra.kafka.partition import partition_for
 from infra.memory.deliveries import MemoryDeliveries
+from infra.postgres.customers import PostgresCustomers
 from infra.postgres.database import Database
 from infra.postgres.deliveries import PostgresDeliveries
 from infra.postgres.payments import PostgresPaymentSink
@@ -37,10 +39,10 @@ from schemas.delivery import (
     Unreached,
 )
 from schemas.errors import Unreadable
-from schemas.ids import PaymentId
+from schemas.ids import CustomerToken, PaymentId, customer_token
 from schemas.views import Watermark
 from schemas.webhook import DeliveryId, SubscriptionId
-from tests.builders import AT, AT_MS, PAYMENT, an_order, recorded, requested
+from tests.builders import AT, AT_MS, PAYMENT, recorded, requested
 
 ONE, TWO = SubscriptionId("whs_1"), SubscriptionId("whs_2")
 A_MINUTE_MS = 60_000
@@ -96,12 +98,25 @@ class World:
         """The same deliveries; whatever it makes, or replays, is given up at once."""
         self._database = database
 
+    async def meet(self, customer_id: str, token: CustomerToken) -> Customers:
+        """A payment of the customer was reserved."""
+        if self._database is None:
+            assert isinstance(self.store, MemoryDeliveries)
+            self.store.customers.meet("m_001", customer_id, token)
+            return self.store.customers
+        await self._database.fetch(
+            "INSERT INTO vault.customers (merchant_id, customer_id, token) VALUES ('m_001', $1, $2)",
+            customer_id,
+            token,
+        )
+        return PostgresCustomers(self._database)
+
     async def project_an_order(self) -> None:
         """The payments' projection has come to its request, the first record of a partition."""
         partition = partition_for(PAYMENT)
         if self._database is None:
             assert isinstance(self.store, MemoryDeliveries)
-            self.store.orders[PAYMENT], self.store.projected[partition] = an_order(), 1
+            self.store.orders[PAYMENT], self.store.projected[partition] = requested().order, 1
             return
         history = evolve(None, recorded(requested()))
         async with PostgresPaymentSink(self._database).transaction(
@@ -561,4 +576,25 @@ async def test_what_was_ordered_is_told_by_the_payments_projection(world: World)
     await world.project_an_order()
     async with world.store.transaction(PAYMENTS_TOPIC, [3]) as transaction:
         assert await transaction.projected() == {partition_for(PAYMENT): 1}
-        assert await transaction.orders([PAYMENT, PaymentId("pay_2")]) == {PAYMENT: an_order()}
+        assert await transaction.orders([PAYMENT, PaymentId("pay_2")]) == {PAYMENT: requested().order}
+
+
+async def test_what_is_sent_names_the_customer_as_the_merchant_does_until_he_is_forgotten(
+    world: World,
+) -> None:
+    token = customer_token(PAYMENT)
+    said = '{"data":{"customer_id":"%s","gateway_reference":"cus~0"}}'
+    event = a_delivery(body=said % token)
+    await put(world.store, event, a_delivery("evt_2", TWO, body=said % "cust_of_old"))
+    customers = await world.meet("cust_001", token)
+
+    async def sent(to: SubscriptionId) -> str:
+        (one,) = await claim(world.store, [to])
+        await report(world.store, one)
+        return one.body
+
+    assert await sent(ONE) == said % "cust_001"
+    assert await sent(TWO) == said % "cust_of_old"
+    await customers.forget([token])
+    await world.store.replay([event.delivery_id])
+    assert await sent(ONE) == said % token

@@ -30,6 +30,7 @@ from schemas.configuration import (
     SegmentationSet,
     ShadowPolicySet,
 )
+from schemas.customer import CustomerForgotten
 from schemas.dimensions import Account, Dimensions, Earlier
 from schemas.experiment import (
     ANY_VARIANT,
@@ -274,6 +275,7 @@ INSTANCES: tuple[Event, ...] = (
     ),
     LateSuccessDetected(attempt_id=attempt(), gateway=ALPHA, gateway_reference="txn_1", kept=False),
     ChargeCompensated(attempt_id=attempt(), gateway=ALPHA, gateway_reference="txn_1", by="refund"),
+    CustomerForgotten(customer=CUSTOMER, merchant_id="mrc_1", by="asha", note="ticket 4711"),
     ReservationStoreAdopted(system_identifier="7439285720001", timeline=2, database=16384),
     ScoringWeightsSet(
         weights=ScoringWeights(uncertainty=1, latency=0.01, cost=0.002, affinity=0.02, priority=0.0001),

@@ -1,0 +1,90 @@
+"""Who is forgotten by the log stays forgotten, whatever stops in between and whatever comes back."""
+
+from collections.abc import Collection
+
+import pytest
+
+from infra.memory.customers import MemoryCustomers
+from schemas.base import Event
+from schemas.codec import CONFIGURATION_TOPIC
+from schemas.configuration import KillSwitchTurnedOn
+from schemas.customer import CustomerForgotten, customer_aggregate
+from schemas.errors import StoreUnavailable
+from schemas.ids import CustomerToken, customer_token
+from schemas.routing_configuration import MethodSwitch
+from streams import forgetting
+from streams.forgetting import Forgetting
+from tests.builders import minted
+from tests.streams.test_audit_keeper import Log
+
+ASHA, BELA = (customer_token(minted(number)) for number in (1, 2))
+
+
+class Vault(MemoryCustomers):
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_away = False
+        self.meet("m_001", "asha", ASHA)
+        self.meet("m_001", "bela", BELA)
+
+    async def forget(self, tokens: Collection[CustomerToken]) -> None:
+        if self.is_away:
+            raise StoreUnavailable("away")
+        await super().forget(tokens)
+
+    async def known(self) -> set[str]:
+        return set((await self.ids_of([ASHA, BELA])).values())
+
+
+def forgotten(customer: CustomerToken) -> CustomerForgotten:
+    return CustomerForgotten(customer=customer, merchant_id="m_001", by="operator", note="")
+
+
+def tell(log: Log, *events: Event) -> None:
+    for event in events:
+        aggregate = customer_aggregate(event) if isinstance(event, CustomerForgotten) else "kill-switch"
+        log.tell(CONFIGURATION_TOPIC, aggregate, event)
+
+
+async def test_whom_the_log_forgets_the_vault_forgets() -> None:
+    vault, log = Vault(), Log()
+    one = Forgetting(vault, log)
+    await one.look()
+    assert await vault.known() == {"asha", "bela"}
+    switched = KillSwitchTurnedOn(
+        switch=MethodSwitch(name="UPI"), by="operator", note="", instead_of_version=0
+    )
+    tell(log, switched, forgotten(ASHA))
+    await one.look()
+    assert await vault.known() == {"bela"}
+
+
+async def test_who_comes_back_with_a_backup_is_forgotten_again_at_the_next_start() -> None:
+    log = Log()
+    tell(log, forgotten(BELA))
+    await Forgetting(Vault(), log).look()
+    restored = Vault()
+    await Forgetting(restored, log).look()
+    assert await restored.known() == {"asha"}
+
+
+async def test_what_the_vault_did_not_hear_it_hears_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forgetting, "CHUNK", 2)
+    vault, log = Vault(), Log()
+    tell(log, *[forgotten(customer_token(minted(number))) for number in range(3, 8)], forgotten(ASHA))
+    one = Forgetting(vault, log)
+    vault.is_away = True
+    with pytest.raises(StoreUnavailable):
+        await one.look()
+    vault.is_away = False
+    await one.look()
+    assert await vault.known() == {"bela"}
+
+
+async def test_what_cannot_be_read_forgets_nobody_and_stops_nothing() -> None:
+    vault, log = Vault(), Log()
+    kind = ("ce_type", CustomerForgotten.__name__.encode())
+    log.append(CONFIGURATION_TOPIC, 0, 0, None, b"{", [kind])
+    tell(log, forgotten(BELA))
+    await Forgetting(vault, log).look()
+    assert await vault.known() == {"asha"}
