@@ -36,6 +36,7 @@ from api.stalls import Stalls
 from api.watch import repeating
 from api.webhooks import Webhooks
 from commands.alarm_writer import AlarmWriter
+from commands.fingerprints import Fingerprints
 from commands.handler import PaymentHandler
 from commands.webhook_delivery import GIVEN_UP_AFTER_MS
 from infra.access_keys import admin_keys, key_files, merchant_keys
@@ -147,7 +148,12 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         feed = SnapshotFeed(redis, facts.believe)
         stack.push_async_callback(feed.stop)
         feed.start()
-        rate_limits = RedisRateLimits(redis, LocalRateLimits(clock.elapsed_ms), Absence(clock.elapsed_ms))
+        rate_limits = RedisRateLimits(
+            redis,
+            LocalRateLimits(clock.elapsed_ms),
+            Absence(clock.elapsed_ms),
+            settings.personal_data_keys[0],
+        )
         groups = GroupOffsets(settings.kafka_bootstrap_servers)
         stack.push_async_callback(groups.stop)
         log = KafkaLog(publisher)
@@ -166,6 +172,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                 facts=facts,
                 probes=RedisProbes(redis, LocalProbes(clock.event_id()[-8:], clock.elapsed_ms)),
                 shadow=shadow,
+                fingerprints=Fingerprints(settings.personal_data_keys),
                 max_in_flight=settings.max_in_flight,
                 gateway_timeout_ms=settings.gateway_timeout_ms,
             ),

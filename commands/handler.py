@@ -6,11 +6,11 @@ acknowledged may be on the log, a call that was not answered may have charged.
 
 import asyncio
 from collections.abc import Coroutine, Mapping
-from hashlib import sha256
 from typing import Any
 
 import msgspec
 
+from commands.fingerprints import Fingerprints, key_hash
 from commands.ownership import Owner, fold, is_owned_by
 from commands.payment import decide, of_customer
 from commands.payment_state import INITIAL, Open, PaymentState, Settled
@@ -64,6 +64,7 @@ class PaymentHandler:
         facts: RoutingFacts,
         probes: Probes,
         shadow: Shadow,
+        fingerprints: Fingerprints,
         max_in_flight: int,
         gateway_timeout_ms: int,
     ) -> None:
@@ -75,6 +76,7 @@ class PaymentHandler:
         self._facts = facts
         self._probes = probes
         self._shadow = shadow
+        self._fingerprints = fingerprints
         self._max_in_flight = max_in_flight
         self._gateway_timeout_ms = gateway_timeout_ms
         self._running: set[asyncio.Task[Handled]] = set()
@@ -123,13 +125,13 @@ class PaymentHandler:
         except Refused:
             held = await self._reservations.find(body.merchant_id, command.key_hash)
             if held is not None:
-                return await self._same_key_again(body, command, held, request_id)
+                return await self._same_key_again(body, key, command, held, request_id)
             command = await self._probing(command)
             events = decide(command, INITIAL)
         wish = self._wish(command)
         found = await self._reservations.reserve(wish)
         if isinstance(found, Held):
-            return await self._same_key_again(body, command, found, request_id)
+            return await self._same_key_again(body, key, command, found, request_id)
         if found.customer != command.customer:
             command = msgspec.structs.replace(command, customer=found.customer)
             events = of_customer(found.customer, events)
@@ -210,9 +212,9 @@ class PaymentHandler:
             return
 
     async def _same_key_again(
-        self, body: PaymentBody, command: RequestPayment, held: Held, request_id: str
+        self, body: PaymentBody, key: str, command: RequestPayment, held: Held, request_id: str
     ) -> Handled:
-        if held.fingerprint != command.fingerprint:
+        if not self._fingerprints.agree(held.fingerprint, key, body):
             raise Refused(Refusal.KEY_REUSED, "this Idempotency-Key was used with another body")
         history = tuple(await self._histories.at_head(held.payment_id))
         state = fold(history)
@@ -270,7 +272,7 @@ class PaymentHandler:
                 attributes=listed(attributes, facts),
             ),
             key_hash=key_hash(key),
-            fingerprint=fingerprint(key, body),
+            fingerprint=self._fingerprints.of(key, body),
             policy=self._facts.retry_policy(body.merchant_id),
             gateways=self._facts.gateways(),
             schedule=self._facts.schedule(body.payment_method),
@@ -304,22 +306,6 @@ class PaymentHandler:
             customer_id=command.order.customer_id,
             customer=command.customer,
         )
-
-
-def key_hash(key: str) -> str:
-    """The key itself is never stored: it may be a secret of the client's."""
-    return sha256(key.encode()).hexdigest()
-
-
-def fingerprint(key: str, body: PaymentBody) -> str:
-    """Of the body as parsed, so that white space and field order do not matter.
-
-    Salted with the key, which nobody stores: without it the log would confirm a guessed VPA.
-    """
-    return sha256(key.encode() + b"\n" + _CANONICAL.encode(body)).hexdigest()
-
-
-_CANONICAL = msgspec.json.Encoder(order="deterministic")
 
 
 def _owner(payment_id: PaymentId, epoch: int, window: Window, since_ms: float, window_ms: int) -> Owner:

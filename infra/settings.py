@@ -26,6 +26,7 @@ HttpUrl = Annotated[str, Meta(pattern=r"^https?://[^\s]+$", description="http://
 Secret = Annotated[str, Meta(min_length=8)]
 """An empty one, as a list that ends with a comma has, would let anybody sign."""
 DEFAULT_ADMIN_KEY = "dev-internal-key"
+DEFAULT_PERSONAL_DATA_KEY = "dev-personal-data-key-00000000000"
 DEFAULT_WEBHOOK_SECRET_KEY = "dev-webhook-secret-key-0000000000"
 DEFAULT_DATABASE_URL = "postgres://postgres:postgres@localhost:5432/payments_gateway"
 
@@ -44,7 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(pattern=r"^postgres(ql)?://.+/.+", description="postgres://USER:PASSWORD@HOST:PORT/DATABASE"),
     ] = DEFAULT_DATABASE_URL
-    """Ownership of keys and the read models. All of it can be made again from Kafka."""
+    """Ownership of keys, read models, and the vault of customers. All but the vault can be made again from Kafka."""
     redis_url: Annotated[
         str, Meta(pattern=r"^(rediss?|unix)://", description="redis://, rediss:// or unix:// URL")
     ] = "redis://127.0.0.1:6379/"
@@ -78,6 +79,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks, comma-separated, of the proxies in front: X-Forwarded-For is believed from nobody else.
     With a proxy and without this all clients are one, with one rate limit; production warns of none."""
+
+    personal_data_keys: tuple[Annotated[str, Meta(min_length=32)], ...] = (DEFAULT_PERSONAL_DATA_KEY,)
+    """What fingerprints of requests and clients' addresses in Redis are hashed under: a list, comma-separated, the one
+    in use first. A new one goes to the end until every process has it, and the old one out after 72 hours.
+    `openssl rand -hex 32` makes one."""
 
     gateways_file: str | None = None
     """A JSON list of gateway configurations; without it, the four gateways of the local simulator, which production
@@ -226,6 +232,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         settings = msgspec.convert(given, cls, strict=False)
         if settings.app_env == "production" and settings.internal_api_key == DEFAULT_ADMIN_KEY:
             raise BadSetting("INTERNAL_API_KEY: the default key is refused in production")
+        if settings.app_env == "production" and DEFAULT_PERSONAL_DATA_KEY in settings.personal_data_keys:
+            raise BadSetting("PERSONAL_DATA_KEYS: the default key is refused in production")
         _check_webhooks(settings)
         if settings.app_env == "production" and settings.database_url == DEFAULT_DATABASE_URL:
             raise BadSetting("DATABASE_URL: the default user and password are refused in production")

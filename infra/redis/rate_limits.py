@@ -5,6 +5,7 @@ each process limits for itself, at once, so that nobody waits and nobody is let 
 """
 
 import asyncio
+import hmac
 from hashlib import sha1
 from pathlib import Path
 
@@ -32,11 +33,17 @@ _Waiting = tuple[str, RateLimit, "asyncio.Future[Allowance]"]
 
 class RedisRateLimits:
     def __init__(
-        self, redis: Client, local: LocalRateLimits, absence: Absence, wait_s: float = WAIT_S
+        self,
+        redis: Client,
+        local: LocalRateLimits,
+        absence: Absence,
+        secret: str,
+        wait_s: float = WAIT_S,
     ) -> None:
         self._redis = redis
         self._local = local
         self._absence = absence
+        self._secret = secret.encode()
         self._wait_s = wait_s
         self._waiting: list[_Waiting] = []
         self._asking: asyncio.Task[None] | None = None
@@ -86,9 +93,14 @@ class RedisRateLimits:
     async def _counted(self, batch: list[_Waiting]) -> list[int]:
         async with self._redis.pipeline(transaction=False) as pipeline:
             for client, limit, _ in batch:
-                pipeline.evalsha(_SHA, 1, f"limit:{limit.name}:{client}", limit.interval_us, limit.burst)
+                pipeline.evalsha(_SHA, 1, self.key(client, limit), limit.interval_us, limit.burst)
             spare_us: list[int] = await pipeline.execute()
             return spare_us
+
+    def key(self, client: str, limit: RateLimit) -> str:
+        """A client is an address, which is a person's: Redis has a hash of it that nobody can try out."""
+        digest = hmac.digest(self._secret, client.encode(), "sha256")
+        return f"limit:{limit.name}:{digest.hex()[:24]}"
 
     def _answer_locally(self, waiting: list[_Waiting]) -> None:
         for client, limit, future in waiting:

@@ -139,7 +139,7 @@ async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
 
 def _limited(redis: Redis) -> RateLimited:
     elapsed_ms = SystemClock().elapsed_ms
-    limits = RedisRateLimits(redis, LocalRateLimits(elapsed_ms), Absence(elapsed_ms))
+    limits = RedisRateLimits(redis, LocalRateLimits(elapsed_ms), Absence(elapsed_ms), "a secret")
     return RateLimited(_nothing, limits, LIMIT, TrustedProxies(()), Admin("dev-internal-key"))
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 
+from commands.fingerprints import Fingerprints
 from commands.handler import Handled, PaymentHandler
 from commands.ownership import fold
 from commands.payment_state import PaymentState
@@ -94,6 +95,7 @@ class System:
             facts=self,
             probes=self.probes,
             shadow=self.shadow,
+            fingerprints=Fingerprints(["a secret"]),
             max_in_flight=max_in_flight,
             gateway_timeout_ms=2_500,
         )

@@ -26,7 +26,7 @@ def now_ms() -> float:
 
 
 def a_process(redis: Redis, wait_s: float = 10) -> RedisRateLimits:
-    return RedisRateLimits(redis, LocalRateLimits(now_ms), Absence(now_ms), wait_s)
+    return RedisRateLimits(redis, LocalRateLimits(now_ms), Absence(now_ms), "a secret", wait_s)
 
 
 @pytest.fixture
@@ -101,7 +101,13 @@ async def test_redis_keeps_one_key_per_client_and_only_until_the_burst_is_whole(
     limit = RateLimit(name="brief", per_second=2, burst=4)
     for _ in range(9):
         await a_process(redis).take(client, limit)
-    assert 0 < await redis.pttl(f"limit:brief:{client}") <= 2000
+    assert 0 < await redis.pttl(a_process(redis).key(client, limit)) <= 2000
+
+
+@pytest.mark.integration
+async def test_redis_does_not_hear_who_the_client_is(redis: Redis, client: str) -> None:
+    await a_process(redis).take(client, SLOW)
+    assert client.encode() not in b"".join([key async for key in redis.scan_iter()])
 
 
 @pytest.mark.integration
@@ -114,7 +120,8 @@ async def test_redis_that_has_forgotten_the_script_is_told_it_again(redis: Redis
 
 @pytest.mark.integration
 async def test_a_clock_that_is_set_back_shuts_nobody_out(redis: Redis, client: str) -> None:
-    await redis.set(f"limit:slow:{client}", int((time.time() + 86_400) * 1_000_000))
+    key = a_process(redis).key(client, SLOW)
+    await redis.set(key, int((time.time() + 86_400) * 1_000_000))
     assert (await a_process(redis).take(client, SLOW)).remaining == 6
 
 
@@ -162,7 +169,7 @@ async def test_who_has_used_up_his_burst_has_no_second_one_when_redis_goes(redis
 async def test_redis_that_is_back_counts_again(redis: Redis, client: str) -> None:
     at_ms = 0.0
     async with Redis(port=1) as nowhere:
-        limits = RedisRateLimits(nowhere, LocalRateLimits(lambda: at_ms), Absence(lambda: at_ms))
+        limits = RedisRateLimits(nowhere, LocalRateLimits(lambda: at_ms), Absence(lambda: at_ms), "a secret")
         assert (await limits.take(client, SLOW)).remaining == 6
         assert not limits.are_shared
         nowhere.connection_pool.reset()  # type: ignore[no-untyped-call]

@@ -282,7 +282,13 @@ PRODUCT: Mapping[str, Row] = {
         Ask("/webhooks/deliveries/dlv_1/replay", 404, "delivery-not-found", KEY),
     ),
     "GET /audit": read("/audit?limit=5", Ask("/audit?after=yesterday", 400, "malformed-query", KEY)),
-    # Here belongs "DELETE /customers/{id}/data", with the route.
+    "DELETE /customers/{customer_id}/data": row(
+        Ask("/customers/cust_gone/data?merchant_id=m_001", 204, headers=KEY),
+        Ask("/customers/cust_gone/data?merchant_id=m_001", 401, "unauthorized"),
+        Ask("/customers/cust_gone/data", 400, "malformed-query", KEY),
+        Ask("/customers/cus~t/data?merchant_id=m_001", 404, "no-such-customer", KEY),
+        Ask("/customers/cust_gone/data?merchant_id=m_001", 422, "invalid-body", KEY, {"note": "cust_gone"}),
+    ),
     "POST /gateway-notifications/{gateway}": row(
         Ask("/gateway-notifications/told", 200, headers=SIGNED, body=IGNORED),
         Ask(

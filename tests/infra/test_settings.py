@@ -29,24 +29,28 @@ PRODUCTION = {
     "INTERNAL_API_KEY": "an-internal-key",
     "DATABASE_URL": "postgres://gateway:of-our-own@db.internal/payments_gateway",
 }
-WEBHOOK_KEYS = {"WEBHOOK_SECRET_KEYS": f"{'new' * 12},{'old' * 12}"}
+PERSONAL_KEYS = {"PERSONAL_DATA_KEYS": f"{'new' * 12},{'old' * 12}"}
+WEBHOOK_KEYS = PERSONAL_KEYS | {"WEBHOOK_SECRET_KEYS": f"{'new' * 12},{'old' * 12}"}
 
 
 def test_production_starts_with_keys_of_its_own() -> None:
     settings = Settings.from_environment(PRODUCTION | WEBHOOK_KEYS)
     assert settings.webhook_secret_keys == ("new" * 12, "old" * 12)
+    assert settings.personal_data_keys == ("new" * 12, "old" * 12)
 
 
 @pytest.mark.parametrize(
     ("environment", "variable"),
     [
-        (PRODUCTION, "WEBHOOK_SECRET_KEYS"),
+        (PRODUCTION, "PERSONAL_DATA_KEYS"),
+        ({"PERSONAL_DATA_KEYS": "mine"}, "PERSONAL_DATA_KEYS"),
+        (PRODUCTION | PERSONAL_KEYS, "WEBHOOK_SECRET_KEYS"),
         (PRODUCTION | WEBHOOK_KEYS | {"WEBHOOK_ALLOWED_TARGETS": "10.0.0.0/8"}, "WEBHOOK_ALLOWED_TARGETS"),
         ({"WEBHOOK_SECRET_KEYS": "mine"}, "WEBHOOK_SECRET_KEYS"),
         ({"WEBHOOK_ALLOWED_TARGETS": "localhost"}, "WEBHOOK_ALLOWED_TARGETS"),
     ],
 )
-def test_webhooks_that_anybody_could_forge_or_misuse_stop_the_start(
+def test_keys_that_anybody_knows_and_webhooks_that_anybody_could_misuse_stop_the_start(
     environment: dict[str, str], variable: str
 ) -> None:
     with pytest.raises(BadSetting) as refused:

@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from commands.fingerprints import Fingerprints
 from commands.handler import Handled, PaymentHandler
 from commands.ports import Clock, EventLog, Gateways, Histories
 from commands.verifier import PaymentVerifier
@@ -291,6 +292,7 @@ class World:
             facts=KnownFacts(self.scenario),
             probes=gated(process, self.probes),
             shadow=RememberingShadow(),
+            fingerprints=Fingerprints(["a secret"]),
             max_in_flight=64,
             gateway_timeout_ms=GATEWAY_TIMEOUT_MS,
         )

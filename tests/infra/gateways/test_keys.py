@@ -18,6 +18,7 @@ SIMULATOR = "http://127.0.0.1:18080"
 PRODUCTION = {
     "APP_ENV": "production",
     "INTERNAL_API_KEY": "an-internal-key",
+    "PERSONAL_DATA_KEYS": "a-key-of-enough-characters-for-persons",
     "WEBHOOK_SECRET_KEYS": "a-key-of-enough-characters-for-webhooks",
     "DATABASE_URL": "postgres://gateway:of-our-own@db.internal/payments_gateway",
 }
