@@ -8,8 +8,8 @@ from schemas.routing_configuration import Condition
 
 
 def listed(attributes: Mapping[str, str], facts: Facts) -> dict[str, str]:
-    """Those whose very value a rule or an experiment in force lists, so that operators have written it down before: no
-    route depends on any other. The client's network is ours, and stays."""
+    """Those whose very value a rule in force, one of the shadow policy, or an experiment lists, so that operators have
+    written it down before: no route depends on any other. The client's network is ours, and stays."""
     return {name: value for name, value in attributes.items() if _is_listed(name, value, facts)}
 
 
@@ -22,7 +22,10 @@ def _is_listed(name: str, value: str, facts: Facts) -> bool:
 
 
 def _conditions(facts: Facts) -> Iterator[Condition]:
-    for rule in facts.configuration.rules.rules:
-        yield rule.when
+    configuration, shadow = facts.configuration, facts.configuration.shadow
+    shadows = shadow.rules if shadow is not None else None
+    for rules in (configuration.rules, shadows):
+        if rules is not None:
+            yield from (rule.when for rule in rules.rules)
     for experiment in facts.experiments:
         yield experiment.filter
