@@ -5,7 +5,7 @@ All dispatchers share what is known of it: results become its circuit here, one 
 
 from schemas.delivery import Answered, EndpointCircuit, Flowing, Paused, SendResult
 
-AT_ONCE = 8
+AT_ONCE = 16
 """Attempts in flight to one endpoint, from all dispatchers together. To one that was paused it is one, until that has
 told how it is."""
 OPENS_AFTER = 5

@@ -28,7 +28,7 @@ from streams.webhook_subscriptions import HeardSubscriptions
 log = structlog.get_logger(__name__)
 
 IN_FLIGHT_MOST = 1_000
-"""Attempts at once in this process: 125 endpoints that begin to hang hold them all until their circuits open."""
+"""Attempts at once in this process: 62 endpoints that begin to hang hold them all until their circuits open."""
 LEASE_MS = round(ANSWERED_WITHIN_S * 1000) + 5_000
 """An attempt, and the time to write down what it came to."""
 TURN_EVERY_S = 0.1
@@ -46,6 +46,7 @@ class Queue(Protocol):
         self,
         to: Collection[SubscriptionId],
         *,
+        by: str,
         at_once: int,
         most: int,
         lease_ms: int,
@@ -64,10 +65,11 @@ class Log(Protocol):
 
 
 class Dispatch:
-    """`counted` says how many attempts came to what; `trouble` what it waits for."""
+    """`name` is whose claims are whose; `counted` says how many attempts came to what; `trouble` what it waits for."""
 
     def __init__(
         self,
+        name: str,
         queue: Queue,
         heard: HeardSubscriptions,
         sender: Sender,
@@ -75,6 +77,7 @@ class Dispatch:
         log: Log,
         clock: SystemClock,
     ) -> None:
+        self._name = name
         self._queue = queue
         self._heard = heard
         self._sender = sender
@@ -122,7 +125,12 @@ class Dispatch:
         if not to or most <= 0:
             return
         claims = await self._queue.claim(
-            to, at_once=AT_ONCE, most=most, lease_ms=LEASE_MS, unreported_most=UNREPORTED_MOST
+            to,
+            by=self._name,
+            at_once=AT_ONCE,
+            most=most,
+            lease_ms=LEASE_MS,
+            unreported_most=UNREPORTED_MOST,
         )
         for claimed in claims:
             attempt = asyncio.create_task(self._attempt(claimed))

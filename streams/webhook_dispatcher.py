@@ -78,7 +78,9 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         stack.push_async_callback(sender.close)
         store = PostgresDeliveries(database, GIVEN_UP_AFTER_MS)
         secrets = Secrets(settings.webhook_secret_keys)
-        dispatch = Dispatch(store, heard, sender, secrets, webhook_log(publisher, clock), clock)
+        name = settings.webhook_consumer_name
+        await patiently(partial(store.free, name))
+        dispatch = Dispatch(name, store, heard, sender, secrets, webhook_log(publisher, clock), clock)
 
         letters = KafkaDeadLetters(publisher, settings.webhook_consumer_group)
         intakes = {

@@ -46,7 +46,7 @@ class Row:
     def __init__(self, delivery: Delivery, now_ms: float, given_up_after_ms: int) -> None:
         self.delivery = delivery
         self.unreported = 0
-        self.leased_until_ms = 0.0
+        self.leased_until_ms, self.leased_by = 0.0, ""
         self.due_at_ms = now_ms
         self.given_up_at_ms = now_ms + given_up_after_ms
         self.view = DeliveryView(
@@ -115,6 +115,7 @@ class MemoryDeliveries:
         self,
         to: Collection[SubscriptionId],
         *,
+        by: str,
         at_once: int,
         most: int,
         lease_ms: int,
@@ -126,8 +127,13 @@ class MemoryDeliveries:
         for one in sorted(to, key=lambda one: -room[one]):
             waiting = [row for row in self._of(one) if row.is_due(now_ms)]
             due += sorted(waiting, key=lambda row: row.due_at_ms)[: max(0, room[one])]
-        claimed = [await self._claimed(row, now_ms, lease_ms, unreported_most) for row in due[:most]]
+        claimed = [await self._claimed(row, by, now_ms, lease_ms, unreported_most) for row in due[:most]]
         return [one for one in claimed if one is not None]
+
+    async def free(self, by: str) -> None:
+        for row in self.rows.values():
+            if row.leased_by == by:
+                row.leased_until_ms = 0.0
 
     async def record(self, attempted: Sequence[Attempted], learn: Learn) -> None:
         for one in attempted:
@@ -241,12 +247,14 @@ class MemoryDeliveries:
         under_way = sum(row.is_waiting and row.leased_until_ms > now_ms for row in self._of(to))
         return (1 if is_trial else at_once) - under_way
 
-    async def _claimed(self, row: Row, now_ms: float, lease_ms: int, unreported_most: int) -> Claimed | None:
+    async def _claimed(
+        self, row: Row, by: str, now_ms: float, lease_ms: int, unreported_most: int
+    ) -> Claimed | None:
         if row.unreported >= unreported_most:
             row.give_up("unreported")
             return None
         row.due_at_ms = now_ms + (lease_ms << row.unreported)
-        row.leased_until_ms = now_ms + lease_ms
+        row.leased_until_ms, row.leased_by = now_ms + lease_ms, by
         row.unreported += 1
         return Claimed(
             delivery_id=row.view.delivery_id,

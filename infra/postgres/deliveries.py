@@ -66,6 +66,7 @@ class PostgresDeliveries:
         self,
         to: Collection[SubscriptionId],
         *,
+        by: str,
         at_once: int,
         most: int,
         lease_ms: int,
@@ -73,7 +74,7 @@ class PostgresDeliveries:
     ) -> list[Claimed]:
         """What is due, `most` in all, and so many of each subscription that `at_once` are under way, whoever sends
         them; one of a subscription whose endpoint was paused. Ours until the lease ends."""
-        rows = await self._database.fetch(_sql.claim, list(to), at_once, lease_ms, most, unreported_most)
+        rows = await self._database.fetch(_sql.claim, list(to), at_once, lease_ms, most, unreported_most, by)
         return [
             Claimed(
                 delivery_id=row["delivery_id"],
@@ -87,6 +88,10 @@ class PostgresDeliveries:
             for row in rows
             if row["status"] == "waiting"
         ]
+
+    async def free(self, by: str) -> None:
+        """What it had claimed before it ended takes none of its endpoints' places any more, and is due as before."""
+        await self._database.fetch(_sql.free, by, timeout_s=10.0)
 
     async def record(self, attempted: Sequence[Attempted], learn: Learn) -> None:
         """What attempts came to, and what is known of the endpoints then. One that somebody else has begun anew is not

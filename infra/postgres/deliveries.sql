@@ -14,7 +14,7 @@ ORDER BY subscription_id, event_id
 ON CONFLICT DO NOTHING
 
 -- name: claim
--- The longest due of each of these subscriptions ($1), leased for $3 ms, $4 in all at most. Of each so many that $2 are under
+-- The longest due of each of these subscriptions ($1), leased to $6 for $3 ms, $4 in all at most. Of each so many that $2 are under
 -- way with those that are already, whoever claimed them; of one that was paused, one. Nobody waits for a lock, and no
 -- subscription for another. One moment for all, so that the index ends where nothing is due any more; and only subscriptions
 -- that something waits for are looked at, one step of the index each, however many there are. Of those that have something to
@@ -68,6 +68,7 @@ SET status = CASE WHEN d.unreported < $5::int THEN 'waiting' ELSE 'dead' END,
     dead_because = CASE WHEN d.unreported < $5::int THEN NULL ELSE 'unreported' END,
     unreported = d.unreported + 1,
     leased_until_ms = now_ms() + $3::bigint,
+    leased_by = $6,
     due_at_ms = now_ms() + ($3::bigint << d.unreported)
 FROM due
 WHERE d.delivery_id = due.delivery_id
@@ -82,6 +83,11 @@ RETURNING d.delivery_id, d.subscription_id, d.event_type, d.status, d.attempts +
         ),
         d.body
     ) AS body
+
+-- name: free
+-- Whoever begins under this name is at nothing yet. What it had claimed is due when it was, and holds no place until then.
+UPDATE webhook_deliveries SET leased_until_ms = NULL
+WHERE status = 'waiting' AND leased_until_ms IS NOT NULL AND leased_by = $1
 
 -- name: record
 -- What attempts came to; one that is not the newest of its delivery, because its lease had ended, is not heard.

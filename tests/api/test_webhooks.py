@@ -325,7 +325,7 @@ async def delivered(world: World, to: str, *events: str) -> list[DeliveryId]:
 
 async def claimed(world: World, to: str) -> list[DeliveryId]:
     claims = await world.deliveries.claim(
-        [SubscriptionId(to)], at_once=9, most=9, lease_ms=60_000, unreported_most=9
+        [SubscriptionId(to)], by="one", at_once=9, most=9, lease_ms=60_000, unreported_most=9
     )
     return [one.delivery_id for one in claims]
 

@@ -60,11 +60,14 @@ class Store(DeliverySink, Protocol):
         self,
         to: Collection[SubscriptionId],
         *,
+        by: str,
         at_once: int,
         most: int,
         lease_ms: int,
         unreported_most: int,
     ) -> Sequence[Claimed]: ...
+
+    async def free(self, by: str) -> None: ...
 
     async def record(self, attempted: Sequence[Attempted], learn: Learn) -> None: ...
 
@@ -172,12 +175,13 @@ async def claim(
     store: Store,
     to: Collection[SubscriptionId] = (ONE,),
     *,
+    by: str = "one",
     at_once: int = 10,
     most: int = 100,
     lease_ms: int = A_MINUTE_MS,
 ) -> Sequence[Claimed]:
     return await store.claim(
-        to, at_once=at_once, most=most, lease_ms=lease_ms, unreported_most=UNREPORTED_MOST
+        to, by=by, at_once=at_once, most=most, lease_ms=lease_ms, unreported_most=UNREPORTED_MOST
     )
 
 
@@ -345,6 +349,16 @@ async def test_room_comes_back_with_a_report_or_the_end_of_a_lease(store: Store)
     assert len(await claim(store, at_once=2)) == 1
     assert len(await claim(store, at_once=3, lease_ms=NOW)) == 1
     assert len(await claim(store, at_once=3)) == 1
+
+
+async def test_what_a_dispatcher_had_claimed_takes_no_room_when_it_begins_anew(store: Store) -> None:
+    await put(store, *(a_delivery(f"evt_{n}") for n in range(5)))
+    lost = await claim(store, by="one", at_once=2)
+    (other,) = await claim(store, by="two", at_once=3)
+    await store.free("one")
+    after = await claim(store, by="one", at_once=3)
+    assert len(after) == 2, "that of the other still takes its own"
+    assert not {one.delivery_id for one in [*lost, other]} & {one.delivery_id for one in after}
 
 
 async def test_what_waits_for_its_retry_takes_no_room(store: Store) -> None:

@@ -106,7 +106,7 @@ class World:
         self._events = count()
 
     def another(self, keys: tuple[str, ...] = (KEY,)) -> Dispatch:
-        return Dispatch(self.queue, self.heard, self.receivers, Secrets(keys), self.log, self.clock)
+        return Dispatch("one", self.queue, self.heard, self.receivers, Secrets(keys), self.log, self.clock)
 
     def hear(self, event: Event) -> None:
         offset = next(self._offsets)
