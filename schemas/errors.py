@@ -4,6 +4,7 @@ PaymentsError
 ├── Refused             the command is not admissible as things stand: nothing was done; becomes HTTP in api/errors.py
 ├── Unreadable          bytes on the log or in a request that are no value of ours
 ├── BadSignature        a notification that its gateway has not signed with a secret we know
+├── LogBroken           records that were asked for are not, or no longer, on the log: nobody may go on as if they were
 └── Unavailable         a part we need did not answer in time
     ├── LogUnavailable      certainly nothing was appended
     ├── AppendAmbiguous     some, all or none of it may be on the log, now or later
@@ -58,6 +59,10 @@ class Unreadable(PaymentsError):
 
 
 class BadSignature(PaymentsError):
+    pass
+
+
+class LogBroken(PaymentsError):
     pass
 
 

@@ -1,11 +1,11 @@
-"""`python -m streams.cli`: what is done by hand, and may be done twice, and the experiments' calculator.
+"""`payments-gateway`, or `python -m streams.cli`: what analysts and operators ask of the log, and what is done by hand.
 
-Exit codes: 0 done, 1 not done (the message says why; do it again), 2 wrong arguments, 3 another one is at it. Of
-decisions: 1 also where one of them does not follow from what it recorded.
+Exit codes: 0 done, 1 differences, or nothing found, 2 wrong arguments, 3 a server is away, 4 refused (a gap, what
+retention took), 130 stopped. Of `reservations` and `decisions`: 1 not done (the message says why; do it again), or a
+decision that does not follow from what it recorded, 3 another one is at it.
 """
 
 import argparse
-import os
 import sys
 
 import asyncpg
@@ -13,73 +13,91 @@ import uvloop
 
 from infra.postgres.database import describe
 from infra.postgres.rebuild import AnotherRebuild
-from infra.settings import Settings
-from infra.telemetry import configure_logging
 from schemas.envelope import LONGEST_WINDOW_MS
-from schemas.errors import LogUnavailable
+from schemas.errors import LogBroken, LogUnavailable, Unavailable
 from streams.calculator.command import add_calculations
+from streams.command_line import export, payment
+from streams.command_line.asking import settings
+from streams.command_line.printing import complain, say
 from streams.decisions import recompute_decisions
 from streams.keys import add_keys
 from streams.rebuild import LogTooShort, WindowTooShort, rebuild_reservations
+from streams.replay.errors import FolderTaken, ProcessLost, Stopped
 from streams.what_if.command import add_what_if
 
 DONE, NOT_DONE, ANOTHER = 0, 1, 3
+AWAY, REFUSED, STOPPED = 3, 4, 130
+
+COMMANDS = (payment, export)
 
 
 def main(arguments: list[str]) -> int:
-    asked = _parser().parse_args(arguments)
-    code: int = asked.run(asked)
+    asked = parser().parse_args(arguments)
+    try:
+        code: int = asked.run(asked)
+    except (Unavailable, OSError) as error:
+        complain(f"not done, a server is away: {error}")
+        return AWAY
+    except (LogBroken, FolderTaken) as error:
+        complain(f"refused: {error}")
+        return REFUSED
+    except ProcessLost as error:
+        complain(f"not done: {error}")
+        return NOT_DONE
+    except Stopped:
+        complain("stopped: the same command goes on from here")
+        return STOPPED
     return code
 
 
-def _settings() -> Settings:
-    settings = Settings.from_environment(os.environ)
-    configure_logging(settings)
-    return settings
+def run() -> None:
+    """What `payments-gateway` is, where it is installed."""
+    sys.exit(main(sys.argv[1:]))
 
 
 def recompute(_: argparse.Namespace) -> int:
-    settings = _settings()
     try:
-        audit = uvloop.run(recompute_decisions(settings, _tell))
+        audit = uvloop.run(recompute_decisions(settings(), say))
     except LogUnavailable as error:
-        _complain(f"not recomputed: {error}")
+        complain(f"not recomputed: {error}")
         return NOT_DONE
-    _tell(f"{audit.agree:,} decisions follow from what they recorded")
+    say(f"{audit.agree:,} decisions follow from what they recorded")
     if audit.unexplained:
-        _tell(f"{audit.unexplained:,} are from before decisions recorded what they were made from")
+        say(f"{audit.unexplained:,} are from before decisions recorded what they were made from")
     if audit.unreadable:
-        _complain(f"{audit.unreadable:,} cannot be read")
+        complain(f"{audit.unreadable:,} cannot be read")
     if audit.differ:
-        _complain(f"{audit.differ:,} do not follow from what they recorded: {', '.join(audit.named)}")
+        complain(f"{audit.differ:,} do not follow from what they recorded: {', '.join(audit.named)}")
     return NOT_DONE if audit.differ or audit.unreadable else DONE
 
 
 def rebuild(asked: argparse.Namespace) -> int:
-    settings = _settings()
     longest_window_ms = round(asked.longest_window_s * 1000)
     try:
-        done = uvloop.run(rebuild_reservations(settings, longest_window_ms, _tell))
+        done = uvloop.run(rebuild_reservations(settings(), longest_window_ms, say))
     except AnotherRebuild:
-        _complain("another rebuild is at it")
+        complain("another rebuild is at it")
         return ANOTHER
     except (LogTooShort, WindowTooShort, LogUnavailable) as error:
-        _complain(f"not rebuilt: {error}")
+        complain(f"not rebuilt: {error}")
         return NOT_DONE
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        _complain(f"not rebuilt: {describe(error)}")
+        complain(f"not rebuilt: {describe(error)}")
         return NOT_DONE
-    _tell(f"{done.keys:,} keys are in service")
+    say(f"{done.keys:,} keys are in service")
     if done.admitted_twice:
-        _complain(f"{done.admitted_twice} payments share a key with another, from before this rebuild")
+        complain(f"{done.admitted_twice} payments share a key with another, from before this rebuild")
     if done.left_out:
-        _complain(f"{done.left_out} records could not be read: the key of a request among them is free again")
+        complain(f"{done.left_out} records could not be read: the key of a request among them is free again")
     return DONE
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m streams.cli")
-    subjects = parser.add_subparsers(required=True, metavar="SUBJECT")
+def parser() -> argparse.ArgumentParser:
+    is_installed = sys.argv[0].endswith("payments-gateway")
+    parser = argparse.ArgumentParser(prog="payments-gateway" if is_installed else "python -m streams.cli")
+    subjects = parser.add_subparsers(required=True, metavar="COMMAND")
+    for module in COMMANDS:
+        module.add(subjects)
     reservations = subjects.add_parser("reservations", help="the index of idempotency keys")
     verbs = reservations.add_subparsers(required=True, metavar="rebuild")
     verb = verbs.add_parser(
@@ -103,17 +121,9 @@ def _parser() -> argparse.ArgumentParser:
         subjects.add_parser("what-if", help="what another configuration of routing would have come to")
     )
     keys = subjects.add_parser("key", help="make a key for an operator or a merchant")
-    add_keys(keys.add_subparsers(required=True, metavar="operator|merchant"), _tell)
+    add_keys(keys.add_subparsers(required=True, metavar="operator|merchant"), say)
     return parser
 
 
-def _tell(line: str) -> None:
-    print(line, flush=True)
-
-
-def _complain(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run()

@@ -1,0 +1,82 @@
+"""A long stretch of a partition, in the order of its offsets and to an end that is fixed: what a replay reads.
+
+Unlike `reader.py` it is not bounded in time as a whole: it goes on as long as records come.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from schemas.errors import LogBroken, LogUnavailable
+
+FETCH_BYTES = 4 * 2**20
+"""Of one answer: some three thousand records of ours, and all that is in memory beside what is done with them."""
+SILENT_S = 30.0
+"""A broker that has records and brings none for so long is away."""
+_STOP_TIMEOUT_S = 3.0
+
+Record = Any  # aiokafka, which has no types, calls it ConsumerRecord
+
+
+async def stretch(
+    bootstrap_servers: str, topic: str, partition: int, start: int, stop: int
+) -> AsyncGenerator[list[Record], None]:
+    """The records of offsets [start, stop), all of them, a batch at a time.
+
+    Raises LogBroken where one is missing, LogUnavailable when the broker does not answer.
+    """
+    here = TopicPartition(topic, partition)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        max_partition_fetch_bytes=FETCH_BYTES,
+        fetch_max_wait_ms=100,
+        request_timeout_ms=10_000,
+        retry_backoff_ms=50,
+    )
+    try:
+        async with asyncio.timeout(SILENT_S):
+            await consumer.start()
+        consumer.assign([here])
+        consumer.seek(here, start)
+        while start < stop:
+            records = await _some(consumer, here)
+            _require_unbroken(records, here, start)
+            records = records[: stop - start]
+            start += len(records)
+            yield records
+    except OffsetOutOfRangeError as error:
+        raise LogBroken(f"{topic}-{partition}: offset {start} is not, or no longer, on the log") from error
+    except (TimeoutError, KafkaError, OSError) as error:
+        raise LogUnavailable(f"no read from {topic}-{partition}: {type(error).__name__}") from error
+    finally:
+        with suppress(TimeoutError, KafkaError, OSError):
+            async with asyncio.timeout(_STOP_TIMEOUT_S):
+                await consumer.stop()
+
+
+async def _some(consumer: AIOKafkaConsumer, here: TopicPartition) -> list[Record]:
+    async with asyncio.timeout(SILENT_S):
+        while not (found := await consumer.getmany(here, timeout_ms=1_000)):
+            pass
+    return list(found[here])
+
+
+def _require_unbroken(records: list[Record], here: TopicPartition, start: int) -> None:
+    """Offsets rise, so that as many as there are places have no hole between them."""
+    if records[0].offset == start and records[-1].offset - start + 1 == len(records):
+        return
+    missing = next(
+        place
+        for place, record in enumerate([*records, None], start)
+        if record is None or record.offset != place
+    )
+    raise LogBroken(
+        f"{here.topic}-{here.partition}: offset {missing} is missing, and others after it are there"
+    )

@@ -1,0 +1,1 @@
+"""The log read again: any range of it, in parallel, by the folds that are live."""

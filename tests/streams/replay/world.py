@@ -1,0 +1,101 @@
+"""A topic of one test's own, on real servers, and the command as somebody types it."""
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
+from itertools import count
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+
+from infra.kafka.producer import Message, Publisher
+from infra.kafka.topics import Topic, make_topics
+from infra.local import ROOT
+from infra.local.processes import surroundings
+from infra.local.stack import Stack
+from infra.settings import Settings
+from streams.replay.source import Source
+from tests.bench.history import life, messages_of
+from tests.projections.outcomes import SUCCESS
+from tests.projections.story import BEGIN, new_payment_id
+
+WITHIN_S = 60.0
+_numbers = count(1)
+
+
+class World:
+    def __init__(self, stack: Stack, partitions: int) -> None:
+        self._env = dict(stack.env)
+        self.settings = Settings.from_environment(self._env)
+        self.topic = f"replayed-{os.getpid()}-{next(_numbers)}"
+        self.partitions = partitions
+        self.source = Source(bootstrap_servers=self.settings.kafka_bootstrap_servers, topic=self.topic)
+
+    async def open(self) -> None:
+        await make_topics(self.settings, [Topic(self.topic, self.partitions)])
+
+    async def publish(self, messages: Sequence[Message], partition: int = 0) -> None:
+        publisher = Publisher(self.settings.kafka_bootstrap_servers, 20_000)
+        await publisher.start()
+        for first in range(0, len(messages), 2_000):
+            await publisher.publish(self.topic, partition, messages[first : first + 2_000])
+        await publisher.stop()
+
+    async def publish_in_a_transaction(self, message: Message) -> None:
+        """What the payments' topic must never have: the mark of its end takes an offset, and is no record."""
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.settings.kafka_bootstrap_servers, transactional_id=f"{self.topic}-1"
+        )
+        await producer.start()
+        async with producer.transaction():
+            key, value, headers = message
+            await producer.send(self.topic, value, key, partition=0, headers=headers)
+        await producer.stop()
+
+    async def retire(self, before: int, partition: int = 0) -> None:
+        """As retention does."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka_bootstrap_servers)
+        await admin.start()
+        here = TopicPartition(self.topic, partition)
+        await admin.delete_records({here: RecordsToDelete(before_offset=before)})
+        await admin.close()
+
+    async def begins(self, *words: str, **environment: str) -> Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "streams.cli",
+            *words,
+            cwd=ROOT,
+            env=surroundings(self._env | environment),
+            stdout=PIPE,
+            stderr=PIPE,
+        )
+
+    async def types(self, *words: str, **environment: str) -> tuple[int, str, str]:
+        """The exit code, and what it says on standard output and on standard error."""
+        return await ended(await self.begins(*words, **environment))
+
+
+async def ended(process: Process) -> tuple[int, str, str]:
+    async with asyncio.timeout(WITHIN_S):
+        said, complained = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, said.decode(), complained.decode()
+
+
+async def interrupted(process: Process) -> tuple[int, str, str]:
+    process.send_signal(signal.SIGINT)
+    return await ended(process)
+
+
+def messages(payments: int, first: int = 0) -> list[Message]:
+    """Whole lives, of five events each."""
+    return [
+        message
+        for number in range(first, first + payments)
+        for message in messages_of(new_payment_id(number), life(SUCCESS, "alpha", "bank", BEGIN))
+    ]

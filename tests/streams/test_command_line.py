@@ -1,0 +1,121 @@
+"""`payments-gateway` as somebody types it: what it answers, and by which code a program knows how it went."""
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from infra.clock import SystemClock
+from infra.kafka.partition import partition_for
+from infra.kafka.producer import Publisher
+from infra.kafka.topics import make_topics
+from infra.local.stack import Stack
+from schemas.codec import PAYMENTS_TOPIC
+from schemas.ids import PaymentId
+from streams.cli import main, parser
+from tests.bench.history import life, messages_of
+from tests.projections.outcomes import SUCCESS
+from tests.streams.replay.world import World
+
+AWAY = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+
+
+@pytest.fixture(scope="module")
+def world(stack: Stack) -> World:
+    return World(stack, partitions=1)
+
+
+@pytest.fixture
+async def payment(world: World) -> PaymentId:
+    """One that was paid a moment ago, and that no projection has seen."""
+    clock = SystemClock()
+    payment = clock.payment_id()
+    settings = world.settings
+    await make_topics(settings)
+    publisher = Publisher(settings.kafka_bootstrap_servers)
+    await publisher.start()
+    events = life(SUCCESS, "alpha", "bank", clock.now() - timedelta(seconds=1))
+    await publisher.publish(PAYMENTS_TOPIC, partition_for(payment), messages_of(payment, events))
+    await publisher.stop()
+    return payment
+
+
+@pytest.mark.integration
+async def test_a_payment_is_told_by_its_id_record_by_record(world: World, payment: PaymentId) -> None:
+    code, said, _ = await world.types("history", payment, "--json")
+    assert code == 0
+    assert [json.loads(line)["event"] for line in said.splitlines()] == [
+        "PaymentRequested",
+        "PaymentRouted",
+        "AttemptStarted",
+        "AttemptSucceeded",
+        "PaymentSucceeded",
+    ]
+    code, said, _ = await world.types("history", payment)
+    assert (code, len(said.splitlines()), "charged by alpha" in said) == (0, 6, True), said
+
+
+@pytest.mark.integration
+async def test_a_payment_is_shown_as_it_stands_and_not_where_it_did_not_exist_yet(
+    world: World, payment: PaymentId
+) -> None:
+    code, said, _ = await world.types("state", payment, "--json")
+    assert (code, json.loads(said)["payment"]["status"]) == (0, "SUCCESS")
+    code, said, _ = await world.types("state", payment, "--at", "2020-01-01")
+    assert (code, said) == (1, "")
+
+
+@pytest.mark.integration
+async def test_a_payment_is_explained(world: World, payment: PaymentId) -> None:
+    code, said, _ = await world.types("explain", payment)
+    assert (code, "SUCCESS" in said, "not gamma: method" in said) == (0, True, True), said
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("words", [("history", "PAYMENT"), ("export", "folder")])
+async def test_a_broker_that_is_away_has_a_code_of_its_own(world: World, words: tuple[str, ...]) -> None:
+    typed = [SystemClock().payment_id() if word == "PAYMENT" else word for word in words]
+    code, said, complained = await world.types(*typed, **AWAY)
+    assert (code, said, "a server is away" in complained) == (3, "", True), complained
+
+
+@pytest.mark.integration
+async def test_a_range_that_is_not_on_the_log_is_refused_by_a_code_of_its_own(world: World) -> None:
+    await world.open()
+    code, said, complained = await world.types("export", "--topic", world.topic, "--to-offset", "9", "folder")
+    assert (code, said, "ends at offset 0, and 9 was asked for" in complained) == (4, "", True), complained
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "history",
+        "history pay_1",
+        "state pay_01kasdf8g0e008000000000001 --at noon",
+        "export --from 2026-11-23 --from-offset 3 folder",
+        "export --partitions all folder",
+    ],
+)
+def test_what_it_does_not_understand_is_refused_before_anything_is_done(
+    line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(line.split())
+    assert ended.value.code == 2
+    assert "usage" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["history", "state", "explain", "export"])
+def test_every_command_teaches_by_examples_that_it_understands(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    _, _, taught = capsys.readouterr().out.partition("for example:\n")
+    examples = [
+        line.split()[3:] for line in taught.splitlines() if line.startswith("  python -m streams.cli ")
+    ]
+    assert examples
+    for example in examples:
+        assert parser().parse_args(example).run is not None
