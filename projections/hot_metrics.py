@@ -251,7 +251,7 @@ def fold(shard: Shard, run: Iterable[RawRecord]) -> list[DeadLetter]:
     dead: list[DeadLetter] = []
     for record in run:
         shard.advance(record.offset + 1, record.timestamp)
-        if _may_be_an_outcome(record):
+        if may_be_an_outcome(record):
             try:
                 observation = observe(readable(record, PAYMENTS_TOPIC))
             except Exception as error:  # whatever a record does to us, it must not stop those behind it
@@ -266,7 +266,7 @@ def _expecting(mark: Watermark | None) -> int | None:
     return None if mark is None else mark.next_offset
 
 
-def _may_be_an_outcome(record: RawRecord) -> bool:
+def may_be_an_outcome(record: RawRecord) -> bool:
     """Most records are none, and need not be decoded to see that. One that does not say what it is may be anything."""
     for name, content in record.headers:
         if name == "ce_type":

@@ -13,13 +13,14 @@ from infra.postgres.payments import PaymentViews
 from infra.settings import Settings
 from projections.absorption import readable
 from projections.payments import evolve
+from projections.ports import RawRecord
 from schemas.base import Event
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.envelope import Recorded
 from schemas.errors import ReadTooFarBehind, StoreUnavailable, Unreadable
 from schemas.ids import PaymentId, minted_at
 from schemas.views import PaymentHistory
-from streams.replay.plan import Asked
+from streams.replay.plan import Asked, Part
 from streams.replay.source import Source
 
 CLOCKS_APART = timedelta(seconds=60)
@@ -39,17 +40,25 @@ async def trail(settings: Settings, payment_id: PaymentId) -> Trail:
 
 
 async def searched(source: Source, payment_id: PaymentId) -> Trail:
+    found = Trail()
+    for record in await records_of(source, payment_id, await part_of(source, payment_id)):
+        with suppress(Unreadable):
+            found.append(readable(record, PAYMENTS_TOPIC))
+    return found
+
+
+async def part_of(source: Source, payment_id: PaymentId) -> Part:
+    """Where a payment's records are, from its first moment to the end of the log."""
     since = minted_at(payment_id) - CLOCKS_APART
     partitions = frozenset({partition_for(payment_id)})
     (part,) = (await source.plan(Asked(topic=source.topic, since=since, partitions=partitions))).parts
-    key, found = payment_id.encode(), Trail()
+    return part
+
+
+async def records_of(source: Source, payment_id: PaymentId, part: Part) -> list[RawRecord]:
+    key = payment_id.encode()
     async with aclosing(source.batches(part)) as batches:
-        async for batch in batches:
-            for record in batch:
-                if record.key == key:
-                    with suppress(Unreadable):
-                        found.append(readable(record, PAYMENTS_TOPIC))
-    return found
+        return [record async for batch in batches for record in batch if record.key == key]
 
 
 def state_at(records: Iterable[Recorded[Event]], moment: datetime | None) -> PaymentHistory | None:

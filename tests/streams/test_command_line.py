@@ -1,21 +1,24 @@
 """`payments-gateway` as somebody types it: what it answers, and by which code a program knows how it went."""
 
+import asyncio
 import json
 from datetime import timedelta
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from infra.clock import SystemClock
 from infra.kafka.partition import partition_for
 from infra.kafka.producer import Publisher
-from infra.kafka.topics import make_topics
+from infra.kafka.topics import DEAD_LETTERS_TOPIC, make_topics
 from infra.local.stack import Stack
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.ids import PaymentId
 from streams.cli import main, parser
 from tests.bench.history import life, messages_of
 from tests.projections.outcomes import SUCCESS
-from tests.streams.replay.world import World
+from tests.streams.replay.world import World, interrupted
 
 AWAY = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
 
@@ -72,6 +75,66 @@ async def test_a_payment_is_explained(world: World, payment: PaymentId) -> None:
 
 
 @pytest.mark.integration
+async def test_records_are_told_as_they_come_until_somebody_interrupts(
+    world: World, payment: PaymentId
+) -> None:
+    process = await world.begins("tail", "--from", "10m", "--key", payment, "--type", "PaymentSucceeded")
+    assert process.stdout is not None
+    line = (await asyncio.wait_for(process.stdout.readline(), 60)).decode()
+    assert line.split()[2:4] == [payment, "PaymentSucceeded"], line
+    assert (await interrupted(process))[0] == 0
+
+
+@pytest.mark.integration
+async def test_lag_is_what_a_running_api_says(world: World) -> None:
+    row = {
+        "group": "projections-v1",
+        "topic": PAYMENTS_TOPIC,
+        "partition": 3,
+        "watermark": 5,
+        "group_offset": None,
+        "end_offset": 7,
+        "lag": 2,
+        "time_lag_ms": 20,
+        "status": "moving",
+    }
+    sources = [{"name": "offsets of a group", "ok": False, "detail": "no broker", "age_ms": None}]
+
+    async def lag(_: web.Request) -> web.Response:
+        return web.json_response({"partitions": [row], "sources": sources})
+
+    app = web.Application()
+    app.router.add_get("/ops/lag", lag)
+    async with TestServer(app) as api:
+        code, said, complained = await world.types("lag", "--api", str(api.make_url("/")))
+    assert (code, said.splitlines()[1].split()) == (
+        0,
+        ["projections-v1", PAYMENTS_TOPIC, "3", "5", "7", "2", "20", "moving"],
+    )
+    assert "offsets of a group: no broker" in complained
+    code, _, complained = await world.types("lag", "--api", "http://127.0.0.1:1")
+    assert (code, "does not answer" in complained) == (3, True), complained
+
+
+@pytest.mark.integration
+async def test_dead_letters_are_listed_and_shown_and_one_that_there_is_not_is_said_to_be_none(
+    world: World, payment: PaymentId
+) -> None:
+    publisher = Publisher(world.settings.kafka_bootstrap_servers)
+    await publisher.start()
+    told = [("dl_reader", b"audit"), ("dl_reason", b"no such event"), ("dl_topic", b"t"), ("dl_offset", b"4")]
+    (place,) = await publisher.publish(DEAD_LETTERS_TOPIC, 0, [(payment.encode(), b"{", told)])
+    await publisher.stop()
+    code, said, _ = await world.types("dead-letters", "list", "--reader", "audit", "--json")
+    assert (code, json.loads(said.splitlines()[-1])["reason"]) == (0, "no such event")
+    code, said, _ = await world.types("dead-letters", "show", str(place.offset))
+    assert (code, json.loads(said)["key"]) == (0, payment)
+    code, said, _ = await world.types("dead-letters", "retry", str(place.offset))
+    assert (code, "not of payments" in said) == (1, True), said
+    assert (await world.types("dead-letters", "show", "99999999"))[0] == 1
+
+
+@pytest.mark.integration
 @pytest.mark.parametrize("words", [("history", "PAYMENT"), ("export", "folder")])
 async def test_a_broker_that_is_away_has_a_code_of_its_own(world: World, words: tuple[str, ...]) -> None:
     typed = [SystemClock().payment_id() if word == "PAYMENT" else word for word in words]
@@ -106,7 +169,9 @@ def test_what_it_does_not_understand_is_refused_before_anything_is_done(
     assert "usage" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["history", "state", "explain", "export"])
+@pytest.mark.parametrize(
+    "name", ["history", "state", "explain", "tail", "lag", "metrics", "export", "dead-letters"]
+)
 def test_every_command_teaches_by_examples_that_it_understands(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,84 @@
+"""`dead-letters`: what no projection could take in."""
+
+import argparse
+
+import uvloop
+
+from streams.command_line.asking import Subjects, add_json, command, moment, settings
+from streams.command_line.printing import complain, say, say_json, say_json_lines, say_table
+from streams.replay.letters import Letter, letters, retry
+
+
+def add(subjects: Subjects) -> None:
+    parser = command(
+        subjects,
+        "dead-letters",
+        lambda _: 2,
+        "records that no projection could take in, and why",
+        "list --from 24h\nlist --reader projections-v1 --json\nshow 17\nretry 17",
+    )
+    verbs = parser.add_subparsers(required=True, metavar="list|show|retry")
+    listing = verbs.add_parser("list", help="all of them, the oldest first")
+    listing.add_argument("--from", dest="since", type=moment, metavar="MOMENT", help="told then or later")
+    listing.add_argument("--reader", help="of this consumer group only")
+    add_json(listing)
+    listing.set_defaults(run=_list)
+    showing = verbs.add_parser("show", help="one of them, whole")
+    showing.add_argument("number", type=int)
+    showing.set_defaults(run=_show)
+    trying = verbs.add_parser(
+        "retry", help="fold the payment that it is about again, with all of its records"
+    )
+    trying.add_argument("number", type=int)
+    trying.set_defaults(run=_retry)
+
+
+def _list(asked: argparse.Namespace) -> int:
+    found = [one for one in uvloop.run(_all(asked)) if asked.reader in (None, one.reader)]
+    if asked.json:
+        say_json_lines(found)
+        return 0
+    say_table(
+        ("number", "told", "reader", "record", "key", "reason"),
+        [
+            (
+                one.number,
+                f"{one.stamp:%Y-%m-%d %H:%M:%S}",
+                one.reader,
+                f"{one.position.topic}-{one.position.partition}:{one.position.offset}",
+                one.key,
+                one.reason,
+            )
+            for one in found
+        ],
+    )
+    return 0
+
+
+def _show(asked: argparse.Namespace) -> int:
+    if (letter := uvloop.run(_one(asked.number))) is None:
+        return _unknown(asked.number)
+    say_json(letter)
+    return 0
+
+
+def _retry(asked: argparse.Namespace) -> int:
+    if (letter := uvloop.run(_one(asked.number))) is None:
+        return _unknown(asked.number)
+    came_to, why = uvloop.run(retry(settings(), letter))
+    say(f"{came_to}: {why}" if why else came_to)
+    return 0 if came_to == "taken in" else 1
+
+
+def _unknown(number: int) -> int:
+    complain(f"there is no dead letter {number}")
+    return 1
+
+
+async def _all(asked: argparse.Namespace) -> list[Letter]:
+    return [letter async for letter in letters(settings(), asked.since)]
+
+
+async def _one(number: int) -> Letter | None:
+    found = [letter async for letter in letters(settings()) if letter.number == number]
+    return found[0] if found else None

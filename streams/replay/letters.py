@@ -1,0 +1,117 @@
+"""Dead letters, read back: which records no projection could take in and why, and another try for those of payments.
+
+A payment is the fold of its records, so another try folds all of them again and puts the result in the place of what is
+there: nothing is counted twice.
+"""
+
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import AsyncExitStack, aclosing
+from datetime import UTC, datetime
+from typing import Literal
+
+from msgspec.structs import replace
+
+from infra.kafka.topics import DEAD_LETTERS_TOPIC
+from infra.postgres.database import Database
+from infra.postgres.payments import PostgresPaymentSink
+from infra.settings import Settings
+from projections.absorption import readable
+from projections.ports import RawRecord
+from projections.project import REMEMBERED_PER_PARTITION, Step
+from schemas.base import Value
+from schemas.codec import PAYMENTS_TOPIC
+from schemas.envelope import Position
+from schemas.errors import Unreadable
+from schemas.ids import PaymentId, is_payment_id
+from streams.replay.plan import Asked
+from streams.replay.source import Source
+from streams.replay.trail import part_of, records_of
+
+
+class Letter(Value, frozen=True, kw_only=True):
+    number: int
+    """Its own offset, by which it is asked for."""
+    stamp: datetime
+    reader: str
+    """The consumer group, or the part of one, that could not take it in."""
+    reason: str
+    position: Position
+    """Where the record lies that it is about."""
+    key: str
+    value: str
+    headers: dict[str, str]
+
+
+Retried = Literal["taken in", "still unreadable", "not of payments"]
+
+RECORDS_REMEMBERED = 50 * REMEMBERED_PER_PARTITION
+"""A worker remembers its newest payments, few of which have more records than fifty, and would put what it remembers in
+the place of what was folded here."""
+
+
+async def letters(settings: Settings, since: datetime | None = None) -> AsyncGenerator[Letter, None]:
+    """In the order in which they were told. Raises LogUnavailable, LogBroken."""
+    source = Source(bootstrap_servers=settings.kafka_bootstrap_servers, topic=DEAD_LETTERS_TOPIC)
+    plan = await source.plan(Asked(topic=source.topic, since=since or "earliest"))
+    for part in plan.parts:
+        async with aclosing(source.batches(part)) as batches:
+            async for batch in batches:
+                for record in batch:
+                    yield _letter(record)
+
+
+async def retry(settings: Settings, letter: Letter) -> tuple[Retried, str]:
+    """And why not, or what is to be done yet. Raises LogUnavailable, LogBroken, StoreUnavailable."""
+    if letter.reader != settings.projection_consumer_group or not is_payment_id(letter.key):
+        return "not of payments", "only the view of a payment can be made again by itself"
+    payment_id, partition = PaymentId(letter.key), letter.position.partition
+    source = Source(bootstrap_servers=settings.kafka_bootstrap_servers, topic=PAYMENTS_TOPIC)
+    part = await part_of(source, payment_id)
+    records = await records_of(source, payment_id, part)
+    async with AsyncExitStack() as stack:
+        database = await Database.connect(settings.database_url, max_size=1)
+        stack.push_async_callback(database.close)
+        sink = PostgresPaymentSink(database)
+        transaction = await stack.enter_async_context(sink.transaction(PAYMENTS_TOPIC, [partition]))
+        reached = transaction.watermarks[partition].next_offset
+        if reached > part.stop:
+            records += await records_of(source, payment_id, replace(part, start=part.stop, stop=reached))
+        step = _folded([record for record in records if record.offset < reached])
+        for dead in step.dead:
+            if dead.position == letter.position:
+                return "still unreadable", dead.reason
+        step.before = dict(await transaction.load([payment_id]))
+        await step.store(transaction, dict(transaction.watermarks))
+    if reached - records[-1].offset < RECORDS_REMEMBERED:
+        return "taken in", "restart the projection workers, which may remember it as it was"
+    return "taken in", ""
+
+
+def _folded(records: Iterable[RawRecord]) -> Step:
+    step = Step([])
+    for record in records:
+        try:
+            step.note((record, readable(record)))
+        except Unreadable as error:
+            step.bury(record, error)
+    step.fold()
+    return step
+
+
+def _letter(record: RawRecord) -> Letter:
+    headers = {name: (content or b"").decode(errors="replace") for name, content in record.headers}
+    position = Position(
+        topic=headers.get("dl_topic", ""),
+        partition=int(headers.get("dl_partition", -1)),
+        offset=int(headers.get("dl_offset", -1)),
+    )
+    return Letter(
+        number=record.offset,
+        stamp=datetime.fromtimestamp(record.timestamp / 1000, UTC),
+        reader=headers.get("dl_reader", ""),
+        reason=headers.get("dl_reason", ""),
+        position=position,
+        key=(record.key or b"").decode(errors="replace"),
+        value=(record.value or b"").decode(errors="replace"),
+        headers={name: text for name, text in headers.items() if not name.startswith("dl_")},
+    )

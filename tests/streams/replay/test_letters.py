@@ -1,0 +1,118 @@
+"""A record that a projection could not take in, and takes in at the second try."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from itertools import count
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+import pytest
+
+from infra.clock import SystemClock
+from infra.kafka.partition import partition_for
+from infra.kafka.producer import Publisher
+from infra.kafka.reader import LogReader
+from infra.kafka.topics import make_topics
+from infra.local.stack import Stack
+from infra.postgres.database import Database
+from infra.postgres.migrate import migrate
+from infra.postgres.payments import PaymentViews, PostgresPaymentSink
+from infra.settings import Settings
+from projections.payments import evolve
+from projections.project import Projection
+from schemas.codec import PAYMENTS_TOPIC
+from schemas.views import PaymentHistory
+from streams.dead_letters import KafkaDeadLetters
+from streams.replay.letters import Letter, letters, retry
+from streams.replay.trail import trail
+from tests.bench.history import life, messages_of
+from tests.projections.outcomes import SUCCESS
+
+pytestmark = pytest.mark.integration
+_numbers = count(1)
+
+
+class Projected:
+    """A payments projection in a database of its own, whose worker could not read one record of the newest payment."""
+
+    def __init__(self, stack: Stack) -> None:
+        name = f"letters_{os.getpid()}_{next(_numbers)}"
+        url = urlsplit(stack.env["DATABASE_URL"])._replace(path=f"/{name}").geturl()
+        self.settings = Settings.from_environment({**stack.env, "DATABASE_URL": str(url)})
+
+    async def open(self, stack: AsyncExitStack, broken: int) -> None:
+        settings = self.settings
+        await make_topics(settings)
+        await migrate(settings.database_url)
+        publisher = Publisher(settings.kafka_bootstrap_servers)
+        await publisher.start()
+        stack.push_async_callback(publisher.stop)
+        self.database = await Database.connect(settings.database_url)
+        stack.push_async_callback(self.database.close)
+        reader = LogReader(settings.kafka_bootstrap_servers)
+        stack.push_async_callback(reader.stop)
+
+        clock = SystemClock()
+        self.payment = clock.payment_id()
+        partition = partition_for(self.payment)
+        messages = messages_of(self.payment, life(SUCCESS, "alpha", "bank", clock.now()))
+        await publisher.publish(PAYMENTS_TOPIC, partition, messages)
+        end = await reader.end_offset(PAYMENTS_TOPIC, partition)
+        records = await reader.read(PAYMENTS_TOPIC, partition, 0, end, timeout_s=30)
+        told = [*records]
+        told[broken] = SimpleNamespace(
+            **{
+                name: getattr(records[broken], name)
+                for name in ("topic", "partition", "offset", "timestamp", "key")
+            },
+            headers=records[broken].headers,
+            value=b"{",
+        )
+        dead = KafkaDeadLetters(publisher, settings.projection_consumer_group)
+        sink = PostgresPaymentSink(self.database)
+        await Projection(PAYMENTS_TOPIC, sink, reader, dead, partition_for).absorb(told)
+
+    async def shown(self) -> PaymentHistory | None:
+        history, _ = await PaymentViews(self.database, partition_for).find(self.payment)
+        return history
+
+    async def folded(self) -> PaymentHistory | None:
+        history = None
+        for recorded in await trail(self.settings, self.payment):
+            history = evolve(history, recorded)
+        return history
+
+    async def letter(self) -> Letter:
+        return [one async for one in letters(self.settings) if one.key == self.payment][-1]
+
+
+@pytest.fixture
+async def projected(stack: Stack) -> AsyncIterator[Projected]:
+    projected = Projected(stack)
+    async with AsyncExitStack() as exits:
+        await projected.open(exits, broken=-1)
+        yield projected
+
+
+async def test_what_can_be_read_by_now_is_taken_in_and_nothing_is_counted_twice(projected: Projected) -> None:
+    before = await projected.shown()
+    assert before is not None
+    assert before.payment.status == "PENDING_VERIFICATION"
+    assert await retry(projected.settings, await projected.letter()) == (
+        "taken in",
+        "restart the projection workers, which may remember it as it was",
+    )
+    after = await projected.shown()
+    assert after is not None
+    assert after.payment.status == "SUCCESS"
+    assert after == await projected.folded()
+    await retry(projected.settings, await projected.letter())
+    assert await projected.shown() == after
+
+
+async def test_a_letter_says_why_and_where_its_record_lies(projected: Projected) -> None:
+    letter = await projected.letter()
+    assert letter.position.topic == PAYMENTS_TOPIC
+    assert (letter.value, letter.headers["ce_type"]) == ("{", "PaymentSucceeded")
+    assert letter.reason.startswith("Unreadable: ")
