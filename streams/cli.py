@@ -16,19 +16,19 @@ from infra.postgres.rebuild import AnotherRebuild
 from schemas.envelope import LONGEST_WINDOW_MS
 from schemas.errors import LogBroken, LogUnavailable, Unavailable
 from streams.calculator.command import add_calculations
-from streams.command_line import dead_letters, export, lag, metrics, payment, tail
+from streams.command_line import dead_letters, export, lag, metrics, payment, replay, tail
 from streams.command_line.asking import settings
 from streams.command_line.printing import complain, say
 from streams.decisions import recompute_decisions
 from streams.keys import add_keys
 from streams.rebuild import LogTooShort, WindowTooShort, rebuild_reservations
-from streams.replay.errors import FolderTaken, ProcessLost, Stopped
+from streams.replay.errors import FolderTaken, ProcessLost, Stopped, StoreTaken
 from streams.what_if.command import add_what_if
 
 DONE, NOT_DONE, ANOTHER = 0, 1, 3
 AWAY, REFUSED, STOPPED = 3, 4, 130
 
-COMMANDS = (payment, tail, lag, metrics, export, dead_letters)
+COMMANDS = (payment, tail, lag, metrics, export, replay, dead_letters)
 
 
 def main(arguments: list[str]) -> int:
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     except (Unavailable, OSError) as error:
         complain(f"not done, a server is away: {error}")
         return AWAY
-    except (LogBroken, FolderTaken) as error:
+    except (LogBroken, FolderTaken, StoreTaken) as error:
         complain(f"refused: {error}")
         return REFUSED
     except ProcessLost as error:

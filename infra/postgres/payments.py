@@ -70,9 +70,9 @@ class SinkTransaction:
     ) -> None:
         connection = self._connection
         with refusing():
-            await execute_rows(connection, _sql.upsert_payments, [_payment_row(row) for row in payments])
-            await execute_rows(connection, _sql.upsert_attempts, [_attempt_row(row) for row in attempts])
-            await execute_rows(connection, _sql.add_decisions, [_decision_row(row) for row in decisions])
+            await execute_rows(connection, _sql.upsert_payments, [payment_row(row) for row in payments])
+            await execute_rows(connection, _sql.upsert_attempts, [attempt_row(row) for row in attempts])
+            await execute_rows(connection, _sql.add_decisions, [decision_row(row) for row in decisions])
             await execute_rows(connection, _sql.heal_reservations, [_owner_row(row) for row in owners])
             await execute_rows(
                 connection, _sql.plan_verifications, [_work_row(due) for due in work if due.due_at]
@@ -90,7 +90,7 @@ class SinkTransaction:
         await marks.move(connection, PROJECTION, self._topic, watermarks)
 
 
-def _payment_row(row: PaymentView) -> tuple[object, ...]:
+def payment_row(row: PaymentView) -> tuple[object, ...]:
     return (
         row.payment_id,
         row.status,
@@ -118,7 +118,7 @@ def _payment_row(row: PaymentView) -> tuple[object, ...]:
     )
 
 
-def _attempt_row(row: AttemptView) -> tuple[object, ...]:
+def attempt_row(row: AttemptView) -> tuple[object, ...]:
     return (
         row.attempt_id,
         row.payment_id,
@@ -142,7 +142,7 @@ def _attempt_row(row: AttemptView) -> tuple[object, ...]:
     )
 
 
-def _decision_row(row: RoutingDecisionView) -> tuple[object, ...]:
+def decision_row(row: RoutingDecisionView) -> tuple[object, ...]:
     return (
         row.payment_id,
         row.sequence,

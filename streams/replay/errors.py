@@ -11,3 +11,7 @@ class ProcessLost(Exception):
 
 class FolderTaken(Exception):
     """Somebody else is writing into that folder, or it holds something else."""
+
+
+class StoreTaken(Exception):
+    """That database is not one that a replay may write into."""
