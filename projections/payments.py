@@ -240,7 +240,8 @@ def _since_request(payment: PaymentView, envelope: Envelope) -> int:
 
 
 def _with(history: PaymentHistory, **changes: Any) -> PaymentHistory:
-    return replace(history, payment=replace(history.payment, **changes))
+    payment = replace(history.payment, **changes)
+    return PaymentHistory(payment=payment, attempts=history.attempts, decisions=history.decisions)
 
 
 # Its attempts
@@ -389,7 +390,7 @@ def _attempt(history: PaymentHistory, attempt_id: AttemptId) -> AttemptView:
 def _with_attempt(history: PaymentHistory, attempt: AttemptView) -> PaymentHistory:
     """Put the attempt in its place, and let the payment show what its attempts make of it while it is unsettled."""
     others = [other for other in history.attempts if other.attempt_id != attempt.attempt_id]
-    attempts = tuple(sorted([*others, attempt], key=_by_start))
+    attempts = tuple(sorted([*others, attempt], key=_by_start)) if others else (attempt,)
     payment, changes = history.payment, dict[str, Any](attempts=len(attempts))
     if payment.status in ("PENDING_VERIFICATION", "AWAITING_CUSTOMER"):
         awaits = any(one.status == "AWAITING_CUSTOMER" for one in attempts)

@@ -81,20 +81,18 @@ def decode(
     Headers that others added, such as a trace's, are left alone: they may be null, and need not be text.
     """
     try:
-        fields = {
-            name: content.decode() for name, content in headers if content is not None and name[:3] == "ce_"
-        }
+        fields = {name: content for name, content in headers if content is not None}
         envelope = Envelope(
-            event_id=fields["ce_id"],
-            aggregate_id=fields["ce_subject"],
+            event_id=fields["ce_id"].decode(),
+            aggregate_id=fields["ce_subject"].decode(),
             sequence=int(fields["ce_sequence"]),
-            at=datetime.fromisoformat(fields["ce_time"]),
+            at=datetime.fromisoformat(fields["ce_time"].decode()),
             epoch=int(fields["ce_epoch"]),
             window=Window(
                 valid_from_ms=int(fields["ce_validfrom"]), valid_until_ms=int(fields["ce_validuntil"])
             ),
-            correlation_id=fields["ce_correlationid"],
-            causation_id=fields["ce_causationid"],
+            correlation_id=fields["ce_correlationid"].decode(),
+            causation_id=fields["ce_causationid"].decode(),
         )
         event = _event(position.topic, value or b"", envelope.aggregate_id)
     except KeyError as error:

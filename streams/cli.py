@@ -16,7 +16,7 @@ from infra.postgres.rebuild import AnotherRebuild
 from schemas.envelope import LONGEST_WINDOW_MS
 from schemas.errors import LogBroken, LogUnavailable, Unavailable
 from streams.calculator.command import add_calculations
-from streams.command_line import dead_letters, export, lag, metrics, payment, replay, tail
+from streams.command_line import dead_letters, export, lag, metrics, payment, replay, tail, verify
 from streams.command_line.asking import settings
 from streams.command_line.printing import complain, say
 from streams.decisions import recompute_decisions
@@ -28,7 +28,7 @@ from streams.what_if.command import add_what_if
 DONE, NOT_DONE, ANOTHER = 0, 1, 3
 AWAY, REFUSED, STOPPED = 3, 4, 130
 
-COMMANDS = (payment, tail, lag, metrics, export, replay, dead_letters)
+COMMANDS = (payment, tail, lag, metrics, export, replay, verify, dead_letters)
 
 
 def main(arguments: list[str]) -> int:

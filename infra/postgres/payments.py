@@ -207,6 +207,11 @@ class PaymentViews:
         )
         return (_history(row) if row["payment"] is not None else None), watermark
 
+    async def histories(self, payment_ids: Collection[PaymentId]) -> dict[PaymentId, PaymentHistory]:
+        """Of those that there are."""
+        rows = await self._database.fetch(_sql.histories, list(payment_ids), timeout_s=30.0)
+        return {row["payment_id"]: _history(row) for row in rows}
+
     async def offsets(self, payment_id: PaymentId) -> tuple[tuple[int, ...], int]:
         """Where its records lie below the partition's watermark, and that watermark."""
         (row,) = await self._database.fetch(_sql.find_offsets, *self._where(payment_id))

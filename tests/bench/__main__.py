@@ -20,6 +20,7 @@ SUBCOMMANDS = {
     "limits": "how exact the rate limit is over two processes, and what it costs a request",
     "results": "how soon results of a million customers are answered, and how fast payments become figures",
     "webhooks": "tell a hundred endpoints, some of which hang or fail: how soon the healthy ones hear of an event",
+    "replay": "read a million events again: raw, through the folds, into Postgres, into files",
     "load": "post payments to a running service, in a closed loop or at a fixed rate",
 }
 

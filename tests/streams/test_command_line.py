@@ -170,7 +170,8 @@ def test_what_it_does_not_understand_is_refused_before_anything_is_done(
 
 
 @pytest.mark.parametrize(
-    "name", ["history", "state", "explain", "tail", "lag", "metrics", "export", "replay", "dead-letters"]
+    "name",
+    ["history", "state", "explain", "tail", "lag", "metrics", "export", "replay", "verify", "dead-letters"],
 )
 def test_every_command_teaches_by_examples_that_it_understands(
     name: str, capsys: pytest.CaptureFixture[str]

@@ -1,0 +1,227 @@
+"""The live read model of payments against a fold of the log, row for row.
+
+The log is read up to the live watermarks as they are at the start, while the projection goes on: a row that is beyond
+them by then is compared with the fold of its own further records. Memory is bounded by reading a long partition several
+times, each time for a share of its payments.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, suppress
+from functools import partial
+from typing import Literal
+from zlib import crc32
+
+from infra.histories import neighbourhoods
+from infra.kafka.partition import partition_for
+from infra.kafka.reader import LogReader
+from infra.postgres.database import Database
+from infra.postgres.payments import PaymentViews
+from infra.postgres.verifying import first_offsets, unreadable
+from projections.absorption import readable
+from projections.payments import evolve
+from projections.ports import RawRecord
+from schemas.base import Value
+from schemas.errors import Unreadable
+from schemas.ids import PaymentId
+from schemas.views import PaymentHistory
+from streams.replay.plan import Part, Plan
+from streams.replay.processes import Monitor, Tell, in_processes
+from streams.replay.source import Source
+
+RECORDS_IN_MEMORY = 250_000
+"""So many are folded at a time: some fifty thousand payments."""
+ROWS_AT_ONCE = 500
+MOST_NAMED = 100
+
+Kind = Literal["missing", "differs", "unexpected"]
+"""`missing`: the log has a payment and the store has no row. `unexpected`: the other way round."""
+
+
+class Difference(Value, frozen=True, kw_only=True):
+    payment_id: PaymentId
+    kind: Kind
+    fields: tuple[str, ...] = ()
+    """Which parts of its rows differ, such as `payment.status`."""
+
+
+class Verified(Value, frozen=True, kw_only=True):
+    records: int
+    payments: int
+    differences: int
+    named: tuple[Difference, ...]
+    """The first of them."""
+
+    @property
+    def agrees(self) -> bool:
+        return not self.differences
+
+
+class _Share(Value, frozen=True, kw_only=True):
+    """What one process found."""
+
+    payments: dict[int, int]
+    """How many the log has, by partition."""
+    differences: tuple[Difference, ...]
+
+
+async def projected(source: Source, url: str) -> Plan:
+    """Everything that the live projection has taken in by now. Raises StoreUnavailable."""
+    database = await Database.connect(url, max_size=1)
+    try:
+        marks = await PaymentViews(database, partition_for, source.topic).watermarks()
+    finally:
+        await database.close()
+    parts = [
+        Part(partition=partition, start=0, stop=mark.next_offset)
+        for (topic, partition), mark in sorted(marks.items())
+        if topic == source.topic
+    ]
+    return Plan(topic=source.topic, parts=tuple(parts))
+
+
+def verify(source: Source, plan: Plan, url: str, processes: int, tell: Tell = lambda _: None) -> Verified:
+    """Raises LogBroken, LogUnavailable, StoreUnavailable."""
+    shares = in_processes(partial(_work, source, url), plan.parts, processes, tell)
+    payments: Counter[int] = Counter()
+    for share in shares:
+        payments.update(share.payments)
+    found = [difference for share in shares for difference in share.differences]
+    there = payments - Counter(partition_for(one.payment_id) for one in found if one.kind == "missing")
+    found += asyncio.run(_unexpected(source, plan, url, there))
+    found.sort(key=lambda one: one.payment_id)
+    return Verified(
+        records=plan.records,
+        payments=payments.total(),
+        differences=len(found),
+        named=tuple(found[:MOST_NAMED]),
+    )
+
+
+def compared(
+    folded: Mapping[PaymentId, PaymentHistory], live: Mapping[PaymentId, PaymentHistory]
+) -> list[Difference]:
+    return [
+        Difference(payment_id=payment_id, kind="differs", fields=_fields(history, live[payment_id]))
+        if payment_id in live
+        else Difference(payment_id=payment_id, kind="missing")
+        for payment_id, history in folded.items()
+        if live.get(payment_id) != history
+    ]
+
+
+def fold(
+    histories: dict[PaymentId, PaymentHistory],
+    records: Iterable[RawRecord],
+    left_out: frozenset[tuple[int, int]] = frozenset(),
+) -> None:
+    """As the live projection does: what cannot be read, and a payment of another partition, is left out."""
+    for record in records:
+        if (record.partition, record.offset) in left_out:
+            continue
+        with suppress(Unreadable):
+            recorded = readable(record)
+            payment_id = PaymentId(recorded.envelope.aggregate_id)
+            known = histories.get(payment_id)
+            if known is not None or partition_for(payment_id) == record.partition:
+                histories[payment_id] = evolve(known, recorded)
+
+
+def _work(source: Source, url: str, parts: Sequence[Part], monitor: Monitor) -> _Share:
+    return asyncio.run(_verify(source, url, parts, monitor))
+
+
+async def _verify(source: Source, url: str, parts: Sequence[Part], monitor: Monitor) -> _Share:
+    async with AsyncExitStack() as stack:
+        database = await Database.connect(url, max_size=1)
+        stack.push_async_callback(database.close)
+        reader = LogReader(source.bootstrap_servers)
+        stack.push_async_callback(reader.stop)
+        comparison = _Comparison(PaymentViews(database, partition_for, source.topic), reader, source.topic)
+        left_out = await unreadable(database, source.topic)
+        payments: Counter[int] = Counter()
+        differences: list[Difference] = []
+        for part in parts:
+            times = -(-part.records // RECORDS_IN_MEMORY)
+            for turn in range(times):
+                histories: dict[PaymentId, PaymentHistory] = {}
+                async with aclosing(source.batches(part)) as batches:
+                    async for batch in batches:
+                        mine = [one for one in batch if times == 1 or crc32(one.key or b"") % times == turn]
+                        fold(histories, mine, left_out)
+                        monitor.read(len(batch) if turn == 0 else 0)
+                payments[part.partition] += len(histories)
+                differences += await comparison.of(histories, part)
+        return _Share(payments=dict(payments), differences=tuple(differences))
+
+
+class _Comparison:
+    def __init__(self, views: PaymentViews, reader: LogReader, topic: str) -> None:
+        self._views = views
+        self._reader = reader
+        self._topic = topic
+
+    async def of(self, histories: Mapping[PaymentId, PaymentHistory], part: Part) -> list[Difference]:
+        found: list[Difference] = []
+        ids = list(histories)
+        for first in range(0, len(ids), ROWS_AT_ONCE):
+            some = {payment_id: histories[payment_id] for payment_id in ids[first : first + ROWS_AT_ONCE]}
+            live = await self._views.histories(some)
+            for payment_id, history in live.items():
+                if history.payment.offsets[-1] >= part.stop:
+                    some[payment_id] = await self._further(some[payment_id], history, part)
+            found += compared(some, live)
+        return found
+
+    async def _further(self, folded: PaymentHistory, live: PaymentHistory, part: Part) -> PaymentHistory:
+        """With the records that the live projection has taken in meanwhile."""
+        histories, payment_id = {folded.payment.payment_id: folded}, folded.payment.payment_id
+        wanted = [offset for offset in live.payment.offsets if offset >= part.stop]
+        for some in neighbourhoods(wanted):
+            records = await self._reader.read(
+                self._topic, part.partition, some.start, some.stop, timeout_s=30
+            )
+            fold(histories, (record for record in records if record.offset in wanted))
+        return histories[payment_id]
+
+
+async def _unexpected(source: Source, plan: Plan, url: str, there: Mapping[int, int]) -> list[Difference]:
+    """Rows of payments that the log does not have, looked for by name only where there are more than that."""
+    stops = {part.partition: part.stop for part in plan.parts}
+    database = await Database.connect(url, max_size=1)
+    try:
+        rows: Counter[int] = Counter()
+        async for payment_id, first in first_offsets(database):
+            partition = partition_for(payment_id)
+            rows[partition] += first < stops.get(partition, 0)
+        crowded = [part for part in plan.parts if rows[part.partition] > there.get(part.partition, 0)]
+        found = []
+        for part in crowded:
+            keys = await _keys(source, part)
+            async for payment_id, first in first_offsets(database):
+                if (
+                    partition_for(payment_id) == part.partition
+                    and first < part.stop
+                    and payment_id.encode() not in keys
+                ):
+                    found.append(Difference(payment_id=payment_id, kind="unexpected"))
+        return found
+    finally:
+        await database.close()
+
+
+async def _keys(source: Source, part: Part) -> set[bytes]:
+    async with aclosing(source.batches(part)) as batches:
+        return {record.key or b"" async for batch in batches for record in batch}
+
+
+def _fields(folded: PaymentHistory, live: PaymentHistory) -> tuple[str, ...]:
+    names = [
+        f"payment.{name}"
+        for name in folded.payment.__struct_fields__
+        if getattr(folded.payment, name) != getattr(live.payment, name)
+    ]
+    names += ["attempts"] if folded.attempts != live.attempts else []
+    names += ["decisions"] if folded.decisions != live.decisions else []
+    return tuple(names)
