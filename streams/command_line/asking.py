@@ -86,6 +86,14 @@ def add_range(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--partitions", type=partitions, metavar="N,N", help="only these")
 
 
+def add_cold(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--cold",
+        metavar="FOLDER",
+        help="an export that has what the topic may have lost: both are read as one",
+    )
+
+
 def add_processes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--processes", type=int, metavar="N", help="at most so many at once (default: one for each core)"

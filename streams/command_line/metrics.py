@@ -4,7 +4,7 @@ import argparse
 
 import uvloop
 
-from streams.command_line.asking import Subjects, add_json, add_processes, command, moment, settings
+from streams.command_line.asking import Subjects, add_cold, add_json, add_processes, command, moment, settings
 from streams.command_line.printing import complain, progress, say_json_lines, say_table
 from streams.replay.metrics import BY, Question, asked_of, metrics
 from streams.replay.processes import processes_for
@@ -32,6 +32,7 @@ def add(subjects: Subjects) -> None:
         metavar="NAME,NAME",
         help=f"of {', '.join(BY)} (default: gateway,method)",
     )
+    add_cold(parser)
     add_processes(parser)
     add_json(parser)
 
@@ -45,7 +46,9 @@ def _cuts(text: str) -> tuple[str, ...]:
 
 def _metrics(asked: argparse.Namespace) -> int:
     found = settings()
-    source = Source(bootstrap_servers=found.kafka_bootstrap_servers, topic=found.metrics_stream_key)
+    source = Source(
+        bootstrap_servers=found.kafka_bootstrap_servers, topic=found.metrics_stream_key, cold=asked.cold
+    )
     question = Question(by=asked.by, since=asked.since, until=asked.until)
     plan = uvloop.run(source.plan(asked_of(question, source.topic)))
     with progress("counted", plan.records) as tell:

@@ -5,7 +5,15 @@ import argparse
 import uvloop
 
 from schemas.codec import PAYMENTS_TOPIC
-from streams.command_line.asking import Subjects, add_processes, add_range, asked_range, command, settings
+from streams.command_line.asking import (
+    Subjects,
+    add_cold,
+    add_processes,
+    add_range,
+    asked_range,
+    command,
+    settings,
+)
 from streams.command_line.printing import complain, progress, say
 from streams.replay.into_postgres import prepare, replay_payments
 from streams.replay.processes import processes_for
@@ -24,11 +32,14 @@ def add(subjects: Subjects) -> None:
     parser.add_argument("projection", choices=("payments",))
     parser.add_argument("database", help="made if there is none; one that was begun goes on")
     add_range(parser)
+    add_cold(parser)
     add_processes(parser)
 
 
 def _replay(asked: argparse.Namespace) -> int:
-    source = Source(bootstrap_servers=settings().kafka_bootstrap_servers, topic=PAYMENTS_TOPIC)
+    source = Source(
+        bootstrap_servers=settings().kafka_bootstrap_servers, topic=PAYMENTS_TOPIC, cold=asked.cold
+    )
     plan = uvloop.run(source.plan(asked_range(asked)))
     plan = uvloop.run(prepare(asked.database, plan))
     with progress("replayed", plan.records) as tell:

@@ -1,6 +1,8 @@
-"""Where the records of a replay come from: a topic."""
+"""Where the records of a replay come from: a topic, or the files of an export and then the topic."""
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from pathlib import Path
 
 from infra.kafka.reader import LogReader
 from infra.kafka.stretches import stretch
@@ -14,15 +16,35 @@ class Source(Value, frozen=True, kw_only=True):
 
     bootstrap_servers: str
     topic: str
+    cold: str | None = None
+    """The folder of an export, which has what the topic may have lost."""
 
     async def plan(self, asked: Asked) -> Plan:
         """Raises LogBroken, LogUnavailable."""
         reader = LogReader(self.bootstrap_servers)
         try:
-            return await resolve(asked, reader)
+            if self.cold is None:
+                return await resolve(asked, reader)
+            from streams.replay.cold import Cold, ColdThenTopic, seams  # only here Arrow is needed
+
+            cold = Cold(Path(self.cold), self.topic)
+            await seams(cold, self.topic, reader)
+            return await resolve(asked, ColdThenTopic(cold, reader))
         finally:
             await reader.stop()
 
-    def batches(self, part: Part) -> AsyncGenerator[Sequence[RawRecord], None]:
+    async def batches(self, part: Part) -> AsyncGenerator[Sequence[RawRecord], None]:
         """All of the part in the order of offsets. Raises LogBroken, LogUnavailable."""
-        return stretch(self.bootstrap_servers, self.topic, part.partition, part.start, part.stop)
+        reached = part.start
+        if self.cold is not None:
+            from streams.replay.cold import Cold
+
+            for records in Cold(Path(self.cold), self.topic).batches(part):
+                yield records
+                reached = records[-1].offset + 1
+        if reached < part.stop:
+            async with aclosing(
+                stretch(self.bootstrap_servers, self.topic, part.partition, reached, part.stop)
+            ) as found:
+                async for records in found:
+                    yield records

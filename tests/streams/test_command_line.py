@@ -25,7 +25,7 @@ AWAY = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
 
 @pytest.fixture(scope="module")
 def world(stack: Stack) -> World:
-    return World(stack, partitions=1)
+    return World(stack.env, partitions=1)
 
 
 @pytest.fixture

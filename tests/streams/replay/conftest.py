@@ -8,6 +8,6 @@ from tests.streams.replay.world import World
 
 @pytest.fixture
 async def world(stack: Stack) -> World:
-    world = World(stack, partitions=3)
+    world = World(stack.env, partitions=3)
     await world.open()
     return world

@@ -5,7 +5,8 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import count
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -15,7 +16,6 @@ from infra.kafka.producer import Message, Publisher
 from infra.kafka.topics import Topic, make_topics
 from infra.local import ROOT
 from infra.local.processes import surroundings
-from infra.local.stack import Stack
 from infra.settings import Settings
 from streams.replay.source import Source
 from tests.bench.history import life, messages_of
@@ -27,12 +27,20 @@ _numbers = count(1)
 
 
 class World:
-    def __init__(self, stack: Stack, partitions: int) -> None:
-        self._env = dict(stack.env)
+    def __init__(self, environment: Mapping[str, str], partitions: int) -> None:
+        self._env = dict(environment)
         self.settings = Settings.from_environment(self._env)
         self.topic = f"replayed-{os.getpid()}-{next(_numbers)}"
         self.partitions = partitions
         self.source = Source(bootstrap_servers=self.settings.kafka_bootstrap_servers, topic=self.topic)
+
+    def beside(self) -> "World":
+        """Another topic on the same servers."""
+        return World(self._env, self.partitions)
+
+    @staticmethod
+    def moment(stamp_ms: int) -> datetime:
+        return datetime.fromtimestamp(stamp_ms / 1000, UTC)
 
     async def open(self) -> None:
         await make_topics(self.settings, [Topic(self.topic, self.partitions)])
