@@ -1,4 +1,4 @@
-"""`verify`: is the live read model what the log says?"""
+"""`verify`: is what is stored what the log says?"""
 
 import argparse
 
@@ -10,6 +10,7 @@ from streams.command_line.printing import progress, say, say_json, say_table
 from streams.replay.processes import processes_for
 from streams.replay.source import Source
 from streams.replay.verify import projected, verify
+from streams.replay.verify_stores import verify_circuits, verify_metrics
 
 AGREES, DIFFERS = 0, 1
 
@@ -18,16 +19,25 @@ def add(subjects: Subjects) -> None:
     parser = command(
         subjects,
         "verify",
-        _verify,
-        "the live read model of payments against a fold of the log, row for row",
-        "payments\npayments --json",
+        lambda _: 2,
+        "what is stored against a fold of the log",
+        "payments\npayments --json\nmetrics\ncircuits",
     )
-    parser.add_argument("projection", choices=("payments",))
-    add_processes(parser)
-    add_json(parser)
+    stores = parser.add_subparsers(required=True, metavar="payments|metrics|circuits")
+    payments = stores.add_parser("payments", help="the read model in Postgres, row for row")
+    add_processes(payments)
+    add_json(payments)
+    payments.set_defaults(run=_payments)
+    for name, check, purpose in (
+        ("metrics", verify_metrics, "the tallies of the hour in Redis"),
+        ("circuits", verify_circuits, "the views of circuits in Postgres"),
+    ):
+        store = stores.add_parser(name, help=purpose)
+        add_json(store)
+        store.set_defaults(run=_store, check=check)
 
 
-def _verify(asked: argparse.Namespace) -> int:
+def _payments(asked: argparse.Namespace) -> int:
     found = settings()
     source = Source(bootstrap_servers=found.kafka_bootstrap_servers, topic=PAYMENTS_TOPIC)
     plan = uvloop.run(projected(source, found.database_url))
@@ -47,3 +57,16 @@ def _verify(asked: argparse.Namespace) -> int:
                 [(one.payment_id, one.kind, ", ".join(one.fields)) for one in verified.named],
             )
     return AGREES if verified.agrees else DIFFERS
+
+
+def _store(asked: argparse.Namespace) -> int:
+    compared = uvloop.run(asked.check(settings()))
+    if asked.json:
+        say_json(compared)
+    else:
+        say(f"{compared.entries:,} compared: {compared.differences:,} differences")
+        if compared.named:
+            say_table(
+                ("", "stored", "by the log"), [(one.name, one.stored, one.folded) for one in compared.named]
+            )
+    return AGREES if compared.agrees else DIFFERS
