@@ -13,8 +13,9 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from schemas.errors import LogBroken, LogUnavailable
 
-FETCH_BYTES = 4 * 2**20
-"""Of one answer: some three thousand records of ours, and all that is in memory beside what is done with them."""
+FETCH_BYTES = 2**20
+"""Of one answer: some eight hundred records of ours. Four times as much costs a third more of a core for each record,
+since what has come of an answer is copied as it grows; less costs more answers."""
 SILENT_S = 30.0
 """A broker that has records and brings none for so long is away."""
 _STOP_TIMEOUT_S = 3.0
@@ -46,7 +47,7 @@ async def stretch(
         consumer.assign([here])
         consumer.seek(here, start)
         while start < stop:
-            records = await _some(consumer, here)
+            records = await _some(consumer, here, start)
             _require_unbroken(records, here, start)
             records = records[: stop - start]
             start += len(records)
@@ -61,10 +62,13 @@ async def stretch(
                 await consumer.stop()
 
 
-async def _some(consumer: AIOKafkaConsumer, here: TopicPartition) -> list[Record]:
+async def _some(consumer: AIOKafkaConsumer, here: TopicPartition, start: int) -> list[Record]:
     async with asyncio.timeout(SILENT_S):
         while not (found := await consumer.getmany(here, timeout_ms=1_000)):
-            pass
+            if (
+                await consumer.position(here) > start
+            ):  # what is there is no record: the mark of a transaction, say
+                raise _missing(here, start)
     return list(found[here])
 
 
@@ -72,11 +76,17 @@ def _require_unbroken(records: list[Record], here: TopicPartition, start: int) -
     """Offsets rise, so that as many as there are places have no hole between them."""
     if records[0].offset == start and records[-1].offset - start + 1 == len(records):
         return
-    missing = next(
-        place
-        for place, record in enumerate([*records, None], start)
-        if record is None or record.offset != place
+    raise _missing(
+        here,
+        next(
+            place
+            for place, record in enumerate([*records, None], start)
+            if record is None or record.offset != place
+        ),
     )
-    raise LogBroken(
-        f"{here.topic}-{here.partition}: offset {missing} is missing, and others after it are there"
+
+
+def _missing(here: TopicPartition, offset: int) -> LogBroken:
+    return LogBroken(
+        f"{here.topic}-{here.partition}: offset {offset} is missing, and what comes after it is there"
     )

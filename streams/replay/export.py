@@ -3,7 +3,6 @@
 The manifest holds the plan from the beginning, so that one that was stopped goes on to the end that it was to have.
 """
 
-import asyncio
 import fcntl
 import os
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
+import uvloop
 from msgspec.structs import replace
 
 from schemas.base import Value
@@ -73,7 +73,7 @@ def export(
 
 
 def _export(source: Source, files: Files, parts: Sequence[Part], monitor: Monitor) -> None:
-    asyncio.run(_write(source, files, parts, monitor))
+    uvloop.run(_write(source, files, parts, monitor))
 
 
 async def _write(source: Source, files: Files, parts: Sequence[Part], monitor: Monitor) -> None:

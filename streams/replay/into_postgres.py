@@ -3,11 +3,11 @@
 Rows and watermarks are stored together, so a replay that was stopped or killed goes on from where it had come to.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
 from functools import partial
 
+import uvloop
 from msgspec.structs import replace
 
 from infra.kafka.partition import partition_for
@@ -54,7 +54,7 @@ def replay_payments(source: Source, plan: Plan, url: str, processes: int, tell: 
 
 
 def _work(source: Source, url: str, parts: Sequence[Part], monitor: Monitor) -> int:
-    return asyncio.run(_fill(source, url, parts, monitor))
+    return uvloop.run(_fill(source, url, parts, monitor))
 
 
 async def _fill(source: Source, url: str, parts: Sequence[Part], monitor: Monitor) -> int:

@@ -4,12 +4,13 @@ An attempt counts in the time in which it started, as whatever is known of it by
 corrected later are taken back, as they are live.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple, cast
+
+import uvloop
 
 from projections.absorption import readable
 from projections.figures import figures
@@ -122,7 +123,7 @@ def _add_all(tallies: dict[Group, Tally], more: Mapping[Group, Tally]) -> None:
 
 
 def _work(source: Source, question: Question, parts: Sequence[Part], monitor: Monitor) -> Counted:
-    return asyncio.run(_count(source, question, parts, monitor))
+    return uvloop.run(_count(source, question, parts, monitor))
 
 
 async def _count(source: Source, question: Question, parts: Sequence[Part], monitor: Monitor) -> Counted:

@@ -5,13 +5,14 @@ them by then is compared with the fold of its own further records. Memory is bou
 times, each time for a share of its payments.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from functools import partial
 from typing import Literal
 from zlib import crc32
+
+import uvloop
 
 from infra.histories import neighbourhoods
 from infra.kafka.partition import partition_for
@@ -89,7 +90,7 @@ def verify(source: Source, plan: Plan, url: str, processes: int, tell: Tell = la
         payments.update(share.payments)
     found = [difference for share in shares for difference in share.differences]
     there = payments - Counter(partition_for(one.payment_id) for one in found if one.kind == "missing")
-    found += asyncio.run(_unexpected(source, plan, url, there))
+    found += uvloop.run(_unexpected(source, plan, url, there))
     found.sort(key=lambda one: one.payment_id)
     return Verified(
         records=plan.records,
@@ -129,7 +130,7 @@ def fold(
 
 
 def _work(source: Source, url: str, parts: Sequence[Part], monitor: Monitor) -> _Share:
-    return asyncio.run(_verify(source, url, parts, monitor))
+    return uvloop.run(_verify(source, url, parts, monitor))
 
 
 async def _verify(source: Source, url: str, parts: Sequence[Part], monitor: Monitor) -> _Share:

@@ -5,7 +5,6 @@ other things; what brokers and Postgres take is in the time that passed.
 """
 
 import argparse
-import asyncio
 import os
 import resource
 import tempfile
@@ -149,7 +148,7 @@ Take = Callable[[Sequence[RawRecord]], object]
 
 
 def _read(source: Source, take: Take, parts: Sequence[Part], monitor: Monitor) -> None:
-    asyncio.run(_read_all(source, take, parts, monitor))
+    uvloop.run(_read_all(source, take, parts, monitor))
 
 
 async def _read_all(source: Source, take: Take, parts: Sequence[Part], monitor: Monitor) -> None:

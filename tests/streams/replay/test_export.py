@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
+from infra.kafka.producer import Message
 from schemas.errors import LogBroken
 from streams.replay.errors import FolderTaken
 from streams.replay.export import Manifest, export
@@ -80,9 +81,11 @@ async def test_an_export_that_would_leave_a_hole_in_its_folder_is_refused(
         await exported(written, tmp_path, Asked(topic=written.topic, since=101))
 
 
-async def test_a_missing_record_is_refused_and_not_passed_over(world: World, tmp_path: Path) -> None:
-    before, after = messages(1)[0], messages(1, first=9)
-    await world.publish_in_a_transaction(before)
+@pytest.mark.parametrize("after", [[], messages(1, first=9)])
+async def test_a_missing_record_is_refused_and_not_passed_over(
+    world: World, tmp_path: Path, after: list[Message]
+) -> None:
+    await world.publish_in_a_transaction(messages(1)[0])
     await world.publish(after)
     with pytest.raises(LogBroken, match=f"{world.topic}-0: offset 1 is missing"):
         await exported(world, tmp_path)

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from infra.kafka.producer import Message, Publisher
+from infra.kafka.reader import LogReader
 from infra.kafka.topics import Topic, make_topics
 from infra.local import ROOT
 from infra.local.processes import surroundings
@@ -62,6 +63,12 @@ class World:
             key, value, headers = message
             await producer.send(self.topic, value, key, partition=0, headers=headers)
         await producer.stop()
+        reader = LogReader(self.settings.kafka_bootstrap_servers)
+        for _ in range(600):
+            if await reader.end_offset(self.topic, 0) == 2:  # the mark follows the acknowledgement
+                break
+            await asyncio.sleep(0.1)
+        await reader.stop()
 
     async def retire(self, before: int, partition: int = 0) -> None:
         """As retention does."""
