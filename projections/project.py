@@ -25,8 +25,9 @@ T = TypeVar("T")
 
 
 class Memory(Struct):
-    """The newest histories of one partition, true as long as its watermark is the one we left."""
+    """The newest histories of one partition, true as long as its watermark is the one we left, of the same rows."""
 
+    generation: int
     next_offset: int
     histories: OrderedDict[PaymentId, PaymentHistory]
 
@@ -73,10 +74,10 @@ class Projection(Absorption):
 
     def _forget_what_is_old(self, partitions: Iterable[int], watermarks: Mapping[int, Watermark]) -> None:
         for partition in partitions:
-            expected = watermarks[partition].next_offset
-            memory = self._memories.get(partition)
-            if memory is None or memory.next_offset != expected:
-                self._memories[partition] = Memory(next_offset=expected, histories=OrderedDict())
+            mark, memory = watermarks[partition], self._memories.get(partition)
+            left = None if memory is None else (memory.generation, memory.next_offset)
+            if left != (mark.generation, mark.next_offset):
+                self._memories[partition] = Memory(mark.generation, mark.next_offset, OrderedDict())
 
     async def _fold(
         self, run: Sequence[RawRecord], transaction: Transaction, refusal: Unreadable | None

@@ -128,6 +128,8 @@ class Watermark(Value, frozen=True, kw_only=True):
     """The broker's stamp of the last record taken in; 0 before the first."""
     updated_at: datetime | None = None
     """When the store noted it, by the store's clock; None before it has."""
+    generation: int = 1
+    """Of the rows: another number when a rebuild has put others in their place."""
 
 
 class DeadLetter(Value, frozen=True, kw_only=True):

@@ -23,7 +23,9 @@ async def locked(
         await connection.execute(_sql.add, *arguments)
         rows = await connection.fetch(_sql.lock, *arguments)
     return {
-        row["partition"]: Watermark(next_offset=row["next_offset"], last_stamp_ms=row["last_stamp_ms"])
+        row["partition"]: Watermark(
+            next_offset=row["next_offset"], last_stamp_ms=row["last_stamp_ms"], generation=row["generation"]
+        )
         for row in rows
     }
 

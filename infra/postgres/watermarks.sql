@@ -6,7 +6,7 @@ ON CONFLICT DO NOTHING
 
 -- name: lock
 -- In one order for everybody, so that two workers in the middle of a rebalance cannot wait for each other.
-SELECT partition, next_offset, last_stamp_ms
+SELECT partition, next_offset, last_stamp_ms, generation
 FROM watermarks
 WHERE projection = $1 AND version = $2 AND topic = $3 AND partition = ANY ($4::int[])
 ORDER BY partition
