@@ -22,6 +22,7 @@ from streams.command_line.printing import complain, say
 from streams.decisions import recompute_decisions
 from streams.keys import add_keys
 from streams.rebuild import LogTooShort, WindowTooShort, rebuild_reservations
+from streams.rebuilding import command as rebuilding
 from streams.replay.errors import FolderTaken, ProcessLost, Stopped, StoreTaken
 from streams.what_if.command import add_what_if
 
@@ -122,6 +123,7 @@ def parser() -> argparse.ArgumentParser:
     )
     keys = subjects.add_parser("key", help="make a key for an operator or a merchant")
     add_keys(keys.add_subparsers(required=True, metavar="operator|merchant"), say)
+    rebuilding.add(subjects)
     return parser
 
 

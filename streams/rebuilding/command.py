@@ -1,0 +1,161 @@
+"""`python -m streams.cli rebuild`: a read model made anew beside the live one.
+
+Exit codes: 0 done, 1 something differs, 3 a part is away or too slow (do it again: it goes on where it stopped), 4
+refused (the message says why).
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import asyncpg
+import uvloop
+
+from infra.postgres.database import describe
+from infra.postgres.generations import AnotherAtIt, AnotherDefinition, SwitchPutOff
+from infra.settings import Settings
+from infra.telemetry import configure_logging
+from schemas.errors import Unavailable
+from streams.rebuilding.differences import Accepted, Differences, NotAcceptable
+from streams.rebuilding.metrics import rebuild_metrics
+from streams.rebuilding.pacer import LiveTooLate
+from streams.rebuilding.payments import Differ, Refused, drop, rebuild_payments, roll_back, status
+
+
+class ShardsDiffer(Exception):
+    """And were not switched."""
+
+
+DONE, DIFFERS, AWAY, REFUSED = 0, 1, 3, 4
+
+
+def add(subjects: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    rebuild = subjects.add_parser(
+        "rebuild", help="make a read model anew beside the live one, and switch to it"
+    )
+    verbs = rebuild.add_subparsers(required=True, metavar="payments|metrics|status|rollback|drop")
+    payments = verbs.add_parser(
+        "payments",
+        help="make the payments' tables anew from the log, compare every row with the live ones, and switch",
+        epilog="Stopped or killed, it goes on from where it was when it is run again.",
+    )
+    payments.add_argument(
+        "--verify-only", action="store_true", help="compare and do not switch; what was made is kept"
+    )
+    _add_accept(payments)
+    payments.set_defaults(run=_command(_rebuild))
+    metrics = verbs.add_parser(
+        "metrics", help="fold hot metrics anew from the log, and switch the shards that say something else"
+    )
+    metrics.add_argument("--verify-only", action="store_true", help="compare and do not switch")
+    metrics.set_defaults(run=_command(_metrics))
+    verb = verbs.add_parser("status", help="which generations stand beside the live one")
+    verb.set_defaults(run=_command(_status))
+    verb = verbs.add_parser("rollback", help="switch back to the previous generation, brought up to date")
+    verb.set_defaults(run=_command(_roll_back))
+    verb = verbs.add_parser(
+        "drop", help="drop an unfinished generation, and the previous one if it says what the live one says"
+    )
+    verb.add_argument(
+        "--unproven", action="store_true", help="drop the previous generation without a comparison"
+    )
+    _add_accept(verb)
+    verb.set_defaults(run=_command(_drop))
+
+
+def _add_accept(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--accept",
+        action="append",
+        default=[],
+        metavar="TABLE[.COLUMN]",
+        help="differs on purpose, since the fold was changed: attempts.detail, or all of attempts; may be repeated",
+    )
+
+
+async def _rebuild(settings: Settings, asked: argparse.Namespace) -> str:
+    compared = await rebuild_payments(settings, Accepted.of(asked.accept), asked.verify_only, _complain)
+    alike = f"{compared:,} payments are alike"
+    if asked.verify_only:
+        return f"{alike}; what was made stands beside the live tables"
+    return f"{alike}, and the new tables are live; `rebuild rollback` goes back, `rebuild drop` drops the old ones"
+
+
+async def _metrics(settings: Settings, asked: argparse.Namespace) -> str:
+    rebuilt = await rebuild_metrics(settings, asked.verify_only, _complain)
+    if rebuilt.switched != rebuilt.differing:
+        raise ShardsDiffer(f"{len(rebuilt.differing) - len(rebuilt.switched)} partitions differ")
+    return f"all partitions are what the log says; {len(rebuilt.switched)} were switched"
+
+
+async def _roll_back(settings: Settings, _: argparse.Namespace) -> str:
+    await roll_back(settings, _complain)
+    return "the previous tables are live again, and those that were live are the previous ones"
+
+
+async def _drop(settings: Settings, asked: argparse.Namespace) -> str:
+    dropped = await drop(settings, Accepted.of(asked.accept), asked.unproven, _complain)
+    return f"dropped {' and '.join(sorted(dropped))}" if dropped else "there was nothing to drop"
+
+
+async def _status(settings: Settings, _: argparse.Namespace) -> str:
+    standing = await status(settings)
+    lines = [f"{name}: {behind:,} records behind the live tables" for name, behind in standing.items()]
+    return "\n".join(lines) or "nothing stands beside the live tables"
+
+
+def _command(
+    work: Callable[[Settings, argparse.Namespace], Coroutine[Any, Any, str]],
+) -> Callable[[argparse.Namespace], int]:
+    def run(asked: argparse.Namespace) -> int:
+        settings = Settings.from_environment(os.environ)
+        configure_logging(settings)
+        try:
+            print(uvloop.run(work(settings, asked)), flush=True)
+        except Differ as found:
+            _complain_of(found.differences)
+            return DIFFERS
+        except ShardsDiffer as error:
+            _complain(f"{error} and were left as they are")
+            return DIFFERS
+        except AnotherAtIt:
+            return _refuse("another rebuild, rollback or drop is at it")
+        except AnotherDefinition as error:
+            return _refuse(f"{error}; drop what is unfinished and begin anew")
+        except NotAcceptable as error:
+            return _refuse(f"no table or column that may differ: {error}")
+        except Refused as error:
+            return _refuse(str(error))
+        except (Unavailable, SwitchPutOff, LiveTooLate) as error:
+            _complain(f"not done, do it again: {error}")
+            return AWAY
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            _complain(f"not done, do it again: {describe(error)}")
+            return AWAY
+        except KeyboardInterrupt:
+            _complain("stopped; run it again to go on from here")
+            return AWAY
+        return DONE
+
+    return run
+
+
+def _refuse(why: str) -> int:
+    _complain(f"refused: {why}")
+    return REFUSED
+
+
+def _complain_of(differences: Differences) -> None:
+    _complain(f"not switched: {differences.payments:,} payments differ")
+    for column, rows in differences.columns.most_common():
+        _complain(f"  {column}: {rows:,} rows")
+    for one in differences.examples:
+        _complain(
+            f"  {one.payment_id} {one.table} {one.key} {one.column}: {one.live!r}, rebuilt {one.rebuilt!r}"
+        )
+
+
+def _complain(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
