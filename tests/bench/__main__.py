@@ -21,6 +21,7 @@ SUBCOMMANDS = {
     "results": "how soon results of a million customers are answered, and how fast payments become figures",
     "webhooks": "tell a hundred endpoints, some of which hang or fail: how soon the healthy ones hear of an event",
     "replay": "read a million events again: raw, through the folds, into Postgres, into files",
+    "rebuild": "make a million payments' rows anew while 300 a second arrive, switch, and go back: what others notice",
     "load": "post payments to a running service, in a closed loop or at a fixed rate",
 }
 
