@@ -227,11 +227,10 @@ async def test_a_worker_that_is_killed_during_rebuild_and_switches_loses_nothing
     try:
         for words in (("payments",), ("rollback",), ("rollback",)):
             command = await world.begins(*words)
-            while command.returncode is None:
-                await world.tell(10)
-                await asyncio.sleep(4 * chance.random())
-                worker.signal(SIGKILL)
-                worker.start()
+            await world.tell(50)
+            await asyncio.sleep(2 + 4 * chance.random())
+            worker.signal(SIGKILL)
+            worker.start()
             code, said = await ends(command)
             assert code == DONE, said
         await world.reaches_the_end()
