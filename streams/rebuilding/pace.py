@@ -6,13 +6,14 @@ LOOK_EVERY_MS = 500.0
 
 
 class PacePolicy(Value, frozen=True, kw_only=True):
-    calm_ms: float = 300.0
+    calm_ms: float = 700.0
     """A live projection that is no later than this is not disturbed: every such look makes the rests shorter."""
-    hold_ms: float = 1_000.0
+    hold_ms: float = 1_300.0
     """One that is later than this has the machine for itself until it is calm again."""
     least_rest: float = 0.1
     """Time rested for a time worked, always: the machine is others' first."""
-    most_rest: float = 10.0
+    most_rest: float = 4.0
+    """A machine that is busy with other things makes the live one late too; something is done all the same."""
     shorter: float = 0.8
     longer: float = 1.5
 

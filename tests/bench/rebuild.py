@@ -75,8 +75,6 @@ class Figures(msgspec.Struct, kw_only=True):
     machine: Machine
     payments: int
     records: int = 0
-    live_records_per_second: float = 0.0
-    """The live projection, taking in the history with nothing beside it."""
     before: Spell = msgspec.field(default_factory=Spell)
     rebuild: Spell = msgspec.field(default_factory=Spell)
     rollback: Spell = msgspec.field(default_factory=Spell)
@@ -113,16 +111,12 @@ async def _measure(args: argparse.Namespace, say: Callable[[str], None]) -> Figu
     product = Product(stack, stack.folder)
     try:
         await stack.start(empty=True)
-        await product.prepare()
+        await product.start()  # before there is a log, or a Postgres that is new to it would be waited for
         settings = Settings.from_environment(product.env)
         say(f"{args.payments:,} payments of history …")
         await _past(settings, args.payments)
-        say("the live projection takes them in …")
-        begun = time.perf_counter()
-        await product.start()
         async with Drill(product, settings, figures, say) as drill:
             figures.records = await drill.reaches_the_end()
-            figures.live_records_per_second = round(figures.records / (time.perf_counter() - begun))
             say(f"{args.rate:g} payments/s …")
             figures.before = await drill.load(args.rate, asyncio.sleep(args.before))
             figures.rebuild = await drill.load(args.rate, drill.command("payments"))

@@ -21,13 +21,13 @@ def test_it_works_ever_harder_while_the_live_one_is_on_time() -> None:
 
 
 def test_it_rests_longer_when_the_live_one_is_a_little_late() -> None:
-    assert after(*[0.0] * 30, 400) == Pace(rest=USUAL.least_rest * USUAL.longer)
+    assert after(*[0.0] * 30, 800) == Pace(rest=USUAL.least_rest * USUAL.longer)
 
 
 def test_it_stands_still_from_when_the_live_one_is_very_late_until_it_is_calm() -> None:
-    assert after(1_100).is_holding
-    assert after(1_100, 400).is_holding
-    assert not after(1_100, 400, 300).is_holding
+    assert after(1_400).is_holding
+    assert after(1_400, 800).is_holding
+    assert not after(1_400, 800, 700).is_holding
 
 
 def test_it_begins_gently_again_after_it_stood_still() -> None:
