@@ -321,10 +321,10 @@ BESIDE: Mapping[str, Row] = {
     ),
     "GET /scoring/weights": read("/scoring/weights"),
     "PUT /scoring/weights": document("/scoring/weights"),
-    "GET /bandit/segmentation": read("/bandit/segmentation"),
-    "PUT /bandit/segmentation": document("/bandit/segmentation"),
     "GET /shadow-policy": read("/shadow-policy"),
     "PUT /shadow-policy": document("/shadow-policy"),
+    "GET /bandit/segmentation": read("/bandit/segmentation"),
+    "PUT /bandit/segmentation": document("/bandit/segmentation"),
     "GET /bandit/policy": read("/bandit/policy"),
     "GET /webhooks/subscriptions/{subscription_id}": read(
         "/webhooks/subscriptions/$subscription",
