@@ -154,6 +154,30 @@ def test_intervals_hold_the_truth_as_often_as_they_say(model: str, customers: in
     assert min(held.values()) >= 0.93 * RUNS, held
 
 
+def test_a_few_heavy_payments_that_have_met_no_failure_yet_are_no_certainty() -> None:
+    held, payments = 0, 1_800
+    for seed in range(300):
+        chance = np.random.default_rng(seed)
+        chosen = (chance.random(payments) < 0.05).astype(np.int64)
+        reward = (chance.random(payments) < np.array([0.992, 0.990])[chosen]).astype(np.float64)
+        found = off_policy(
+            Logged(
+                customers=np.arange(payments),
+                chosen=chosen,
+                propensities=np.tile([0.95, 0.05], (payments, 1)),
+                target=np.tile([0.0, 1.0], (payments, 1)),
+                predicted=np.full((payments, 2), 0.99),
+                unrecorded=np.zeros(payments),
+                reward=reward,
+                otherwise=reward,
+            )
+        )
+        assert found.uplift.lower is not None
+        assert found.uplift.upper is not None
+        held += found.uplift.lower <= 0.95 * (0.990 - 0.992) <= found.uplift.upper
+    assert held >= 0.93 * 300
+
+
 def test_a_good_model_makes_the_paired_interval_narrower_and_a_bad_one_leaves_it_right() -> None:
     widths = {}
     for model in ("good", "none"):
