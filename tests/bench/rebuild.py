@@ -47,7 +47,8 @@ LOOK_EVERY_S = 0.1
 STRETCH_S = 10.0
 LATE_P99_MS = 2_000.0
 """What was asked for."""
-EXPECTED = frozenset((201, 202))
+EXPECTED = frozenset((201, 202, 402))
+"""Paid, not known yet, declined."""
 
 
 class Spell(msgspec.Struct, kw_only=True):
