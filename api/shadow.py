@@ -93,7 +93,9 @@ class LiveShadow:
     async def _append(self, events: Sequence[tuple[PaymentId, PaymentShadowed]]) -> None:
         try:
             await self._log.append(events)
-        except Unavailable:
+        except Exception as error:  # the next are followed all the same
+            if not isinstance(error, Unavailable):
+                log.warning("the shadow's events are not recorded", error=repr(error))
             SHADOWED.labels("not_recorded").inc(len(events))
             return
         for _, event in events:

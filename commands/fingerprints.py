@@ -23,9 +23,13 @@ class Fingerprints:
         """Of the body as parsed, so that white space and field order do not matter."""
         return self._under(self._newest, key, body)
 
+    def know(self, fingerprint: str) -> bool:
+        """Whether it can be compared: one under a secret that is not here cannot, which says nothing of the request."""
+        name, point, _ = fingerprint.partition(".")
+        return not point or name in self._secrets
+
     def agree(self, fingerprint: str, key: str, body: PaymentBody) -> bool:
-        """Whether it is of this very request. Of a secret that is gone nobody can tell any more, which is no. One
-        without the name of a secret was made before there were any."""
+        """Whether it is of this very request. One without the name of a secret was made before there were any."""
         name, point, _ = fingerprint.partition(".")
         if not point:
             return hmac.compare_digest(fingerprint, sha256(_told(key, body)).hexdigest())

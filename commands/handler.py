@@ -214,6 +214,10 @@ class PaymentHandler:
     async def _same_key_again(
         self, body: PaymentBody, key: str, command: RequestPayment, held: Held, request_id: str
     ) -> Handled:
+        if not self._fingerprints.know(held.fingerprint):
+            raise Refused(
+                Refusal.NOT_ADMITTING, "the request before cannot be compared here", retry_after_s=1
+            )
         if not self._fingerprints.agree(held.fingerprint, key, body):
             raise Refused(Refusal.KEY_REUSED, "this Idempotency-Key was used with another body")
         history = tuple(await self._histories.at_head(held.payment_id))

@@ -36,6 +36,7 @@ from schemas.webhook import (
     WebhookSubscribed,
     WebhookUnsubscribed,
 )
+from schemas.webhook_types import is_wanted
 
 MOST_SUBSCRIPTIONS = 1_000
 FORMER_SECRET_VALID = timedelta(hours=24)
@@ -313,8 +314,13 @@ def recipients(
     """Of those that want such events, whom to tell of one that was appended at `stamp_ms`."""
     if now_ms - stamp_ms > TOLD_WITHIN_MS:
         return []
-    return [
-        one.subscription_id
-        for one in wanting
-        if stamp_ms >= one.since_ms and (not one.merchant_ids or merchant_id in one.merchant_ids)
-    ]
+    return [one.subscription_id for one in wanting if stamp_ms >= one.since_ms and _is_of(one, merchant_id)]
+
+
+def still_wants(subscription: Subscription, event_type: str, merchant_id: str | None) -> bool:
+    """Whether what waits for it is for it as it has been amended meanwhile: it may be somebody else's by now."""
+    return is_wanted(event_type, subscription.event_types) and _is_of(subscription, merchant_id)
+
+
+def _is_of(subscription: Subscription, merchant_id: str | None) -> bool:
+    return not subscription.merchant_ids or merchant_id in subscription.merchant_ids

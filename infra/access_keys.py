@@ -16,6 +16,8 @@ log = structlog.get_logger(__name__)
 K = TypeVar("K", AdminKey, MerchantKey)
 Take = Callable[[Sequence[K]], None]
 
+READ_WITHIN_S = 2.0
+
 _ADMIN = msgspec.json.Decoder(list[AdminKey])
 _MERCHANT = msgspec.json.Decoder(list[MerchantKey])
 
@@ -46,21 +48,33 @@ class KeyFile(Generic[K]):
         self._decoder: msgspec.json.Decoder[list[K]] = decoder
         self._take: Take[K] = take
         self._content: bytes | None = None
+        self._reading: asyncio.Task[bytes] | None = None
 
     async def look(self) -> None:
         try:
-            content = await asyncio.to_thread(_content, self._variable, self._file)
+            content = await self._read_in_time()
             if content != self._content:
                 keys = _decoded(self._variable, content, self._decoder)
                 self._take(keys)
                 self._content = content
                 log.info("keys", setting=self._variable, count=len(keys))
-        except BadSetting as error:
+        except (BadSetting, OSError) as error:
             if self.trouble is None:
-                log.error("keys stay as they were", reason=str(error))
+                log.error("keys stay as they were", reason=str(error) or "the file is not read in time")
             self.trouble = f"{self._variable} cannot be read: the keys before it are valid"
         else:
             self.trouble = None
+
+    async def _read_in_time(self) -> bytes:
+        """A thread that hangs, as a mount may, is left behind, and there is never a second one beside it. Raises
+        OSError, of which TimeoutError is one."""
+        reading = self._reading or asyncio.create_task(asyncio.to_thread(Path(self._file).read_bytes))
+        self._reading = reading
+        done, _ = await asyncio.wait([reading], timeout=READ_WITHIN_S)
+        if not done:
+            raise TimeoutError
+        self._reading = None
+        return reading.result()
 
 
 AnyKeyFile = KeyFile[AdminKey] | KeyFile[MerchantKey]

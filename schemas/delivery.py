@@ -64,6 +64,7 @@ class Claimed(Value, frozen=True, kw_only=True):
     delivery_id: DeliveryId
     subscription_id: SubscriptionId
     event_type: str
+    merchant_id: str | None
     body: str
     attempt: int
     """Counts from 1 those that came to something."""

@@ -1,7 +1,7 @@
 """Keeps out of the vault whom the log says to be forgotten, however they came back: it deletes what it reads of."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -16,6 +16,8 @@ from schemas.ids import CustomerToken
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S = 1.0
+AGAIN_AFTER_MS = 3_600_000
+"""So long at most somebody is known again after a fail-over to a Postgres that had not heard of it."""
 CHUNK = 1_000
 """Records that are read at a time."""
 
@@ -35,13 +37,15 @@ class Customers(Protocol):
 
 
 class Forgetting:
-    """It has no watermark: the topic is small, and read from its beginning at every start, since a vault that was put
-    back from a backup is none that a watermark could tell of."""
+    """It has no watermark: the topic is small, and read from its beginning at every start and every hour, since a vault
+    that was put back from a backup, or that a fail-over left behind, is none that a watermark could tell of."""
 
-    def __init__(self, customers: Customers, log: Log) -> None:
+    def __init__(self, customers: Customers, log: Log, elapsed_ms: Callable[[], float]) -> None:
         self._customers = customers
         self._log = log
+        self._elapsed_ms = elapsed_ms
         self._next_offset = 0
+        self._begun_ms = elapsed_ms()
         self.trouble: str | None = None
         """Why nobody is forgotten."""
 
@@ -56,7 +60,10 @@ class Forgetting:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def look(self) -> None:
-        """Read what is new, and obey it. Raises Unavailable; what was not obeyed is then read again."""
+        """Read what is new, or everything again, and obey it. Raises Unavailable; what was not obeyed is then read
+        again."""
+        if self._elapsed_ms() - self._begun_ms >= AGAIN_AFTER_MS:
+            self._next_offset, self._begun_ms = 0, self._elapsed_ms()
         end = (await self._log.end_offsets(CONFIGURATION_TOPIC)).get(0, 0)
         while (first := self._next_offset) < end:
             records = await self._log.read(CONFIGURATION_TOPIC, 0, first, min(end, first + CHUNK))

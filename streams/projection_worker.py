@@ -57,7 +57,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         letters = KafkaDeadLetters(publisher, settings.projection_consumer_group)
         projection = Projection(PAYMENTS_TOPIC, PostgresPaymentSink(database), reader, letters, partition_for)
         audit = AuditKeeper(PostgresAudit(database), reader, KafkaDeadLetters(publisher, "audit"))
-        forgetting = Forgetting(PostgresCustomers(database), reader)
+        forgetting = Forgetting(PostgresCustomers(database), reader, clock.elapsed_ms)
         consumption = Consumption(app, PAYMENTS_TOPIC, projection.absorb, reader, views, clock.elapsed_ms)
 
         registry = CollectorRegistry()

@@ -15,14 +15,14 @@ import structlog
 from commands import endpoint_circuit
 from commands.endpoint_circuit import AT_ONCE
 from commands.webhook_delivery import UNREPORTED_MOST, after
-from commands.webhook_subscription import Subscription, decide, secrets_in_force
+from commands.webhook_subscription import Subscription, decide, secrets_in_force, still_wants
 from infra.clock import SystemClock
 from infra.webhooks.secrets import Secrets
 from infra.webhooks.sender import ANSWERED_WITHIN_S
 from infra.webhooks.signing import signed_headers
 from schemas.delivery import Answered, Attempted, Claimed, GivenUp, Learn, SendResult
 from schemas.errors import Refused, Unavailable
-from schemas.webhook import DisableSubscription, SubscriptionId, WebhookEvent
+from schemas.webhook import DeliveryId, DisableSubscription, SubscriptionId, WebhookEvent
 from streams.webhook_subscriptions import HeardSubscriptions
 
 log = structlog.get_logger(__name__)
@@ -54,6 +54,8 @@ class Queue(Protocol):
     ) -> Sequence[Claimed]: ...
 
     async def record(self, attempted: Sequence[Attempted], learn: Learn) -> None: ...
+
+    async def give_up_unwanted(self, delivery_id: DeliveryId) -> None: ...
 
 
 class Sender(Protocol):
@@ -161,8 +163,12 @@ class Dispatch:
     async def _attempt(self, claimed: Claimed) -> None:
         try:
             subscription = self._heard.active(claimed.subscription_id)
-            if subscription is not None:  # or it has just ended: whoever keeps the house buries the delivery
+            if subscription is None:
+                return  # it has just ended: whoever keeps the house buries the delivery
+            if still_wants(subscription, claimed.event_type, claimed.merchant_id):
                 self._unwritten.append(await self._attempted(claimed, subscription))
+            else:
+                await self._queue.give_up_unwanted(claimed.delivery_id)
         except Exception:  # its lease ends, and it is attempted anew
             log.exception("an attempt was not made", delivery_id=claimed.delivery_id)
         finally:

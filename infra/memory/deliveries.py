@@ -159,6 +159,12 @@ class MemoryDeliveries:
                 case GivenUp():
                     row.give_up(one.next.reason)
 
+    async def give_up_unwanted(self, delivery_id: DeliveryId) -> None:
+        row = self.rows[delivery_id]
+        if row.is_waiting:
+            row.give_up("unwanted")
+            row.leased_until_ms, row.unreported = 0.0, 0
+
     async def give_up_ended(self, ended: Collection[SubscriptionId], limit: int) -> int:
         for one in ended:
             self._learned(one, _WELL)
@@ -260,6 +266,7 @@ class MemoryDeliveries:
             delivery_id=row.view.delivery_id,
             subscription_id=row.view.subscription_id,
             event_type=row.view.event_type,
+            merchant_id=row.delivery.merchant_id,
             body=await self._told(row.delivery.body),
             attempt=row.view.attempts + 1,
             claim=row.unreported,

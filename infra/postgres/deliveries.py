@@ -80,6 +80,7 @@ class PostgresDeliveries:
                 delivery_id=row["delivery_id"],
                 subscription_id=row["subscription_id"],
                 event_type=row["event_type"],
+                merchant_id=row["merchant_id"],
                 body=row["body"],
                 attempt=row["attempt"],
                 claim=row["claim"],
@@ -99,6 +100,10 @@ class PostgresDeliveries:
         async with self._database.transaction() as connection:
             await _learn(connection, attempted, learn)
             await execute_rows(connection, _sql.record, [_attempted_row(one) for one in attempted])
+
+    async def give_up_unwanted(self, delivery_id: DeliveryId) -> None:
+        """What was claimed and is not sent, since its subscription was amended and does not want it any more."""
+        await self._database.fetch(_sql.give_up_unwanted, delivery_id)
 
     async def give_up_ended(self, ended: Collection[SubscriptionId], limit: int) -> int:
         """What is for a subscription that has ended; so many at most, as of all that follow."""

@@ -72,7 +72,7 @@ SET status = CASE WHEN d.unreported < $5::int THEN 'waiting' ELSE 'dead' END,
     due_at_ms = now_ms() + ($3::bigint << d.unreported)
 FROM due
 WHERE d.delivery_id = due.delivery_id
-RETURNING d.delivery_id, d.subscription_id, d.event_type, d.status, d.attempts + 1 AS attempt, d.unreported AS claim,
+RETURNING d.delivery_id, d.subscription_id, d.event_type, d.merchant_id, d.status, d.attempts + 1 AS attempt, d.unreported AS claim,
     d.given_up_at_ms - now_ms() AS left_ms,
     -- The merchant's own id of the customer, while the vault has it. Nothing but our own encoder writes this name so.
     coalesce(
@@ -116,6 +116,11 @@ SET failures = EXCLUDED.failures, paused_until_ms = EXCLUDED.paused_until_ms, pa
 
 -- name: forget
 DELETE FROM webhook_endpoints WHERE subscription_id = ANY ($1::text[])
+
+-- name: give_up_unwanted
+UPDATE webhook_deliveries
+SET status = 'dead', dead_because = 'unwanted', unreported = 0, leased_until_ms = NULL
+WHERE delivery_id = $1 AND status = 'waiting'
 
 -- name: give_up_ended
 -- What is for a subscription that has ended ($1), at once.

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from commands.fingerprints import Fingerprints
 from commands.handler import Handled, PaymentHandler
@@ -75,6 +75,7 @@ class System:
         max_in_flight: int = 100,
         before_look: Callable[[], Awaitable[None]] = no_pause,
         histories: MemoryHistories | None = None,
+        secrets: Sequence[str] = ("a secret",),
     ) -> PaymentHandler:
         self._processes += 1
         held = {
@@ -95,7 +96,7 @@ class System:
             facts=self,
             probes=self.probes,
             shadow=self.shadow,
-            fingerprints=Fingerprints(["a secret"]),
+            fingerprints=Fingerprints(secrets),
             max_in_flight=max_in_flight,
             gateway_timeout_ms=2_500,
         )

@@ -30,12 +30,19 @@ def test_while_secrets_change_what_was_made_under_the_old_one_is_known() -> None
     for secrets in ([OLD, NEW], [NEW, OLD]):
         assert Fingerprints(secrets).agree(fingerprint, "k", a_body())
         assert not Fingerprints(secrets).agree(fingerprint, "k", a_body(amount_minor=1))
+        assert Fingerprints(secrets).know(fingerprint)
+
+
+def test_what_was_made_under_a_secret_that_is_not_here_is_not_known_and_agrees_with_nothing() -> None:
+    fingerprint = Fingerprints([OLD]).of("k", a_body())
+    assert not Fingerprints([NEW]).know(fingerprint)
     assert not Fingerprints([NEW]).agree(fingerprint, "k", a_body())
 
 
 def test_a_key_from_before_there_were_secrets_is_known_still() -> None:
     body = msgspec.json.encode(a_body(), order="deterministic")
     earlier = sha256(b"k\n" + body).hexdigest()
+    assert Fingerprints([NEW]).know(earlier)
     assert Fingerprints([NEW]).agree(earlier, "k", a_body())
     assert not Fingerprints([NEW]).agree(earlier, "k", a_body(amount_minor=1))
 

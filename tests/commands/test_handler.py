@@ -280,6 +280,16 @@ async def test_another_body_under_the_same_key_is_refused_in_flight_and_after(af
 
 
 @in_virtual_time
+async def test_a_process_that_cannot_compare_the_bodies_says_so_and_not_that_they_differ() -> None:
+    """While PERSONAL_DATA_KEYS change one process after the other: who was told 422 would pay again under a new key."""
+    system = System()
+    await system.post(to=system.process(secrets=["a new secret", "a secret"]))
+    assert await refused(posting(system)) == Refusal.NOT_ADMITTING
+    assert (await system.post(to=system.process(secrets=["a secret", "a new secret"]))).is_replay
+    assert len(system.charges) == 1
+
+
+@in_virtual_time
 async def test_a_key_belongs_to_its_merchant() -> None:
     system = System()
     await system.post()

@@ -71,6 +71,8 @@ class Store(DeliverySink, Protocol):
 
     async def record(self, attempted: Sequence[Attempted], learn: Learn) -> None: ...
 
+    async def give_up_unwanted(self, delivery_id: DeliveryId) -> None: ...
+
     async def give_up_ended(self, ended: Collection[SubscriptionId], limit: int) -> int: ...
 
     async def give_up_overdue(self, limit: int) -> int: ...
@@ -473,6 +475,20 @@ async def test_an_endpoint_is_forgotten_with_its_subscription(store: Store) -> N
 
 
 # What is given up, replayed and forgotten
+
+
+async def test_what_is_not_wanted_any_more_is_given_up_and_takes_no_place(store: Store) -> None:
+    await put(store, a_delivery("evt_1"), a_delivery("evt_2"))
+    one, other = await claim(store)
+    await store.give_up_unwanted(one.delivery_id)
+    given_up = await store.find(one.delivery_id)
+    assert given_up is not None
+    assert (given_up.status, given_up.dead_because, given_up.attempts) == ("dead", "unwanted", 0)
+    await report(store, other, _DELIVERED, _WELL)
+    await store.give_up_unwanted(other.delivery_id)
+    delivered = await store.find(other.delivery_id)
+    assert delivered is not None
+    assert delivered.status == "delivered"
 
 
 async def test_what_is_dead_is_tried_again_from_the_start_when_somebody_says_so(store: Store) -> None:

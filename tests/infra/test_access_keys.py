@@ -1,5 +1,6 @@
 """Files of keys: what they may say, that a key is made once and never kept, and that a change of one is seen."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -112,6 +113,21 @@ async def test_a_change_that_leaves_size_and_times_as_they_were_is_seen(tmp_path
     os.utime(known.path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert known.path.stat().st_size == before.st_size
     await known.file.look()
+    assert known.told == [["asha"], ["ravi"]]
+
+
+async def test_a_file_that_hangs_is_complained_of_and_keeps_nobody_waiting(tmp_path: Path) -> None:
+    known = Known(tmp_path)
+    await known.file.look()
+    known.path.unlink()
+    os.mkfifo(known.path)  # its reader waits for a writer, as in a mount whose server is away
+    for _ in range(2):
+        await known.file.look()
+        assert known.file.trouble == "ADMIN_KEYS_FILE cannot be read: the keys before it are valid"
+    known.write("ravi")  # a writer, for the reader that hangs
+    async with asyncio.timeout(10):
+        while known.file.trouble is not None:
+            await known.file.look()
     assert known.told == [["asha"], ["ravi"]]
 
 

@@ -130,7 +130,9 @@ class World:
         if not isinstance(behaviour, str):
             self.receivers.behaviour[f"https://{to}.example/"] = behaviour
 
-    async def happen(self, to: SubscriptionId = ONE, times: int = 1) -> list[str]:
+    async def happen(
+        self, to: SubscriptionId = ONE, times: int = 1, merchant_id: str | None = None
+    ) -> list[str]:
         events = [f"evt_{next(self._events)}" for _ in range(times)]
         deliveries = [
             Delivery(
@@ -139,7 +141,7 @@ class World:
                 event_id=event,
                 event_type="payment.succeeded",
                 subject="pay_1",
-                merchant_id=None,
+                merchant_id=merchant_id,
                 body='{"type":"payment.succeeded","timestamp":"2026-11-23T09:30:00Z","data":{}}',
             )
             for event in events
@@ -264,6 +266,31 @@ async def test_what_waits_is_sent_to_the_address_that_its_subscription_has_by_th
     world.clock.moved_ms += 10_000
     await world.turns()
     assert world.urls() == ["https://whs_1.example/", "https://moved.example/"]
+
+
+async def test_what_an_amended_subscription_does_not_want_any_more_is_not_sent_to_whom_it_is_now(
+    world: World,
+) -> None:
+    """A subscription of all merchants becomes one merchant's: he is told nothing of the others."""
+    world.subscribe()
+    (others,) = await world.happen()
+    (ours,) = await world.happen(merchant_id="m_001")
+    world.hear(
+        WebhookAmended(
+            subscription_id=ONE,
+            url="https://of-m-001.example/",
+            event_types=("payment.*",),
+            merchant_ids=("m_001",),
+            by="asha",
+            note="",
+            instead_of_version=1,
+        )
+    )
+    await world.turns()
+    assert world.urls() == ["https://of-m-001.example/"]
+    assert (await world.shown(ours)).status == "delivered"
+    given_up = await world.shown(others)
+    assert (given_up.status, given_up.dead_because) == ("dead", "unwanted")
 
 
 async def test_a_log_that_is_away_when_a_receiver_is_gone_costs_nothing_but_another_try(world: World) -> None:
