@@ -61,7 +61,8 @@ import pytest
 from aiohttp import web
 from standardwebhooks import Webhook
 
-from infra.local import ROOT
+from infra.local import LOCAL, ROOT
+from infra.local.ports import Ports
 from infra.local.stack import Stack
 from infra.redis.connection import connect
 from infra.settings import DEFAULT_ADMIN_KEY
@@ -84,6 +85,17 @@ OF_THE_INSIDE = (
 )
 SHARE = 200
 """Customers, of whom a tenth are to be treated."""
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """Servers of their own: what figures and circuits learn here would lead the payments of other tests elsewhere."""
+    stack = Stack(LOCAL / "control", Ports.free())
+    try:
+        asyncio.run(stack.start(empty=True))
+        yield stack
+    finally:
+        asyncio.run(stack.stop())
 
 
 @pytest.fixture(scope="module")
