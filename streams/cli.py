@@ -6,6 +6,7 @@ decision that does not follow from what it recorded, 3 another one is at it.
 """
 
 import argparse
+import os
 import sys
 
 import asyncpg
@@ -28,6 +29,8 @@ from streams.what_if.command import add_what_if
 
 DONE, NOT_DONE, ANOTHER = 0, 1, 3
 AWAY, REFUSED, STOPPED = 3, 4, 130
+CUT_OFF = 141
+"""As shells have it: whoever read the answer, such as `head`, has seen enough."""
 
 COMMANDS = (payment, tail, lag, metrics, export, replay, verify, dead_letters)
 
@@ -36,6 +39,8 @@ def main(arguments: list[str]) -> int:
     asked = parser().parse_args(arguments)
     try:
         code: int = asked.run(asked)
+    except BrokenPipeError:
+        raise
     except (Unavailable, OSError) as error:
         complain(f"not done, a server is away: {error}")
         return AWAY
@@ -53,7 +58,13 @@ def main(arguments: list[str]) -> int:
 
 def run() -> None:
     """What `payments-gateway` is, where it is installed."""
-    sys.exit(main(sys.argv[1:]))
+    try:
+        code = main(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or its end would complain again
+        code = CUT_OFF
+    sys.exit(code)
 
 
 def recompute(_: argparse.Namespace) -> int:

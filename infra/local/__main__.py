@@ -1,19 +1,26 @@
-"""`python -m infra.local run|down`, which `./dev` calls once Python and the servers are installed."""
+"""`python -m infra.local run|down|cli`, which `./dev` calls once Python and the servers are installed."""
 
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 
-from infra.local import LocalError
+from infra.local import RUN_FOLDER, LocalError
 from infra.local.down import down
+from infra.local.ports import Ports
 from infra.local.run import run
+from infra.local.stack import Stack
 from infra.local.terminal import say
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["cli"]:
+        os.execve(
+            sys.executable, [sys.executable, "-m", "streams.cli", *sys.argv[2:]], of_the_run(os.environ)
+        )
     parser = argparse.ArgumentParser(prog="./dev")
     commands = parser.add_subparsers(dest="command", required=True)
     once = "stop after the first payment"
@@ -28,6 +35,11 @@ def main() -> int:
         print(f"\n{error}", file=sys.stderr)
         return 1
     return 0
+
+
+def of_the_run(given: Mapping[str, str]) -> dict[str, str]:
+    """An environment that leads to the servers of `./dev run`, but for those that are given."""
+    return {**given, **Stack(RUN_FOLDER, Ports.usual(), given).env}
 
 
 async def until_signalled(work: Coroutine[None, None, None]) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
@@ -12,6 +14,7 @@ from infra.clock import SystemClock
 from infra.kafka.partition import partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.topics import DEAD_LETTERS_TOPIC, make_topics
+from infra.local import ROOT
 from infra.local.stack import Stack
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.ids import PaymentId
@@ -185,3 +188,24 @@ def test_every_command_teaches_by_examples_that_it_understands(
     assert examples
     for example in examples:
         assert parser().parse_args(example).run is not None
+
+
+def test_who_has_seen_enough_is_no_server_that_is_away() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "streams.cli",
+        "experiment",
+        "calc",
+        "wilson",
+        "--successes",
+        "1",
+        "--trials",
+        "2",
+    ]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        complaints = process.stderr.read()
+        assert (process.wait(60), complaints) == (141, b"")
