@@ -6,7 +6,6 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from signal import SIGINT
 
 import pytest
 from msgspec.structs import replace
@@ -64,7 +63,7 @@ async def consumer(stack: Stack, group: str) -> AsyncIterator[Process]:
         yield process
     finally:
         if process.returncode is None:
-            process.send_signal(SIGINT)
+            process.terminate()
         async with asyncio.timeout(10):
             await process.wait()
 
