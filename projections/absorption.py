@@ -104,7 +104,7 @@ def reached(run: Iterable[RawRecord]) -> dict[int, Watermark]:
 
 def dead_letter(record: RawRecord, error: Exception) -> DeadLetter:
     return DeadLetter(
-        position=Position(topic=record.topic, partition=record.partition, offset=record.offset),
+        position=position_of(record),
         stamp_ms=record.timestamp,
         reason=f"{type(error).__name__}: {error}"[:500].replace("\0", "�"),
         key=record.key,
@@ -123,13 +123,21 @@ def grouped(records: Iterable[RawRecord]) -> dict[int, list[RawRecord]]:
     return batch
 
 
-def readable(record: RawRecord, topic: str | None = None) -> Recorded[Event]:
-    """The event, if it is one of the payment that the record's key names. Raises Unreadable.
+def position_of(record: RawRecord, topic: str | None = None) -> Position:
+    return Position(topic=topic or record.topic, partition=record.partition, offset=record.offset)
+
+
+def decoded(record: RawRecord, topic: str | None = None) -> Recorded[Event]:
+    """Whatever event it is. Raises Unreadable.
 
     A record of another topic, such as a copy, is read as one of the `topic` whose events it holds.
     """
-    position = Position(topic=topic or record.topic, partition=record.partition, offset=record.offset)
-    recorded = decode(record.value, record.headers, position, record.timestamp)
+    return decode(record.value, record.headers, position_of(record, topic), record.timestamp)
+
+
+def readable(record: RawRecord, topic: str | None = None) -> Recorded[Event]:
+    """The event, if it is one of the payment that the record's key names. Raises Unreadable."""
+    recorded = decoded(record, topic)
     if record.key != recorded.envelope.aggregate_id.encode():
         raise Unreadable("its key is not its subject")
     if not is_payment_id(recorded.envelope.aggregate_id):

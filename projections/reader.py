@@ -9,10 +9,10 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
+from projections.absorption import decoded
 from projections.payments import evolve
 from projections.ports import Log
 from schemas.base import Value
-from schemas.codec import decode
 from schemas.envelope import Position
 from schemas.errors import ReadTooFarBehind, Unavailable, Unreadable
 from schemas.ids import PaymentId, minted_at
@@ -92,11 +92,8 @@ class PaymentReader:
         key = payment_id.encode()
         for record in await self._log.read(self._topic, partition, start, stop) if stop > start else ():
             if record.key == key:
-                position = Position(topic=record.topic, partition=record.partition, offset=record.offset)
                 with suppress(Unreadable):
-                    history = evolve(
-                        history, decode(record.value, record.headers, position, record.timestamp)
-                    )
+                    history = evolve(history, decoded(record))
         return _reading(history, "log", max(start, stop))
 
 

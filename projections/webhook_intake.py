@@ -8,7 +8,7 @@ payment says neither, and waits only where somebody is told of some merchants' a
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 
-from projections.absorption import Absorption, Gaps, Records, continuing, dead_letter, reached
+from projections.absorption import Absorption, Gaps, Records, continuing, dead_letter, decoded, reached
 from projections.ports import (
     DeadLetters,
     DeliverySink,
@@ -19,9 +19,9 @@ from projections.ports import (
 )
 from projections.webhooks import body_of, delivery, payment_of
 from schemas.base import Event
-from schemas.codec import PAYMENTS_TOPIC, decode
+from schemas.codec import PAYMENTS_TOPIC
 from schemas.delivery import Delivery
-from schemas.envelope import Position, Recorded
+from schemas.envelope import Recorded
 from schemas.errors import ReadTooFarBehind, Unreadable
 from schemas.ids import PaymentId
 from schemas.payment import Order, PaymentRequested
@@ -86,8 +86,7 @@ class WebhookIntake(Absorption):
                     raise refusal
                 if not self._concerns_anybody(record):
                     continue
-                position = Position(topic=record.topic, partition=record.partition, offset=record.offset)
-                recorded = decode(record.value, record.headers, position, record.timestamp)
+                recorded = decoded(record)
                 if recorded.is_void:
                     continue
                 if isinstance(recorded.event, PaymentRequested):

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from commands import experiment_state
 from commands.routing import configuration
-from projections.absorption import dead_letter
+from projections.absorption import dead_letter, decoded
 from projections.audit import OnceByNumber, Trail
 from projections.ports import AuditSink, DeadLetters, RawRecord
 from schemas.audit import AuditEntry
@@ -24,9 +24,8 @@ from schemas.codec import (
     CONFIGURATION_TOPIC,
     EXPERIMENTS_TOPIC,
     NOTIFICATIONS_TOPIC,
-    decode,
 )
-from schemas.envelope import Position, Recorded
+from schemas.envelope import Recorded
 from schemas.errors import Unavailable, Unreadable
 from schemas.notification import ReviewDecided
 from schemas.views import DeadLetter, Watermark
@@ -133,7 +132,7 @@ class AuditKeeper:
             try:
                 if record.topic == NOTIFICATIONS_TOPIC and _REVIEW not in record.headers:
                     continue
-                if (entry := trail.entry(_read(record))) is not None:
+                if (entry := trail.entry(decoded(record))) is not None:
                     entries.append(entry)
             except Exception as error:  # whatever a record does to us, it must not stop those behind it
                 if record.offset >= stored:
@@ -145,11 +144,6 @@ class AuditKeeper:
 
 _REVIEW = ("ce_type", ReviewDecided.__name__.encode())
 """All others of their topic are a gateway's."""
-
-
-def _read(record: RawRecord) -> Recorded[Event]:
-    position = Position(topic=record.topic, partition=record.partition, offset=record.offset)
-    return decode(record.value, record.headers, position, record.timestamp)
 
 
 class Fold(Generic[S]):

@@ -23,7 +23,7 @@ from commands.circuit import decide
 from commands.circuit_state import resumed
 from commands.circuit_writing import WrittenCircuit, write
 from infra.kafka.partition import partition_for
-from projections.absorption import Counts, dead_letter, grouped
+from projections.absorption import Counts, dead_letter, decoded, grouped
 from projections.ports import DeadLetters, RawRecord
 from schemas.base import Event
 from schemas.circuit import (
@@ -34,8 +34,8 @@ from schemas.circuit import (
     CircuitTicked,
     circuit_name,
 )
-from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, CIRCUITS_TOPIC, decode
-from schemas.envelope import Position, Recorded
+from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, CIRCUITS_TOPIC
+from schemas.envelope import Recorded
 from schemas.errors import LogUnavailable, Unavailable, Unreadable
 from schemas.views import DeadLetter, Watermark
 from streams.circuit_forwarder import TELLS_FOR_MS
@@ -263,12 +263,8 @@ class CircuitFold:
 
 
 def _read(record: RawRecord) -> Recorded[Event]:
-    recorded = decode(record.value, record.headers, _position(record), record.timestamp)
+    recorded = decoded(record)
     message = cast(CircuitMessage, recorded.event)
     if record.key != circuit_name(message.gateway, message.payment_method).encode():
         raise Unreadable("its key is not its circuit")
     return recorded
-
-
-def _position(record: RawRecord) -> Position:
-    return Position(topic=record.topic, partition=record.partition, offset=record.offset)

@@ -11,11 +11,10 @@ from typing import Protocol, cast
 import structlog
 
 from commands.circuit_messages import TELLING, message_of
-from projections.absorption import Counts
+from projections.absorption import Counts, decoded
 from projections.ports import RawRecord
 from schemas.circuit import CircuitMessage
-from schemas.codec import decode
-from schemas.envelope import Position, Recorded
+from schemas.envelope import Recorded
 from schemas.errors import Unreadable
 from schemas.payment import PaymentEvent
 from schemas.views import Watermark
@@ -76,9 +75,8 @@ class CircuitForwarder:
         for record in records:
             if record.timestamp < oldest_ms or not _may_tell(record):
                 continue
-            position = Position(topic=record.topic, partition=record.partition, offset=record.offset)
             try:
-                recorded = decode(record.value, record.headers, position, record.timestamp)
+                recorded = decoded(record)
                 message = message_of(cast(Recorded[PaymentEvent], recorded))
             except Unreadable as error:  # the projection makes a dead letter of it
                 log.warning("a record is left out", offset=record.offset, reason=str(error))

@@ -6,9 +6,9 @@ from math import isclose
 from commands.routing.ranking import recomputed
 from infra.kafka.reader import LogReader, Record
 from infra.settings import Settings
+from projections.absorption import decoded
 from schemas.base import Value
-from schemas.codec import PAYMENTS_TOPIC, decode
-from schemas.envelope import Position
+from schemas.codec import PAYMENTS_TOPIC
 from schemas.errors import Unreadable
 from schemas.payment import PaymentRouted
 
@@ -87,9 +87,8 @@ def _routes(records: Sequence[Record]) -> Iterator[tuple[str, PaymentRouted | No
     for record in records:
         if ("ce_type", _ROUTED) not in record.headers:
             continue
-        position = Position(topic=record.topic, partition=record.partition, offset=record.offset)
         try:
-            found = decode(record.value, record.headers, position, record.timestamp)
+            found = decoded(record)
         except Unreadable:
             yield "", None
             continue

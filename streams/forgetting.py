@@ -6,10 +6,10 @@ from typing import Protocol
 
 import structlog
 
+from projections.absorption import decoded
 from projections.ports import RawRecord
-from schemas.codec import CONFIGURATION_TOPIC, decode
+from schemas.codec import CONFIGURATION_TOPIC
 from schemas.customer import CustomerForgotten
-from schemas.envelope import Position
 from schemas.errors import Unavailable, Unreadable
 from schemas.ids import CustomerToken
 
@@ -80,9 +80,8 @@ def _forgotten(record: RawRecord) -> CustomerToken | None:
     """Also by a record that came late: it is never wrong to obey. What cannot be read the audit tells of."""
     if _KIND not in record.headers:
         return None
-    position = Position(topic=record.topic, partition=record.partition, offset=record.offset)
     try:
-        event = decode(record.value, record.headers, position, record.timestamp).event
+        event = decoded(record).event
     except Unreadable:
         return None
     return event.customer if isinstance(event, CustomerForgotten) else None

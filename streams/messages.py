@@ -14,10 +14,9 @@ from infra.kafka.reader import LogReader
 from infra.postgres.database import Database
 from infra.postgres.messages import PostgresMessages
 from infra.settings import Settings
-from projections.absorption import Counts, dead_letter, grouped
+from projections.absorption import Counts, dead_letter, decoded, grouped
 from projections.ports import DeadLetters, RawRecord
-from schemas.codec import NOTIFICATIONS_TOPIC, decode
-from schemas.envelope import Position
+from schemas.codec import NOTIFICATIONS_TOPIC
 from schemas.errors import Unreadable
 from schemas.ids import payment_of
 from schemas.notification import NotificationMessage
@@ -129,14 +128,13 @@ async def intake(
 def _message(record: RawRecord, refusal: Unreadable | None) -> StoredMessage:
     if refusal is not None:
         raise refusal
-    position = Position(topic=record.topic, partition=record.partition, offset=record.offset)
-    recorded = decode(record.value, record.headers, position, record.timestamp)
+    recorded = decoded(record)
     message = cast(NotificationMessage, recorded.event)
     payment_id = payment_of(message.attempt_id)
     if record.key != payment_id.encode():
         raise Unreadable("its key is not the payment of its attempt")
     return StoredMessage(
         payment_id=payment_id,
-        received=Received(position=position, message=message),
+        received=Received(position=recorded.position, message=message),
         stamp_ms=record.timestamp,
     )

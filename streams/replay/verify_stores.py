@@ -11,13 +11,13 @@ from infra.postgres.database import Database
 from infra.redis.connection import connect
 from infra.redis.shards import RedisShards
 from infra.settings import Settings
+from projections.absorption import decoded
 from projections.circuit_facts import CircuitFacts
 from projections.hot_metrics import NEEDED_MS, fold
 from projections.shard import Shard
 from schemas.base import Value
 from schemas.circuit import circuit_name
-from schemas.codec import CIRCUITS_TOPIC, decode
-from schemas.envelope import Position
+from schemas.codec import CIRCUITS_TOPIC
 from schemas.errors import Unreadable
 from schemas.metrics import BUCKET_S, Buckets, StoredShard
 from schemas.views import Watermark
@@ -98,9 +98,8 @@ async def verify_circuits(settings: Settings) -> Compared:
     async with aclosing(source.batches(Part(partition=0, start=0, stop=reached))) as batches:
         async for batch in batches:
             for record in batch:
-                position = Position(topic=CIRCUITS_TOPIC, partition=0, offset=record.offset)
                 try:
-                    recorded = decode(record.value, record.headers, position, record.timestamp)
+                    recorded = decoded(record)
                 except Unreadable:
                     continue
                 if not recorded.is_void:

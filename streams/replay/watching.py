@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 
 from infra.kafka.following import follow
 from infra.kafka.reader import LogReader
+from projections.absorption import decoded
 from projections.ports import RawRecord
 from schemas.base import Value
-from schemas.codec import decode
-from schemas.envelope import Position
 from schemas.errors import Unreadable
 from schemas.payment import PaymentRequested
 from streams.replay.timeline import what
@@ -99,10 +98,9 @@ async def _starts(
 
 def _seen(record: RawRecord, key: str) -> tuple[Seen, str | None]:
     """And the merchant, where the record says one."""
-    position = Position(topic=record.topic, partition=record.partition, offset=record.offset)
     merchant = None
     try:
-        recorded = decode(record.value, record.headers, position, record.timestamp)
+        recorded = decoded(record)
     except Unreadable as error:
         told, type_, is_void = f"nobody can read it: {error}", "?", False
     else:

@@ -5,9 +5,10 @@ from datetime import datetime
 
 from infra.kafka.reader import LogReader, Record
 from infra.settings import Settings
+from projections.absorption import decoded
 from schemas.base import Event, Value
-from schemas.codec import PAYMENTS_TOPIC, SHADOW_TOPIC, decode
-from schemas.envelope import Position, Recorded
+from schemas.codec import PAYMENTS_TOPIC, SHADOW_TOPIC
+from schemas.envelope import Recorded
 from schemas.errors import Unreadable
 from schemas.ids import GatewayId
 from schemas.routing_configuration import AlternativePolicy
@@ -142,8 +143,7 @@ async def _stretches(
 
 def _readable(records: Sequence[Record], question: Question) -> Iterator[Recorded[Event]]:
     for record in records:
-        position = Position(topic=record.topic, partition=record.partition, offset=record.offset)
         try:
-            yield decode(record.value, record.headers, position, record.timestamp)
+            yield decoded(record)
         except Unreadable:
             question.unreadable += 1
