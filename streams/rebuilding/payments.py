@@ -28,10 +28,11 @@ from infra.postgres.payments import PaymentViews, PostgresPaymentSink
 from infra.settings import Settings
 from projections.project import Projection
 from schemas.codec import PAYMENTS_TOPIC
+from streams.dead_letters import NoLetters
 from streams.rebuilding.differences import Accepted, Differences
 from streams.rebuilding.pacer import Pacer
 from streams.rebuilding.progress import Progress, Tell
-from streams.rebuilding.rows_only import NoLetters, RowsOnly
+from streams.rebuilding.rows_only import RowsOnly
 
 STRETCH = 2_000
 """Records of one partition that are taken in at a time: a tenth of a second of work."""

@@ -54,10 +54,3 @@ class RowsOnlyTransaction:
             dead=(),
             watermarks=watermarks,
         )
-
-
-class NoLetters:
-    """What cannot be read was told when the live projection met it."""
-
-    async def publish(self, letters: Sequence[DeadLetter]) -> None:
-        """Nobody is told twice."""

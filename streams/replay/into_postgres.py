@@ -17,7 +17,7 @@ from infra.postgres.database import Database
 from infra.postgres.migrate import migrate
 from projections.ports import RawRecord
 from projections.project import Projection
-from schemas.views import DeadLetter
+from streams.dead_letters import NoLetters
 from streams.replay.errors import StoreTaken
 from streams.replay.plan import Part, Plan
 from streams.replay.processes import Monitor, Tell, in_processes
@@ -64,7 +64,7 @@ async def _fill(source: Source, url: str, parts: Sequence[Part], monitor: Monito
         reader = LogReader(source.bootstrap_servers)
         stack.push_async_callback(reader.stop)
         sink = BulkPaymentSink(database)
-        projection = Projection(source.topic, sink, reader, _Nobody(), partition_for, REMEMBERED)
+        projection = Projection(source.topic, sink, reader, NoLetters(), partition_for, REMEMBERED)
         for part in parts:
             async with aclosing(chunks(source, part, RECORDS_AT_ONCE)) as found:
                 async for records in found:
@@ -84,10 +84,3 @@ async def chunks(source: Source, part: Part, size: int) -> AsyncGenerator[Sequen
                 gathered = []
     if gathered:
         yield gathered
-
-
-class _Nobody:
-    """A replay tells nobody of what it cannot read: the live projection has."""
-
-    async def publish(self, letters: Sequence[DeadLetter]) -> None:
-        pass
