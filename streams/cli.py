@@ -25,14 +25,14 @@ from streams.keys import add_keys
 from streams.rebuild import LogTooShort, WindowTooShort, rebuild_reservations
 from streams.rebuilding import command as rebuilding
 from streams.replay.errors import FolderTaken, ProcessLost, Stopped, StoreTaken
-from streams.what_if.command import add_what_if
+from streams.what_if import command as what_if
 
 DONE, NOT_DONE, ANOTHER = 0, 1, 3
 AWAY, REFUSED, STOPPED = 3, 4, 130
 CUT_OFF = 141
 """As shells have it: whoever read the answer, such as `head`, has seen enough."""
 
-COMMANDS = (payment, tail, lag, metrics, export, replay, verify, dead_letters)
+COMMANDS = (payment, tail, lag, metrics, export, replay, verify, rebuilding, what_if, dead_letters)
 
 
 def main(arguments: list[str]) -> int:
@@ -129,12 +129,8 @@ def parser() -> argparse.ArgumentParser:
     experiment = subjects.add_parser("experiment", help="the statistics of experiments")
     verbs = experiment.add_subparsers(required=True, metavar="calc")
     add_calculations(verbs.add_parser("calc", help="compute what results are made of, for any numbers"))
-    add_what_if(
-        subjects.add_parser("what-if", help="what another configuration of routing would have come to")
-    )
     keys = subjects.add_parser("key", help="make a key for an operator or a merchant")
     add_keys(keys.add_subparsers(required=True, metavar="operator|merchant"), say)
-    rebuilding.add(subjects)
     return parser
 
 

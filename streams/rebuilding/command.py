@@ -5,8 +5,6 @@ refused (the message says why).
 """
 
 import argparse
-import os
-import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -16,8 +14,9 @@ import uvloop
 from infra.postgres.database import describe
 from infra.postgres.generations import AnotherAtIt, AnotherDefinition, SwitchPutOff
 from infra.settings import Settings
-from infra.telemetry import configure_logging
 from schemas.errors import Unavailable
+from streams.command_line.asking import Subjects, settings
+from streams.command_line.printing import complain, say
 from streams.rebuilding.differences import Accepted, Differences, NotAcceptable
 from streams.rebuilding.metrics import rebuild_metrics
 from streams.rebuilding.pacer import LiveTooLate
@@ -31,7 +30,7 @@ class ShardsDiffer(Exception):
 DONE, DIFFERS, AWAY, REFUSED = 0, 1, 3, 4
 
 
-def add(subjects: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add(subjects: Subjects) -> None:
     rebuild = subjects.add_parser(
         "rebuild", help="make a read model anew beside the live one, and switch to it"
     )
@@ -76,7 +75,7 @@ def _add_accept(parser: argparse.ArgumentParser) -> None:
 
 
 async def _rebuild(settings: Settings, asked: argparse.Namespace) -> str:
-    compared = await rebuild_payments(settings, Accepted.of(asked.accept), asked.verify_only, _complain)
+    compared = await rebuild_payments(settings, Accepted.of(asked.accept), asked.verify_only, complain)
     alike = f"{compared:,} payments are alike"
     if asked.verify_only:
         return f"{alike}; what was made stands beside the live tables"
@@ -84,19 +83,19 @@ async def _rebuild(settings: Settings, asked: argparse.Namespace) -> str:
 
 
 async def _metrics(settings: Settings, asked: argparse.Namespace) -> str:
-    rebuilt = await rebuild_metrics(settings, asked.verify_only, _complain)
+    rebuilt = await rebuild_metrics(settings, asked.verify_only, complain)
     if rebuilt.switched != rebuilt.differing:
         raise ShardsDiffer(f"{len(rebuilt.differing) - len(rebuilt.switched)} partitions differ")
     return f"all partitions are what the log says; {len(rebuilt.switched)} were switched"
 
 
 async def _roll_back(settings: Settings, _: argparse.Namespace) -> str:
-    await roll_back(settings, _complain)
+    await roll_back(settings, complain)
     return "the previous tables are live again, and those that were live are the previous ones"
 
 
 async def _drop(settings: Settings, asked: argparse.Namespace) -> str:
-    dropped = await drop(settings, Accepted.of(asked.accept), asked.unproven, _complain)
+    dropped = await drop(settings, Accepted.of(asked.accept), asked.unproven, complain)
     return f"dropped {' and '.join(sorted(dropped))}" if dropped else "there was nothing to drop"
 
 
@@ -110,15 +109,13 @@ def _command(
     work: Callable[[Settings, argparse.Namespace], Coroutine[Any, Any, str]],
 ) -> Callable[[argparse.Namespace], int]:
     def run(asked: argparse.Namespace) -> int:
-        settings = Settings.from_environment(os.environ)
-        configure_logging(settings)
         try:
-            print(uvloop.run(work(settings, asked)), flush=True)
+            done = uvloop.run(work(settings(), asked))
         except Differ as found:
             _complain_of(found.differences)
             return DIFFERS
         except ShardsDiffer as error:
-            _complain(f"{error} and were left as they are")
+            complain(f"{error} and were left as they are")
             return DIFFERS
         except AnotherAtIt:
             return _refuse("another rebuild, rollback or drop is at it")
@@ -129,33 +126,30 @@ def _command(
         except Refused as error:
             return _refuse(str(error))
         except (Unavailable, SwitchPutOff, LiveTooLate) as error:
-            _complain(f"not done, do it again: {error}")
+            complain(f"not done, do it again: {error}")
             return AWAY
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            _complain(f"not done, do it again: {describe(error)}")
+            complain(f"not done, do it again: {describe(error)}")
             return AWAY
         except KeyboardInterrupt:
-            _complain("stopped; run it again to go on from here")
+            complain("stopped; run it again to go on from here")
             return AWAY
+        say(done)
         return DONE
 
     return run
 
 
 def _refuse(why: str) -> int:
-    _complain(f"refused: {why}")
+    complain(f"refused: {why}")
     return REFUSED
 
 
 def _complain_of(differences: Differences) -> None:
-    _complain(f"not switched: {differences.payments:,} payments differ")
+    complain(f"not switched: {differences.payments:,} payments differ")
     for column, rows in differences.columns.most_common():
-        _complain(f"  {column}: {rows:,} rows")
+        complain(f"  {column}: {rows:,} rows")
     for one in differences.examples:
-        _complain(
+        complain(
             f"  {one.payment_id} {one.table} {one.key} {one.column}: {one.live!r}, rebuilt {one.rebuilt!r}"
         )
-
-
-def _complain(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -1,18 +1,16 @@
 """`python -m streams.cli what-if POLICY`: what another configuration would have come to."""
 
 import argparse
-import os
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import uvloop
 
-from infra.settings import Settings
-from infra.telemetry import configure_logging
 from schemas.errors import LogUnavailable
 from schemas.routing_configuration import AlternativePolicy
+from streams.command_line.asking import Subjects, add_json, moment, settings
+from streams.command_line.printing import complain, say, say_json
 from streams.what_if.evaluation import DIMENSIONS, Dimension
 from streams.what_if.plot import svg
 from streams.what_if.question import ask
@@ -30,15 +28,24 @@ docs/what-if.md says what is estimated, and when history cannot answer.
 """
 
 
-def add_what_if(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Judges another configuration of routing on the payments of the past."
-    parser.epilog, parser.formatter_class = POLICY, argparse.RawDescriptionHelpFormatter
+def add(subjects: Subjects) -> None:
+    parser = subjects.add_parser(
+        "what-if",
+        help="what another configuration of routing would have come to",
+        description="Judges another configuration of routing on the payments of the past.",
+        epilog=POLICY,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     judged = parser.add_mutually_exclusive_group(required=True)
     judged.add_argument("policy", nargs="?", type=Path, metavar="POLICY", help="a file; - for standard input")
     judged.add_argument("--shadow", action="store_true", help="judge what the shadow policy said, instead")
     for option, purpose in (("--from", "payments requested from then on"), ("--to", "and before then")):
         parser.add_argument(
-            option, dest=f"{option[2:]}_", type=_time, metavar="TIME", help=f"{purpose}: 2026-11-25T09:00:00Z"
+            option,
+            dest=f"{option[2:]}_",
+            type=moment,
+            metavar="MOMENT",
+            help=f"{purpose}: 2026-11-25T09:00:00Z or 2h (two hours ago)",
         )
     parser.add_argument(
         "--by",
@@ -47,31 +54,29 @@ def add_what_if(parser: argparse.ArgumentParser) -> None:
         metavar="DIMENSION,…",
         help=f"some of {','.join(DIMENSIONS)} (all of them)",
     )
-    parser.add_argument("--json", action="store_true", help="all figures, instead of a table")
+    add_json(parser)
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="also draw the uplifts")
-    parser.set_defaults(run=run_what_if)
+    parser.set_defaults(run=_what_if)
 
 
-def run_what_if(asked: argparse.Namespace) -> int:
+def _what_if(asked: argparse.Namespace) -> int:
     """History that cannot answer is an answer: 0."""
     try:
         policy = None if asked.shadow else _read(asked.policy)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        sys.stderr.write(f"{asked.policy}: {error}\n")
+        complain(f"{asked.policy}: {error}")
         return WRONG
-    settings = Settings.from_environment(os.environ)
-    configure_logging(settings)
     try:
-        found = uvloop.run(ask(settings, policy, asked.from_, asked.to_, asked.by, _tell))
+        found = uvloop.run(ask(settings(), policy, asked.from_, asked.to_, asked.by, _tell))
     except LogUnavailable as error:
-        sys.stderr.write(f"not answered: {error}\n")
+        complain(f"not answered: {error}")
         return NOT_DONE
     if asked.plot is not None:
         asked.plot.write_text(svg(found))
     if asked.json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
+        say_json(found)
     else:
-        sys.stdout.write("\n".join(lines(found)) + "\n")
+        say("\n".join(lines(found)))
     return DONE
 
 
@@ -82,13 +87,7 @@ def _read(file: Path) -> AlternativePolicy:
 
 def _tell(line: str) -> None:
     if sys.stderr.isatty():
-        sys.stderr.write(f"{line}\n")
-
-
-def _time(text: str) -> datetime:
-    """RFC 3339; without a zone it is UTC."""
-    found = datetime.fromisoformat(text)
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+        complain(line)
 
 
 def _dimensions(text: str) -> tuple[Dimension, ...]:

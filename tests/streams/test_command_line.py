@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+import shlex
 import subprocess
 import sys
 from datetime import timedelta
@@ -209,3 +211,16 @@ def test_who_has_seen_enough_is_no_server_that_is_away() -> None:
         process.stdout.close()
         complaints = process.stderr.read()
         assert (process.wait(60), complaints) == (141, b"")
+
+
+LINE = re.compile(
+    r"^(?:python -m streams\.cli|payments-gateway|\./dev cli) (?P<words>[^#`\n]+)", re.MULTILINE
+)
+TYPED = sorted(
+    {line["words"].strip() for page in ROOT.glob("docs/*.md") for line in LINE.finditer(page.read_text())}
+)
+
+
+@pytest.mark.parametrize("words", [words for words in TYPED if "…" not in words])
+def test_what_a_page_says_is_typed_is_understood(words: str) -> None:
+    parser().parse_args(shlex.split(words))
