@@ -1,8 +1,10 @@
 """The whole product on a stack of real servers, for tests that kill it and benchmarks that load it."""
 
+import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +16,8 @@ from msgspec.structs import replace
 from infra.gateways.simulator.defaults import DEFAULT_PROFILES
 from infra.gateways.simulator.profile import Profile
 from infra.kafka.reader import LogReader
-from infra.local.ports import HOST, free_ports
+from infra.local import LOCAL
+from infra.local.ports import HOST, Ports, free_ports
 from infra.local.processes import Service, finish
 from infra.local.stack import Stack
 from infra.settings import DEFAULT_ADMIN_KEY
@@ -50,6 +53,26 @@ PLAIN_GATEWAYS: tuple[Mapping[str, object], ...] = tuple(
     }
     for number, profile in enumerate(DEFAULT_PROFILES, start=1)
 )
+
+
+@contextmanager
+def own_servers(name: str) -> Iterator[Stack]:
+    """Real servers with empty stores, for who must not meet other tests; their logs stay in .local/name."""
+    stack = Stack(LOCAL / name, Ports.free())
+    try:
+        asyncio.run(stack.start(empty=True))
+        yield stack
+    finally:
+        asyncio.run(stack.stop())
+
+
+@contextmanager
+def running(product: "Product") -> Iterator["Product"]:
+    try:
+        asyncio.run(product.start())
+        yield product
+    finally:
+        asyncio.run(product.stop())
 
 
 class Product:

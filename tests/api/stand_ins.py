@@ -33,7 +33,6 @@ from commands.handler import Handled
 from infra.gateways.notifications import NotificationReader
 from infra.memory.audit import MemoryAudit
 from infra.memory.configuration import MemoryConfigurationTopic
-from infra.memory.customers import MemoryCustomers
 from infra.memory.deliveries import MemoryDeliveries
 from infra.memory.experiment_topic import MemoryExperimentsTopic
 from infra.memory.experiments import MemoryExperiments
@@ -72,6 +71,7 @@ from schemas.routing_configuration import RetryPolicy
 from schemas.verification import Schedule
 from schemas.views import PaymentHistory
 from tests.builders import SCHEDULE, a_gateway
+from tests.vault import Vault
 
 PAYMENT = PaymentId("pay_01jd8x5w3r0000000000000000")
 CUSTOMER = customer_token(PAYMENT)
@@ -430,7 +430,7 @@ class World:
     handler: ScriptedHandler = field(default_factory=ScriptedHandler)
     reader: ScriptedReader = field(default_factory=ScriptedReader)
     histories: MemoryHistories = field(default_factory=lambda: MemoryHistories(records(*SUCCESS)))
-    customers: MemoryCustomers = field(default_factory=MemoryCustomers)
+    customers: Vault = field(default_factory=Vault)
     customers_topic: MemoryTopic[CustomerForgotten] = field(
         default_factory=lambda: MemoryTopic(CONFIGURATION_TOPIC, customer_aggregate)
     )

@@ -6,7 +6,6 @@ import pytest
 from api.app import create_app
 from schemas.access import AdminKey, digest
 from schemas.customer import CustomerForgotten
-from schemas.errors import StoreUnavailable
 from schemas.ids import customer_token
 from tests.api.client import Answer, Client
 from tests.api.requests import CARD_NUMBER, JSON, assert_problem
@@ -63,13 +62,8 @@ async def test_it_is_on_the_log_before_it_is_done(world: World, client: Client) 
     assert await world.customers.token_of("m_001", "cust_001") == CUSTOMER
 
 
-async def test_a_vault_that_is_away_forgets_by_the_log_later(
-    world: World, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def away(_: object) -> None:
-        raise StoreUnavailable("away")
-
-    monkeypatch.setattr(world.customers, "forget", away)
+async def test_a_vault_that_is_away_forgets_by_the_log_later(world: World, client: Client) -> None:
+    world.customers.is_away = True
     assert_problem(await forget(client), 503, "store-unavailable")
     assert [event.customer for event in told(world)] == [CUSTOMER]
 

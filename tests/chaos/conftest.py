@@ -1,22 +1,18 @@
 """One product for all chaos tests: each leaves it running, as it found it."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from infra.local.stack import Stack
-from tests.product import Client, Product
+from tests.product import Client, Product, running
 
 
 @pytest.fixture(scope="session")
 def product(stack: Stack) -> Iterator[Product]:
     product = Product(stack, stack.folder / "chaos", apis=2)
-    try:
-        asyncio.run(product.start())
+    with running(product):
         yield product
-    finally:
-        asyncio.run(product.stop())
 
 
 @pytest.fixture

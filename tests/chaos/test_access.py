@@ -14,7 +14,7 @@ from infra.redis.connection import connect
 from schemas.access import AdminKey, MerchantKey, digest
 from tests.bench.limits import ENVIRONMENT, TARGET_ERROR, count
 from tests.chaos.test_one_key import new_key
-from tests.product import BODY, Product, read_topic
+from tests.product import BODY, Product, read_topic, running
 
 pytestmark = pytest.mark.chaos
 
@@ -38,11 +38,8 @@ def product(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         "MERCHANT_KEYS_FILE": written(folder, "merchants.json", ours, anothers),
     }
     product = Product(stack, stack.folder / "access", apis=2, env=env)
-    try:
-        asyncio.run(product.start())
+    with running(product):
         yield product
-    finally:
-        asyncio.run(product.stop())
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from infra.local.stack import Stack
-from tests.product import Client, Product
+from tests.product import Client, Product, running
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 
@@ -19,11 +19,8 @@ IN_FORCE_WITHIN_S = 0.5
 @pytest.fixture(scope="module")
 def product(stack: Stack) -> Iterator[Product]:
     product = Product(stack, stack.folder / "circuits", apis=2, circuit_writers=1)
-    try:
-        asyncio.run(product.start())
+    with running(product):
         yield product
-    finally:
-        asyncio.run(product.stop())
         stack.redis.resume()
 
 

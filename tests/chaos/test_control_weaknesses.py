@@ -61,13 +61,12 @@ import pytest
 from aiohttp import web
 from standardwebhooks import Webhook
 
-from infra.local import LOCAL, ROOT
-from infra.local.ports import Ports
+from infra.local import ROOT
 from infra.local.stack import Stack
 from infra.redis.connection import connect
 from infra.settings import DEFAULT_ADMIN_KEY
 from tests.chaos.test_one_key import new_key
-from tests.product import BODY, Answer, Client, Product
+from tests.product import BODY, Answer, Client, Product, own_servers, running
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 
@@ -90,12 +89,8 @@ SHARE = 200
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """Servers of their own: what figures and circuits learn here would lead the payments of other tests elsewhere."""
-    stack = Stack(LOCAL / "control", Ports.free())
-    try:
-        asyncio.run(stack.start(empty=True))
+    with own_servers("control") as stack:
         yield stack
-    finally:
-        asyncio.run(stack.stop())
 
 
 @pytest.fixture(scope="module")
@@ -109,11 +104,8 @@ def product(stack: Stack) -> Iterator[Product]:
         webhook_dispatchers=1,
         env={"WEBHOOK_ALLOWED_TARGETS": "127.0.0.0/8"},
     )
-    try:
-        asyncio.run(product.start())
+    with running(product):
         yield product
-    finally:
-        asyncio.run(product.stop())
 
 
 @pytest.fixture(scope="module")
@@ -121,11 +113,8 @@ def strict(stack: Stack, product: Product) -> Iterator[Product]:
     """An API process that trusts no proxy and has a small limit."""
     limits = {"RATE_LIMIT_PER_SECOND": "1", "RATE_LIMIT_BURST": "20", "TRUSTED_PROXIES": ""}
     strict = Product(stack, stack.folder / "strict", workers=0, env=limits)
-    try:
-        asyncio.run(strict.start())
+    with running(strict):
         yield strict
-    finally:
-        asyncio.run(strict.stop())
 
 
 @pytest.fixture

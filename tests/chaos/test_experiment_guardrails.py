@@ -21,7 +21,7 @@ from schemas.experiment import ExperimentPaused
 from schemas.exposure import Tally
 from schemas.ids import ExperimentId
 from tests.chaos.test_one_key import new_key
-from tests.product import Client, Product, read_records
+from tests.product import Client, Product, read_records, running
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 
@@ -49,11 +49,8 @@ DESIGN = {
 @pytest.fixture
 def product(stack: Stack) -> Iterator[Product]:
     product = Product(stack, stack.folder / "guardrails", apis=2, experiment_analyzers=2)
-    try:
-        asyncio.run(product.start())
+    with running(product):
         yield product
-    finally:
-        asyncio.run(product.stop())
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from infra.local.stack import Stack
 from tests.chaos.test_fifteen_ways import in_the_call
 from tests.chaos.test_one_key import new_key
-from tests.product import Answer, Client, Product
+from tests.product import Answer, Client, Product, running
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 
@@ -29,11 +29,8 @@ def verifying(stack: Stack, product: Product) -> Iterator[Product]:
         verifiers=1,
         env={"VERIFICATION_SCHEDULE_UPI": SCHEDULE},
     )
-    try:
-        asyncio.run(verifying.start())
+    with running(verifying):
         yield verifying
-    finally:
-        asyncio.run(verifying.stop())
 
 
 @pytest.fixture

@@ -23,14 +23,12 @@ from infra.gateways.local import RAZORPAY_WEBHOOK_SECRET
 from infra.gateways.simulator.defaults import DEFAULT_PROFILES
 from infra.gateways.simulator.profile import Fault
 from infra.kafka.producer import Publisher
-from infra.local import LOCAL
-from infra.local.ports import Ports, free_ports
-from infra.local.stack import Stack
+from infra.local.ports import free_ports
 from infra.redis.connection import connect
 from schemas.access import AdminKey, digest
 from schemas.ids import PaymentId, attempt_id
 from tests.chaos.scan import VAULT, Hit, scan
-from tests.product import BODY, Product, plain
+from tests.product import BODY, Product, own_servers, plain, running
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
@@ -97,49 +95,46 @@ OPERATOR = {"X-Internal-Api-Key": TEXTS["an operator's key"]}
 @pytest.fixture(scope="module")
 def product() -> Iterator[Product]:
     """Every process, as talkative as can be, on servers of its own."""
-    stack = Stack(LOCAL / "planted", Ports.free())
-    folder = stack.folder / "product"
-    folder.mkdir(parents=True, exist_ok=True)
-    asha = AdminKey(
-        name="asha",
-        sha256=digest(TEXTS["an operator's key"].encode()),
-        scopes=("read", "experiments", "webhooks", "data", "configuration"),
-    )
-    keys = folder / "operators.json"
-    keys.write_text(json.dumps([plain(asha)]))
-    product = Product(
-        stack,
-        folder,
-        apis=2,
-        verifiers=1,
-        circuit_writers=1,
-        metrics_workers=1,
-        experiment_analyzers=1,
-        webhook_dispatchers=1,
-        env={
-            "GATEWAYS_FILE": "",
-            "SIMULATOR_PROFILES": "",
-            "RAZORPAY_UPI_COLLECT": "true",
-            "LOG_LEVEL": "DEBUG",
-            # Who has asked stays in Redis for a second for each time.
-            "RATE_LIMIT_PER_SECOND": "1",
-            "RATE_LIMIT_BURST": "10000",
-            "ADMIN_KEYS_FILE": str(keys),
-            "INTERNAL_API_KEY": TEXTS["the shared key"],
-            "WEBHOOK_ALLOWED_TARGETS": "127.0.0.0/8",
-            **{f"VERIFICATION_SCHEDULE_{name}": "1,2" for name in ("UPI", "CARD", "NETBANKING", "WALLET")},
-        },
-    )
-    for file in folder.glob("*.log*"):
-        file.unlink()
-    try:
-        asyncio.run(stack.start(empty=True))
-        asyncio.run(product.start())
-        asyncio.run(Traffic(product).run())
-        yield product
-    finally:
-        asyncio.run(product.stop())
-        asyncio.run(stack.stop())
+    with own_servers("planted") as stack:
+        folder = stack.folder / "product"
+        folder.mkdir(parents=True, exist_ok=True)
+        asha = AdminKey(
+            name="asha",
+            sha256=digest(TEXTS["an operator's key"].encode()),
+            scopes=("read", "experiments", "webhooks", "data", "configuration"),
+        )
+        keys = folder / "operators.json"
+        keys.write_text(json.dumps([plain(asha)]))
+        product = Product(
+            stack,
+            folder,
+            apis=2,
+            verifiers=1,
+            circuit_writers=1,
+            metrics_workers=1,
+            experiment_analyzers=1,
+            webhook_dispatchers=1,
+            env={
+                "GATEWAYS_FILE": "",
+                "SIMULATOR_PROFILES": "",
+                "RAZORPAY_UPI_COLLECT": "true",
+                "LOG_LEVEL": "DEBUG",
+                # Who has asked stays in Redis for a second for each time.
+                "RATE_LIMIT_PER_SECOND": "1",
+                "RATE_LIMIT_BURST": "10000",
+                "ADMIN_KEYS_FILE": str(keys),
+                "INTERNAL_API_KEY": TEXTS["the shared key"],
+                "WEBHOOK_ALLOWED_TARGETS": "127.0.0.0/8",
+                **{
+                    f"VERIFICATION_SCHEDULE_{name}": "1,2" for name in ("UPI", "CARD", "NETBANKING", "WALLET")
+                },
+            },
+        )
+        for file in folder.glob("*.log*"):
+            file.unlink()
+        with running(product):
+            asyncio.run(Traffic(product).run())
+            yield product
 
 
 class Traffic:

@@ -23,7 +23,7 @@ from schemas.codec import NOTIFICATIONS_TOPIC, decode
 from schemas.envelope import Position
 from schemas.ids import payment_of
 from schemas.notification import GatewayNotified
-from tests.product import Answer, Client, Product, plain
+from tests.product import Answer, Client, Product, plain, running
 
 pytestmark = pytest.mark.chaos
 
@@ -41,11 +41,8 @@ def product(stack: Stack) -> Iterator[Product]:
     """
     env = {"GATEWAYS_FILE": "", "SIMULATOR_PROFILES": "", "VERIFICATION_SCHEDULE_WALLET": "1,2"}
     product = Product(stack, stack.folder / "told", verifiers=1, env=env)
-    try:
-        asyncio.run(product.start())
+    with running(product):
         yield product
-    finally:
-        asyncio.run(product.stop())
 
 
 @pytest.fixture

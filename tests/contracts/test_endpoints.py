@@ -12,9 +12,6 @@ import pytest
 from msgspec.structs import replace
 
 from api.contract.openapi import openapi
-from infra.local import LOCAL
-from infra.local.ports import Ports
-from infra.local.stack import Stack
 from tests.contracts.endpoints import (
     BESIDE,
     CHARGED,
@@ -30,7 +27,7 @@ from tests.contracts.endpoints import (
     Ask,
     Headers,
 )
-from tests.product import PLAIN_GATEWAYS, PLAIN_PROFILES, Product
+from tests.product import PLAIN_GATEWAYS, PLAIN_PROFILES, Product, own_servers, running
 
 PAID = tuple(
     replace(one, success_rate=1.0, latency=replace(one.latency, fixed_ms=1)) for one in PLAIN_PROFILES
@@ -59,25 +56,20 @@ def test_every_row_of_the_product_is_served_and_every_route_that_is_served_has_a
 @pytest.fixture(scope="module")
 def product() -> Iterator[Product]:
     """On servers of its own: what rows configure must not meet any other test."""
-    stack = Stack(LOCAL / "endpoints", Ports.free())
-    product = Product(
-        stack,
-        stack.folder / "product",
-        verifiers=1,
-        circuit_writers=1,
-        metrics_workers=1,
-        webhook_dispatchers=1,
-        profiles=PAID,
-        gateways=(*PLAIN_GATEWAYS, TELLS),
-        env={"WEBHOOK_ALLOWED_TARGETS": "127.0.0.0/8", "VERIFICATION_SCHEDULE_WALLET": "0.5,1"},
-    )
-    try:
-        asyncio.run(stack.start(empty=True))
-        asyncio.run(product.start())
-        yield product
-    finally:
-        asyncio.run(product.stop())
-        asyncio.run(stack.stop())
+    with own_servers("endpoints") as stack:
+        product = Product(
+            stack,
+            stack.folder / "product",
+            verifiers=1,
+            circuit_writers=1,
+            metrics_workers=1,
+            webhook_dispatchers=1,
+            profiles=PAID,
+            gateways=(*PLAIN_GATEWAYS, TELLS),
+            env={"WEBHOOK_ALLOWED_TARGETS": "127.0.0.0/8", "VERIFICATION_SCHEDULE_WALLET": "0.5,1"},
+        )
+        with running(product):
+            yield product
 
 
 class Service:

@@ -13,12 +13,9 @@ import pytest
 from msgspec.structs import replace
 
 from api.contract.openapi import OPERATIONS
-from infra.local import LOCAL
-from infra.local.ports import Ports
-from infra.local.stack import Stack
 from infra.settings import DEFAULT_ADMIN_KEY
 from schemas.money import EXPONENTS
-from tests.product import PLAIN_GATEWAYS, PLAIN_PROFILES, Product
+from tests.product import PLAIN_GATEWAYS, PLAIN_PROFILES, Product, own_servers, running
 
 pytestmark = [pytest.mark.integration]
 
@@ -35,23 +32,18 @@ OF_MANY_CURRENCIES = tuple({**gateway, "currencies": sorted(EXPONENTS)[::2]} for
 @pytest.fixture(scope="module")
 def product() -> Iterator[Product]:
     """On servers of its own: what is configured, opened and started here must not meet any other test."""
-    stack = Stack(LOCAL / "contracts", Ports.free())
-    product = Product(
-        stack,
-        stack.folder / "product",
-        circuit_writers=1,
-        metrics_workers=1,
-        profiles=MOSTLY_PAID,
-        gateways=OF_MANY_CURRENCIES,
-        env={"RATE_LIMIT_PER_SECOND": "10000", "RATE_LIMIT_BURST": "1000000"},
-    )
-    try:
-        asyncio.run(stack.start(empty=True))
-        asyncio.run(product.start())
-        yield product
-    finally:
-        asyncio.run(product.stop())
-        asyncio.run(stack.stop())
+    with own_servers("contracts") as stack:
+        product = Product(
+            stack,
+            stack.folder / "product",
+            circuit_writers=1,
+            metrics_workers=1,
+            profiles=MOSTLY_PAID,
+            gateways=OF_MANY_CURRENCIES,
+            env={"RATE_LIMIT_PER_SECOND": "10000", "RATE_LIMIT_BURST": "1000000"},
+        )
+        with running(product):
+            yield product
 
 
 @pytest.mark.timeout(600)

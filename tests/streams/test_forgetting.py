@@ -1,10 +1,9 @@
 """Who is forgotten by the log stays forgotten, whatever stops in between and whatever comes back."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 import pytest
 
-from infra.memory.customers import MemoryCustomers
 from schemas.base import Event
 from schemas.codec import CONFIGURATION_TOPIC
 from schemas.configuration import KillSwitchTurnedOn
@@ -16,21 +15,16 @@ from streams import forgetting
 from streams.forgetting import AGAIN_AFTER_MS, Forgetting
 from tests.builders import minted
 from tests.streams.test_audit_keeper import Log
+from tests.vault import Vault
 
 ASHA, BELA = (customer_token(minted(number)) for number in (1, 2))
 
 
-class Vault(MemoryCustomers):
+class OfTwo(Vault):
     def __init__(self) -> None:
         super().__init__()
-        self.is_away = False
         self.meet("m_001", "asha", ASHA)
         self.meet("m_001", "bela", BELA)
-
-    async def forget(self, tokens: Collection[CustomerToken]) -> None:
-        if self.is_away:
-            raise StoreUnavailable("away")
-        await super().forget(tokens)
 
     async def known(self) -> set[str]:
         return set((await self.ids_of([ASHA, BELA])).values())
@@ -40,7 +34,7 @@ def forgotten(customer: CustomerToken) -> CustomerForgotten:
     return CustomerForgotten(customer=customer, merchant_id="m_001", by="operator", note="")
 
 
-def forgetter(vault: Vault, log: Log, elapsed_ms: Callable[[], float] = lambda: 0.0) -> Forgetting:
+def forgetter(vault: OfTwo, log: Log, elapsed_ms: Callable[[], float] = lambda: 0.0) -> Forgetting:
     return Forgetting(vault, log, elapsed_ms)
 
 
@@ -51,7 +45,7 @@ def tell(log: Log, *events: Event) -> None:
 
 
 async def test_whom_the_log_forgets_the_vault_forgets() -> None:
-    vault, log = Vault(), Log()
+    vault, log = OfTwo(), Log()
     one = forgetter(vault, log)
     await one.look()
     assert await vault.known() == {"asha", "bela"}
@@ -66,14 +60,14 @@ async def test_whom_the_log_forgets_the_vault_forgets() -> None:
 async def test_who_comes_back_with_a_backup_is_forgotten_again_at_the_next_start() -> None:
     log = Log()
     tell(log, forgotten(BELA))
-    await forgetter(Vault(), log).look()
-    restored = Vault()
+    await forgetter(OfTwo(), log).look()
+    restored = OfTwo()
     await forgetter(restored, log).look()
     assert await restored.known() == {"asha"}
 
 
 async def test_who_comes_back_with_a_fail_over_is_forgotten_again_within_the_hour() -> None:
-    vault, log, now_ms = Vault(), Log(), [0.0]
+    vault, log, now_ms = OfTwo(), Log(), [0.0]
     tell(log, forgotten(BELA))
     one = forgetter(vault, log, lambda: now_ms[0])
     await one.look()
@@ -85,7 +79,7 @@ async def test_who_comes_back_with_a_fail_over_is_forgotten_again_within_the_hou
 
 async def test_what_the_vault_did_not_hear_it_hears_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forgetting, "CHUNK", 2)
-    vault, log = Vault(), Log()
+    vault, log = OfTwo(), Log()
     tell(log, *[forgotten(customer_token(minted(number))) for number in range(3, 8)], forgotten(ASHA))
     one = forgetter(vault, log)
     vault.is_away = True
@@ -97,7 +91,7 @@ async def test_what_the_vault_did_not_hear_it_hears_again(monkeypatch: pytest.Mo
 
 
 async def test_what_cannot_be_read_forgets_nobody_and_stops_nothing() -> None:
-    vault, log = Vault(), Log()
+    vault, log = OfTwo(), Log()
     kind = ("ce_type", CustomerForgotten.__name__.encode())
     log.append(CONFIGURATION_TOPIC, 0, 0, None, b"{", [kind])
     tell(log, forgotten(BELA))
