@@ -12,13 +12,10 @@ from schemas.exposure import ArmKey, CustomerKey, Exposure, Figures, Tally
 from schemas.ids import ExperimentId, PaymentId
 from schemas.metrics import Changes, Found, StoredShard
 from schemas.payment import Order
-from schemas.verification import VerificationWork
 from schemas.views import (
-    AttemptView,
     DeadLetter,
+    PaymentChanges,
     PaymentHistory,
-    PaymentView,
-    RoutingDecisionView,
     Watermark,
 )
 from schemas.webhook import SubscriptionId
@@ -98,22 +95,8 @@ class Transaction(Protocol):
 
     async def load(self, payment_ids: Collection[PaymentId]) -> Mapping[PaymentId, PaymentHistory]: ...
 
-    async def store(
-        self,
-        *,
-        payments: Sequence[PaymentView],
-        attempts: Sequence[AttemptView],
-        decisions: Sequence[RoutingDecisionView],
-        owners: Sequence[PaymentView],
-        work: Sequence[VerificationWork],
-        dead: Sequence[DeadLetter],
-        watermarks: Mapping[int, Watermark],
-    ) -> None:
-        """Each row at most once. `owners` are the payments whose ownership row the log knows better than the index;
-        `work` is what verification has to do next for those where that is another thing than before.
-
-        Raises Unreadable when a value is none the store can hold; the transaction is then of no more use.
-        """
+    async def store(self, changes: PaymentChanges) -> None:
+        """Raises Unreadable when a value is none the store can hold; the transaction is then of no more use."""
 
 
 class Sink(Protocol):

@@ -16,7 +16,7 @@ from schemas.envelope import Recorded
 from schemas.errors import Unreadable
 from schemas.ids import PaymentId
 from schemas.verification import VerificationWork
-from schemas.views import DeadLetter, PaymentHistory, Watermark
+from schemas.views import DeadLetter, PaymentChanges, PaymentHistory, Watermark
 
 REMEMBERED_PER_PARTITION = 512
 """Payments whose history is at hand without asking the store: at 1,000 a second, six seconds of them."""
@@ -147,7 +147,7 @@ class Step:
     async def store(self, transaction: Transaction, watermarks: dict[int, Watermark]) -> None:
         watermarks |= reached(self.run)
         changed = [(self.before.get(payment_id), after) for payment_id, after in self.after.items()]
-        await transaction.store(
+        changes = PaymentChanges(
             payments=[after.payment for _, after in changed],
             attempts=[
                 attempt
@@ -164,6 +164,7 @@ class Step:
             dead=self.dead,
             watermarks=watermarks,
         )
+        await transaction.store(changes)
 
 
 def _read(record: RawRecord, refusal: Unreadable | None) -> tuple[RawRecord, Recorded[Event]]:

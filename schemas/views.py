@@ -1,5 +1,6 @@
 """The read models of a payment: what the projections store and the routes answer from."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -10,7 +11,7 @@ from schemas.outcome import Decline, NextAction
 from schemas.payment import Failure, Order
 from schemas.routing import AttemptReason, Candidate, Excluded, Strategy
 from schemas.routing_configuration import RetryPolicy
-from schemas.verification import Check
+from schemas.verification import Check, VerificationWork
 
 PaymentStatus = Literal["SUCCESS", "AWAITING_CUSTOMER", "PENDING_VERIFICATION", "NEEDS_REVIEW", "FAILURE"]
 AttemptStatus = Literal["STARTED", "SUCCEEDED", "DECLINED", "NOT_SENT", "AWAITING_CUSTOMER", "IN_DOUBT"]
@@ -141,3 +142,17 @@ class DeadLetter(Value, frozen=True, kw_only=True):
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
+
+
+class PaymentChanges(Value, frozen=True, kw_only=True):
+    """What is stored of a run of records, all of it or nothing; each row at most once."""
+
+    payments: Sequence[PaymentView] = ()
+    attempts: Sequence[AttemptView] = ()
+    decisions: Sequence[RoutingDecisionView] = ()
+    owners: Sequence[PaymentView] = ()
+    """Payments whose ownership row the log knows better than the index."""
+    work: Sequence[VerificationWork] = ()
+    """What verification has to do next for those where that is another thing than before."""
+    dead: Sequence[DeadLetter] = ()
+    watermarks: Mapping[int, Watermark] = {}

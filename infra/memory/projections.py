@@ -13,6 +13,7 @@ from schemas.verification import VerificationWork
 from schemas.views import (
     AttemptView,
     DeadLetter,
+    PaymentChanges,
     PaymentHistory,
     PaymentView,
     RoutingDecisionView,
@@ -52,7 +53,7 @@ class MemoryPayments:
             if transaction.told is not None:
                 self._commit(topic, transaction.told)
 
-    def _commit(self, topic: str, told: "Told") -> None:
+    def _commit(self, topic: str, told: PaymentChanges) -> None:
         self._rows |= {row.payment_id: row for row in told.payments}
         for attempt in told.attempts:
             self._attempts.setdefault(attempt.payment_id, {})[attempt.attempt_id] = attempt
@@ -111,16 +112,6 @@ class MemoryPayments:
         return self._watermarks.get((self._topic, self._partition_of(payment_id)), NOT_BEGUN)
 
 
-class Told(NamedTuple):
-    payments: Sequence[PaymentView]
-    attempts: Sequence[AttemptView]
-    decisions: Sequence[RoutingDecisionView]
-    owners: Sequence[PaymentView]
-    work: Sequence[VerificationWork]
-    dead: Sequence[DeadLetter]
-    watermarks: Mapping[int, Watermark]
-
-
 class MemoryTransaction:
     """Keeps what it is told until the block has ended without an error."""
 
@@ -129,25 +120,15 @@ class MemoryTransaction:
     ) -> None:
         self._history = history
         self.watermarks = watermarks
-        self.told: Told | None = None
+        self.told: PaymentChanges | None = None
 
     async def load(self, payment_ids: Collection[PaymentId]) -> dict[PaymentId, PaymentHistory]:
         found = {payment_id: self._history(payment_id) for payment_id in payment_ids}
         return {payment_id: history for payment_id, history in found.items() if history is not None}
 
-    async def store(
-        self,
-        *,
-        payments: Sequence[PaymentView],
-        attempts: Sequence[AttemptView],
-        decisions: Sequence[RoutingDecisionView],
-        owners: Sequence[PaymentView],
-        work: Sequence[VerificationWork],
-        dead: Sequence[DeadLetter],
-        watermarks: Mapping[int, Watermark],
-    ) -> None:
-        _check(payments, attempts, decisions)
-        self.told = Told(payments, attempts, decisions, owners, work, dead, watermarks)
+    async def store(self, changes: PaymentChanges) -> None:
+        _check(changes.payments, changes.attempts, changes.decisions)
+        self.told = changes
 
 
 def _check(*rows: Sequence[PaymentView | AttemptView | RoutingDecisionView]) -> None:

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from infra.postgres import queries
 from infra.postgres import watermarks as marks
 from infra.postgres.database import Database, refusing
@@ -19,14 +21,12 @@ from infra.postgres.payments import (
     payment_row,
 )
 from schemas.ids import PaymentId
-from schemas.verification import VerificationWork
 from schemas.views import (
     AttemptView,
-    DeadLetter,
+    PaymentChanges,
     PaymentHistory,
     PaymentView,
     RoutingDecisionView,
-    Watermark,
 )
 
 TRANSACTION_TIMEOUT_S = 120.0
@@ -61,42 +61,33 @@ class BulkTransaction(SinkTransaction):
         known = await self._known(payment_ids)
         return await super().load(known) if known else {}
 
-    async def store(
-        self,
-        *,
-        payments: Sequence[PaymentView],
-        attempts: Sequence[AttemptView],
-        decisions: Sequence[RoutingDecisionView],
-        owners: Sequence[PaymentView],
-        work: Sequence[VerificationWork],
-        dead: Sequence[DeadLetter],
-        watermarks: Mapping[int, Watermark],
-    ) -> None:
-        known = await self._known([row.payment_id for row in payments])
+    async def store(self, changes: PaymentChanges) -> None:
+        known = await self._known([row.payment_id for row in changes.payments])
         with refusing():
             await self._copy(
                 "payments",
                 PaymentView.__struct_fields__,
-                [_copied(row) for row in payments if row.payment_id not in known],
+                [_copied(row) for row in changes.payments if row.payment_id not in known],
             )
             await self._copy(
                 "attempts",
                 AttemptView.__struct_fields__,
-                [attempt_row(row) for row in attempts if row.payment_id not in known],
+                [attempt_row(row) for row in changes.attempts if row.payment_id not in known],
             )
             await self._copy(
                 "routing_decisions",
                 RoutingDecisionView.__struct_fields__,
-                [decision_row(row) for row in decisions if row.payment_id not in known],
+                [decision_row(row) for row in changes.decisions if row.payment_id not in known],
             )
         await super().store(
-            payments=[row for row in payments if row.payment_id in known],
-            attempts=[row for row in attempts if row.payment_id in known],
-            decisions=[row for row in decisions if row.payment_id in known],
-            owners=(),
-            work=(),
-            dead=dead,
-            watermarks=watermarks,
+            replace(
+                changes,
+                payments=[row for row in changes.payments if row.payment_id in known],
+                attempts=[row for row in changes.attempts if row.payment_id in known],
+                decisions=[row for row in changes.decisions if row.payment_id in known],
+                owners=(),
+                work=(),
+            )
         )
 
     async def _known(self, payment_ids: Collection[PaymentId]) -> set[PaymentId]:

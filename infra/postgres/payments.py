@@ -3,7 +3,7 @@
 Rows have the fields of the views, so reading one back is decoding the JSON that Postgres makes of it.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from schemas.verification import VerificationWork
 from schemas.views import (
     AttemptView,
     DeadLetter,
+    PaymentChanges,
     PaymentHistory,
     PaymentView,
     RoutingDecisionView,
@@ -57,37 +58,37 @@ class SinkTransaction:
         rows = await self._connection.fetch(_sql.histories, list(payment_ids))
         return {row["payment_id"]: _history(row) for row in rows}
 
-    async def store(
-        self,
-        *,
-        payments: Sequence[PaymentView],
-        attempts: Sequence[AttemptView],
-        decisions: Sequence[RoutingDecisionView],
-        owners: Sequence[PaymentView],
-        work: Sequence[VerificationWork],
-        dead: Sequence[DeadLetter],
-        watermarks: Mapping[int, Watermark],
-    ) -> None:
+    async def store(self, changes: PaymentChanges) -> None:
         connection = self._connection
         with refusing():
-            await execute_rows(connection, _sql.upsert_payments, [payment_row(row) for row in payments])
-            await execute_rows(connection, _sql.upsert_attempts, [attempt_row(row) for row in attempts])
-            await execute_rows(connection, _sql.add_decisions, [decision_row(row) for row in decisions])
-            await execute_rows(connection, _sql.heal_reservations, [_owner_row(row) for row in owners])
             await execute_rows(
-                connection, _sql.plan_verifications, [_work_row(due) for due in work if due.due_at]
+                connection, _sql.upsert_payments, [payment_row(row) for row in changes.payments]
             )
             await execute_rows(
-                connection, _sql.drop_verifications, [(due.payment_id,) for due in work if not due.due_at]
+                connection, _sql.upsert_attempts, [attempt_row(row) for row in changes.attempts]
+            )
+            await execute_rows(
+                connection, _sql.add_decisions, [decision_row(row) for row in changes.decisions]
+            )
+            await execute_rows(
+                connection, _sql.heal_reservations, [_owner_row(row) for row in changes.owners]
+            )
+            await execute_rows(
+                connection, _sql.plan_verifications, [_work_row(due) for due in changes.work if due.due_at]
+            )
+            await execute_rows(
+                connection,
+                _sql.drop_verifications,
+                [(due.payment_id,) for due in changes.work if not due.due_at],
             )
             await execute_rows(
                 connection,
                 _sql.note_errors,
-                [_error_row(letter) for letter in dead],
+                [_error_row(letter) for letter in changes.dead],
                 *PROJECTION,
                 self._topic,
             )
-        await marks.move(connection, PROJECTION, self._topic, watermarks)
+        await marks.move(connection, PROJECTION, self._topic, changes.watermarks)
 
 
 def payment_row(row: PaymentView) -> tuple[object, ...]:

@@ -1,12 +1,13 @@
 """A sink that stores rows and how far they go, and nothing that is done because of them: side effects are off."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
+
+from msgspec.structs import replace
 
 from projections.ports import Sink, Transaction
 from schemas.ids import PaymentId
-from schemas.verification import VerificationWork
-from schemas.views import AttemptView, DeadLetter, PaymentHistory, PaymentView, RoutingDecisionView, Watermark
+from schemas.views import PaymentChanges, PaymentHistory
 
 
 class RowsOnly:
@@ -33,24 +34,6 @@ class RowsOnlyTransaction:
     async def load(self, payment_ids: Collection[PaymentId]) -> Mapping[PaymentId, PaymentHistory]:
         return await self._transaction.load(payment_ids)
 
-    async def store(
-        self,
-        *,
-        payments: Sequence[PaymentView],
-        attempts: Sequence[AttemptView],
-        decisions: Sequence[RoutingDecisionView],
-        owners: Sequence[PaymentView],
-        work: Sequence[VerificationWork],
-        dead: Sequence[DeadLetter],
-        watermarks: Mapping[int, Watermark],
-    ) -> None:
-        self._touched.update(payment.payment_id for payment in payments)
-        await self._transaction.store(
-            payments=payments,
-            attempts=attempts,
-            decisions=decisions,
-            owners=(),
-            work=(),
-            dead=(),
-            watermarks=watermarks,
-        )
+    async def store(self, changes: PaymentChanges) -> None:
+        self._touched.update(payment.payment_id for payment in changes.payments)
+        await self._transaction.store(replace(changes, owners=(), work=(), dead=()))

@@ -40,7 +40,7 @@ from schemas.delivery import (
 )
 from schemas.errors import Unreadable
 from schemas.ids import CustomerToken, PaymentId, customer_token
-from schemas.views import Watermark
+from schemas.views import PaymentChanges, Watermark
 from schemas.webhook import DeliveryId, SubscriptionId
 from tests.builders import AT, AT_MS, PAYMENT, recorded, requested
 
@@ -128,13 +128,7 @@ class World:
             PAYMENTS_TOPIC, [partition]
         ) as transaction:
             await transaction.store(
-                payments=[history.payment],
-                attempts=[],
-                decisions=[],
-                owners=[],
-                work=[],
-                dead=[],
-                watermarks={partition: mark(1)},
+                PaymentChanges(payments=[history.payment], watermarks={partition: mark(1)})
             )
 
 

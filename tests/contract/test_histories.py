@@ -26,7 +26,7 @@ from schemas.envelope import Window
 from schemas.errors import AppendAmbiguous, LogUnavailable
 from schemas.ids import PaymentId
 from schemas.payment import PaymentEvent
-from schemas.views import Watermark
+from schemas.views import PaymentChanges, Watermark
 from tests.builders import attempt_succeeded, payment_succeeded, requested, routed, started
 from tests.contract.logs import (
     LONG,
@@ -114,13 +114,7 @@ async def begin_at(sink: PostgresPaymentSink, next_offset: int) -> None:
     """Whatever other tests have left on the log is none of our index's business."""
     async with sink.transaction(PAYMENTS_TOPIC, [PARTITION]) as transaction:
         await transaction.store(
-            payments=[],
-            attempts=[],
-            decisions=[],
-            owners=[],
-            work=[],
-            dead=[],
-            watermarks={PARTITION: Watermark(next_offset=next_offset, last_stamp_ms=0)},
+            PaymentChanges(watermarks={PARTITION: Watermark(next_offset=next_offset, last_stamp_ms=0)})
         )
 
 

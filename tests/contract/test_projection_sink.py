@@ -32,7 +32,7 @@ from schemas.payment import (
     VerificationPerformed,
 )
 from schemas.verification import VerificationWork
-from schemas.views import DeadLetter, PaymentHistory
+from schemas.views import DeadLetter, PaymentChanges, PaymentHistory
 from tests.projections.story import (
     ALPHA,
     BEGIN,
@@ -424,13 +424,11 @@ async def test_a_transaction_that_fails_stores_nothing(store: Store) -> None:
     async def fail() -> None:
         async with store.sink.transaction(PAYMENTS_TOPIC, [0]) as transaction:
             await transaction.store(
-                payments=[history.payment],
-                attempts=[],
-                decisions=[],
-                owners=[history.payment],
-                work=[],
-                dead=[],
-                watermarks=dict(transaction.watermarks),
+                PaymentChanges(
+                    payments=[history.payment],
+                    owners=[history.payment],
+                    watermarks=dict(transaction.watermarks),
+                )
             )
             raise ValueError("after all")
 

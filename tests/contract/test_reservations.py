@@ -29,7 +29,7 @@ from schemas.errors import StoreUnavailable
 from schemas.ids import CustomerToken, PaymentId, customer_token
 from schemas.payment import PaymentEvent
 from schemas.reservation import Claimed, Held, Reservation, Reserved
-from schemas.views import PaymentHistory
+from schemas.views import PaymentChanges, PaymentHistory
 from tests.projections.story import handed_over, recorded, requested
 
 WINDOW_MS = 5_000
@@ -88,15 +88,7 @@ class PostgresStore:
             history = evolve(history, record)
         assert history is not None
         async with PostgresPaymentSink(self._database).transaction(PAYMENTS_TOPIC, [0]) as transaction:
-            await transaction.store(
-                payments=[],
-                attempts=[],
-                decisions=[],
-                owners=[history.payment],
-                work=[],
-                dead=[],
-                watermarks={},
-            )
+            await transaction.store(PaymentChanges(owners=[history.payment]))
 
     async def go_away(self) -> None:
         await self._database.close()

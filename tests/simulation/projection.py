@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from infra.kafka.partition import partition_for
 from infra.memory.log import MemoryLog
-from infra.memory.projections import MemoryDeadLetters, MemoryPayments, MemoryTransaction, RawRecord, Told
+from infra.memory.projections import MemoryDeadLetters, MemoryPayments, MemoryTransaction, RawRecord
 from infra.memory.reservations import MemoryReservations
 from infra.memory.verification_queue import MemoryVerificationQueue
 from projections.project import Projection
@@ -21,7 +21,7 @@ from schemas.envelope import Outgoing
 from schemas.errors import LogUnavailable, StoreUnavailable
 from schemas.ids import PaymentId
 from schemas.verification import VerificationWork
-from schemas.views import PaymentHistory
+from schemas.views import PaymentChanges, PaymentHistory
 from tests.simulation.faults import Faults
 
 
@@ -98,7 +98,7 @@ class ReadModel:
         if fate == "answer lost":
             raise StoreUnavailable("nothing was heard of the commit")
 
-    def _tell(self, told: Told) -> None:
+    def _tell(self, told: PaymentChanges) -> None:
         for partition, watermark in told.watermarks.items():
             for record in self._log.partitions[partition][self._healed[partition] : watermark.next_offset]:
                 self._reservations.heal(record)

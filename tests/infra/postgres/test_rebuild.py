@@ -21,7 +21,7 @@ from schemas.errors import StoreUnavailable
 from schemas.ids import customer_token
 from schemas.payment import PaymentTakenOver
 from schemas.reservation import Reservation
-from schemas.views import PaymentHistory
+from schemas.views import PaymentChanges, PaymentHistory
 from tests.projections.story import (
     FIRST,
     WINDOW,
@@ -96,9 +96,7 @@ async def heal(database: Database, told: Sequence[Recorded[Event]]) -> None:
         history = evolve(history, record)
     assert history is not None
     async with PostgresPaymentSink(database).transaction(PAYMENTS_TOPIC, [0]) as transaction:
-        await transaction.store(
-            payments=[], attempts=[], decisions=[], owners=[history.payment], work=[], dead=[], watermarks={}
-        )
+        await transaction.store(PaymentChanges(owners=[history.payment]))
 
 
 async def rebuild(url: str, *stretches: Sequence[Recorded[Event]]) -> Installed:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from infra.kafka.partition import partition_for
-from infra.memory.projections import MemoryPayments, Told
+from infra.memory.projections import MemoryPayments
 from infra.memory.reservations import Key, MemoryReservations
 from infra.memory.verification_queue import MemoryVerificationQueue
 from schemas.envelope import Window
@@ -14,6 +14,7 @@ from schemas.ids import GatewayId, PaymentId
 from schemas.notification import GatewayNotified
 from schemas.reservation import Claimed, Held, Reservation, Reserved
 from schemas.verification import StoredMessage, Takeover
+from schemas.views import PaymentChanges
 from tests.simulation.verification import AMOUNT_MINOR
 
 
@@ -86,9 +87,9 @@ class LosesRows(MemoryPayments):
         super().__init__(partition_for)
         self._transactions = 0
 
-    def _commit(self, topic: str, told: Told) -> None:
+    def _commit(self, topic: str, told: PaymentChanges) -> None:
         self._transactions += 1
-        nothing = Told((), (), (), (), (), (), told.watermarks)
+        nothing = PaymentChanges(watermarks=told.watermarks)
         super()._commit(topic, told if self._transactions % 7 else nothing)
 
 
@@ -98,5 +99,5 @@ class ForgetsWork(MemoryPayments):
     def __init__(self) -> None:
         super().__init__(partition_for)
 
-    def _commit(self, topic: str, told: Told) -> None:
-        super()._commit(topic, told._replace(work=()))
+    def _commit(self, topic: str, told: PaymentChanges) -> None:
+        super()._commit(topic, replace(told, work=()))
