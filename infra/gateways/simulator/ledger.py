@@ -53,7 +53,7 @@ class Charge(Struct, kw_only=True, gc=False):
         self.statuses += (status,)
 
     def age_ms(self) -> int:
-        return _now_ms() - self.charged_at_ms
+        return max(0, _now_ms() - self.charged_at_ms)
 
     def is_settled_since(self, ms: int) -> bool:
         return self.settled_at_ms is not None and _now_ms() - self.settled_at_ms >= ms

@@ -70,7 +70,7 @@ async def stripe() -> AsyncIterator[Stripe]:
 
 
 def a_new_charge() -> Charge:
-    return replace(a_charge(), attempt_id=ids.attempt_id(clock.payment_id(), 1, 1), timeout_ms=300)
+    return replace(a_charge(), attempt_id=ids.attempt_id(clock.payment_id(), 1, 1))
 
 
 def reference(charge: Charge) -> Reference:
@@ -211,6 +211,7 @@ async def test_an_intent_of_another_attempt_is_not_believed(stripe: Stripe) -> N
 async def test_what_is_known_wrongly_is_searched_for(stripe: Stripe, known: str) -> None:
     charge = a_new_charge()
     outcome = await stripe.charge(charge)
+    assert isinstance(outcome, Succeeded)
     found = await stripe.gateway.look_up(charge.attempt_id, known)
     assert isinstance(found, Found)
     assert found.outcome == outcome
