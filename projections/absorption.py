@@ -96,9 +96,10 @@ def continuing(batch: Records, watermarks: Mapping[int, Watermark]) -> tuple[lis
 
 def reached(run: Iterable[RawRecord]) -> dict[int, Watermark]:
     """The watermark of each partition after them."""
+    last = {record.partition: record for record in run}
     return {
-        record.partition: Watermark(next_offset=record.offset + 1, last_stamp_ms=record.timestamp)
-        for record in run
+        partition: Watermark(next_offset=record.offset + 1, last_stamp_ms=record.timestamp)
+        for partition, record in last.items()
     }
 
 

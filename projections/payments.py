@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from schemas.base import Event
 from schemas.envelope import Envelope, Recorded
 from schemas.ids import AttemptId, GatewayId, PaymentId, minted_at
+from schemas.outcome import Decline
 from schemas.payment import (
     AttemptAwaitingCustomer,
     AttemptDeclined,
@@ -31,7 +32,14 @@ from schemas.payment import (
     ReviewSettled,
     VerificationPerformed,
 )
-from schemas.views import AttemptStatus, AttemptView, PaymentHistory, PaymentView, RoutingDecisionView
+from schemas.views import (
+    AttemptStatus,
+    AttemptView,
+    PaymentHistory,
+    PaymentStatus,
+    PaymentView,
+    RoutingDecisionView,
+)
 
 _TERMINAL = ("SUCCEEDED", "DECLINED", "NOT_SENT")
 _REVIEW_VERDICTS: dict[str, AttemptStatus] = {
@@ -44,47 +52,55 @@ _REVIEW_VERDICTS: dict[str, AttemptStatus] = {
 def evolve(history: PaymentHistory | None, recorded: Recorded[Event]) -> PaymentHistory:
     """The history with one more record. A payment with sequence 0 has only void records: it does not exist."""
     envelope = recorded.envelope
-    if history is None:
-        history = _nothing_yet(PaymentId(envelope.aggregate_id))
-    offsets = (*history.payment.offsets, recorded.position.offset)
-    if recorded.is_void:
-        return _with(history, offsets=offsets)
-    history = _told(history, recorded)
-    payment = history.payment
-    changes: dict[str, Any] = {"offsets": offsets, "updated_at": envelope.at}
-    if envelope.sequence > payment.sequence:
-        changes["sequence"] = envelope.sequence
-    if envelope.epoch > payment.epoch:
-        changes["epoch"] = envelope.epoch
-        changes["owned_until_ms"] = envelope.window.valid_until_ms
-        changes["handed_over"] = False
-    if envelope.epoch >= payment.epoch and isinstance(recorded.event, PaymentHandedOver):
-        changes["owned_until_ms"] = recorded.stamp_ms
-        changes["handed_over"] = True
-    return _with(history, **changes)
+    draft = _Draft(history or _nothing_yet(PaymentId(envelope.aggregate_id)))
+    payment, changes = draft.payment, draft.changes
+    if not recorded.is_void:
+        _tell(draft, recorded.event, envelope)
+        changes["updated_at"] = envelope.at
+        if envelope.sequence > payment.sequence:
+            changes["sequence"] = envelope.sequence
+        if envelope.epoch > payment.epoch:
+            changes["epoch"] = envelope.epoch
+            changes["owned_until_ms"] = envelope.window.valid_until_ms
+            changes["handed_over"] = False
+        if envelope.epoch >= payment.epoch and isinstance(recorded.event, PaymentHandedOver):
+            changes["owned_until_ms"] = recorded.stamp_ms
+            changes["handed_over"] = True
+    changes["offsets"] = (*payment.offsets, recorded.position.offset)
+    return draft.finished()
 
 
-def _told(history: PaymentHistory, recorded: Recorded[Event]) -> PaymentHistory:
+class _Draft:
+    """A history while a record is told: the new one is made once, when all that it changes is known."""
+
+    __slots__ = ("attempts", "changes", "decisions", "payment")
+
+    def __init__(self, history: PaymentHistory) -> None:
+        self.payment = history.payment
+        """As it was before."""
+        self.changes: dict[str, Any] = {}
+        self.attempts = history.attempts
+        self.decisions = history.decisions
+
+    @property
+    def status(self) -> PaymentStatus:
+        status: PaymentStatus = self.changes.get("status", self.payment.status)
+        return status
+
+    def finished(self) -> PaymentHistory:
+        return PaymentHistory(
+            payment=replace(self.payment, **self.changes), attempts=self.attempts, decisions=self.decisions
+        )
+
+
+def _tell(draft: _Draft, event: Event, envelope: Envelope) -> None:
     """What the event says, whoever wrote it and whenever."""
-    payment, envelope = history.payment, recorded.envelope
-    match recorded.event:
-        case PaymentRequested() as event if payment.order is None:
-            return _with(
-                history,
-                order=event.order,
-                key_hash=event.key_hash,
-                fingerprint=event.fingerprint,
-                created_at=event.requested_at,
-            )
-        case ExperimentAssigned() as event:
-            return _with(history, experiment_id=event.experiment_id, variant=event.variant)
-        case PaymentRouted() as event:
-            return _routed(history, event, envelope)
-        case AttemptStarted() as event:
-            return _started(history, event)
-        case AttemptSucceeded() as event:
-            return _outcome(
-                history,
+    match event:
+        case AttemptStarted():
+            _started(draft, event)
+        case AttemptSucceeded():
+            _outcome(
+                draft,
                 envelope,
                 event.attempt_id,
                 event.gateway,
@@ -93,9 +109,22 @@ def _told(history: PaymentHistory, recorded: Recorded[Event]) -> PaymentHistory:
                 latency_ms=event.latency_ms,
                 verified=event.verified,
             )
-        case AttemptDeclined() as event:
-            return _outcome(
-                history,
+        case PaymentRequested():
+            if draft.payment.order is None:
+                draft.changes.update(
+                    order=event.order,
+                    key_hash=event.key_hash,
+                    fingerprint=event.fingerprint,
+                    created_at=event.requested_at,
+                )
+        case PaymentRouted():
+            _routed(draft, event, envelope)
+        case PaymentSucceeded():
+            _certain(draft, envelope, event)
+            _succeeded(draft, event, envelope)
+        case AttemptDeclined():
+            _outcome(
+                draft,
                 envelope,
                 event.attempt_id,
                 event.gateway,
@@ -105,9 +134,19 @@ def _told(history: PaymentHistory, recorded: Recorded[Event]) -> PaymentHistory:
                 latency_ms=event.latency_ms,
                 verified=event.verified,
             )
-        case AttemptNotSent() as event:
-            return _outcome(
-                history,
+        case PaymentFailed():
+            if draft.status not in ("SUCCESS", "FAILURE"):
+                draft.changes.update(
+                    status="FAILURE",
+                    failure=event.failure,
+                    next_action=None,
+                    latency_ms=_since_request(draft.payment, envelope),
+                )
+        case ExperimentAssigned():
+            draft.changes.update(experiment_id=event.experiment_id, variant=event.variant)
+        case AttemptNotSent():
+            _outcome(
+                draft,
                 envelope,
                 event.attempt_id,
                 event.gateway,
@@ -116,9 +155,9 @@ def _told(history: PaymentHistory, recorded: Recorded[Event]) -> PaymentHistory:
                 latency_ms=event.latency_ms,
                 verified=event.verified,
             )
-        case AttemptAwaitingCustomer() as event:
-            history = _outcome(
-                history,
+        case AttemptAwaitingCustomer():
+            _outcome(
+                draft,
                 envelope,
                 event.attempt_id,
                 event.gateway,
@@ -126,11 +165,11 @@ def _told(history: PaymentHistory, recorded: Recorded[Event]) -> PaymentHistory:
                 gateway_reference=event.gateway_reference,
                 latency_ms=event.latency_ms,
             )
-            awaits = history.payment.status == "AWAITING_CUSTOMER"
-            return _with(history, next_action=event.next_action) if awaits else history
-        case AttemptInDoubt() as event:
-            return _outcome(
-                history,
+            if draft.status == "AWAITING_CUSTOMER":
+                draft.changes["next_action"] = event.next_action
+        case AttemptInDoubt():
+            _outcome(
+                draft,
                 envelope,
                 event.attempt_id,
                 event.gateway,
@@ -139,51 +178,38 @@ def _told(history: PaymentHistory, recorded: Recorded[Event]) -> PaymentHistory:
                 gateway_reference=event.gateway_reference,
                 latency_ms=event.latency_ms,
             )
-        case PaymentSucceeded() as event:
-            return _succeeded(_certain(history, envelope, event), event, envelope)
-        case PaymentFailed() as event if payment.status not in ("SUCCESS", "FAILURE"):
-            return _with(
-                history,
-                status="FAILURE",
-                failure=event.failure,
-                next_action=None,
-                latency_ms=_since_request(payment, envelope),
-            )
-        case ReviewRequested() as event:
-            history = _in_review(history, event.unsettled)
-            is_open = payment.status not in ("SUCCESS", "FAILURE")
-            return _with(history, status="NEEDS_REVIEW", next_action=None) if is_open else history
-        case VerificationPerformed() as event:
-            return _checked(history, event, envelope)
-        case ReviewSettled() as event:
-            status = _REVIEW_VERDICTS[event.verdict]
-            return _outcome(
-                history,
+        case ReviewRequested():
+            _in_review(draft, event.unsettled)
+            if draft.status not in ("SUCCESS", "FAILURE"):
+                draft.changes.update(status="NEEDS_REVIEW", next_action=None)
+        case VerificationPerformed():
+            _checked(draft, event, envelope)
+        case ReviewSettled():
+            _outcome(
+                draft,
                 envelope,
                 event.attempt_id,
                 None,
-                status,
+                _REVIEW_VERDICTS[event.verdict],
                 detail=f"settled in review by {event.settled_by}",
                 gateway_reference=event.gateway_reference,
                 verified=True,
             )
-        case LateSuccessDetected() as event:
-            history = _certain(history, envelope, event)
-            attempt = _attempt(history, event.attempt_id)
+        case LateSuccessDetected():
+            _certain(draft, envelope, event)
+            attempt = _attempt(draft, event.attempt_id)
             late = replace(
                 attempt,
                 late="keep" if event.kept else "give_back",
                 next_check_at=None if event.kept or attempt.compensated_by else envelope.at,
             )
-            return _with_attempt(history, late)
-        case ChargeCompensated() as event:
-            history = _certain(history, envelope, event)
-            attempt = replace(
-                _attempt(history, event.attempt_id), compensated_by=event.by, next_check_at=None
-            )
-            return _with_attempt(history, attempt)
+            _put(draft, late)
+        case ChargeCompensated():
+            _certain(draft, envelope, event)
+            attempt = _attempt(draft, event.attempt_id)
+            _put(draft, replace(attempt, compensated_by=event.by, next_check_at=None))
         case _:  # hand-overs and take-overs are told by their envelope
-            return history
+            pass
 
 
 # The payment
@@ -203,12 +229,12 @@ def _nothing_yet(payment_id: PaymentId) -> PaymentHistory:
     )
 
 
-def _routed(history: PaymentHistory, event: PaymentRouted, envelope: Envelope) -> PaymentHistory:
-    history = _with(history, strategy=event.strategy, routing_reason=event.reason)
-    if any(decision.sequence == envelope.sequence for decision in history.decisions):
-        return history
+def _routed(draft: _Draft, event: PaymentRouted, envelope: Envelope) -> None:
+    draft.changes.update(strategy=event.strategy, routing_reason=event.reason)
+    if any(decision.sequence == envelope.sequence for decision in draft.decisions):
+        return
     decision = RoutingDecisionView(
-        payment_id=history.payment.payment_id,
+        payment_id=draft.payment.payment_id,
         sequence=envelope.sequence,
         strategy=event.strategy,
         reason=event.reason,
@@ -217,21 +243,20 @@ def _routed(history: PaymentHistory, event: PaymentRouted, envelope: Envelope) -
         policy=event.policy,
         decided_at=envelope.at,
     )
-    return replace(history, decisions=tuple(sorted([*history.decisions, decision], key=_by_sequence)))
+    draft.decisions = tuple(sorted([*draft.decisions, decision], key=_by_sequence))
 
 
-def _succeeded(history: PaymentHistory, event: PaymentSucceeded, envelope: Envelope) -> PaymentHistory:
-    if history.payment.status == "SUCCESS":
-        return history
-    return _with(
-        history,
+def _succeeded(draft: _Draft, event: PaymentSucceeded, envelope: Envelope) -> None:
+    if draft.status == "SUCCESS":
+        return
+    draft.changes.update(
         status="SUCCESS",
         paid_by=event.attempt_id,
         gateway=event.gateway,
         gateway_reference=event.gateway_reference,
         failure=None,
         next_action=None,
-        latency_ms=_since_request(history.payment, envelope),
+        latency_ms=_since_request(draft.payment, envelope),
     )
 
 
@@ -239,28 +264,11 @@ def _since_request(payment: PaymentView, envelope: Envelope) -> int:
     return max(0, round((envelope.at - payment.created_at).total_seconds() * 1000))
 
 
-def _with(history: PaymentHistory, **changes: Any) -> PaymentHistory:
-    payment = replace(history.payment, **changes)
-    return PaymentHistory(payment=payment, attempts=history.attempts, decisions=history.decisions)
-
-
 # Its attempts
 
 
-def _started(history: PaymentHistory, event: AttemptStarted) -> PaymentHistory:
-    known = _find(history, event.attempt_id)
-    attempt = AttemptView(
-        attempt_id=event.attempt_id,
-        payment_id=history.payment.payment_id,
-        number=event.number,
-        gateway=event.gateway,
-        status="STARTED",
-        reason=event.reason,
-        timeout_ms=event.timeout_ms,
-        started_at=event.started_at,
-        next_check_at=event.first_check_at or event.started_at,
-        final_check_at=event.final_check_at,
-    )
+def _started(draft: _Draft, event: AttemptStarted) -> None:
+    known = _find(draft, event.attempt_id)
     if known is not None:
         attempt = replace(
             known,
@@ -270,39 +278,54 @@ def _started(history: PaymentHistory, event: AttemptStarted) -> PaymentHistory:
             started_at=event.started_at,
             final_check_at=event.final_check_at,
         )
-    return _with_attempt(history, attempt)
+    else:
+        attempt = AttemptView(
+            attempt_id=event.attempt_id,
+            payment_id=draft.payment.payment_id,
+            number=event.number,
+            gateway=event.gateway,
+            status="STARTED",
+            reason=event.reason,
+            timeout_ms=event.timeout_ms,
+            started_at=event.started_at,
+            next_check_at=event.first_check_at or event.started_at,
+            final_check_at=event.final_check_at,
+        )
+    _put(draft, attempt)
 
 
 def _outcome(
-    history: PaymentHistory,
+    draft: _Draft,
     envelope: Envelope,
     attempt_id: AttemptId,
     gateway: GatewayId | None,
     status: AttemptStatus,
     *,
     verified: bool = False,
-    **facts: Any,
-) -> PaymentHistory:
+    decline: Decline | None = None,
+    detail: str | None = None,
+    gateway_reference: str | None = None,
+    latency_ms: int | None = None,
+) -> None:
     """The first terminal outcome stands, unless a later verified success overrides it."""
-    known = _find(history, attempt_id) or _unseen(history.payment, attempt_id, gateway, envelope)
+    known = _find(draft, attempt_id) or _unseen(draft.payment, attempt_id, gateway, envelope)
     if known.status == status and status in _TERMINAL:
-        attempt = replace(known, verified=known.verified or verified)
+        _put(draft, replace(known, verified=known.verified or verified))
     elif known.status not in _TERMINAL or (
         status == "SUCCEEDED" and verified and known.status != "SUCCEEDED"
     ):
-        cleared = {"decline": None, "detail": None}
-        facts = {name: fact for name, fact in facts.items() if fact is not None}
         attempt = replace(
             known,
             status=status,
             verified=verified,
             next_check_at=_next_after(known, status),
             in_review=False,
-            **{**cleared, **facts},
+            decline=decline,
+            detail=detail,
+            gateway_reference=known.gateway_reference if gateway_reference is None else gateway_reference,
+            latency_ms=known.latency_ms if latency_ms is None else latency_ms,
         )
-    else:
-        return history
-    return _with_attempt(history, attempt)
+        _put(draft, attempt)
 
 
 def _next_after(attempt: AttemptView, status: AttemptStatus) -> datetime | None:
@@ -316,11 +339,11 @@ def _next_after(attempt: AttemptView, status: AttemptStatus) -> datetime | None:
             return attempt.next_check_at
 
 
-def _checked(history: PaymentHistory, event: VerificationPerformed, envelope: Envelope) -> PaymentHistory:
+def _checked(draft: _Draft, event: VerificationPerformed, envelope: Envelope) -> None:
     """A verdict whose outcome did not reach the log proves nothing: the attempt is due again at once."""
-    known = _find(history, event.attempt_id)
+    known = _find(draft, event.attempt_id)
     if known is None:
-        return history
+        return
     is_lost = known.status not in _TERMINAL and event.verdict in ("succeeded", "declined", "not_sent")
     is_lost |= known.status in _TERMINAL and event.verdict == "mismatched" and known.late is None
     attempt = replace(
@@ -328,28 +351,27 @@ def _checked(history: PaymentHistory, event: VerificationPerformed, envelope: En
         checks=max(known.checks, event.check),
         next_check_at=envelope.at if is_lost else event.next_check_at,
     )
-    return _with_attempt(history, attempt)
+    _put(draft, attempt)
 
 
-def _in_review(history: PaymentHistory, unsettled: tuple[AttemptId, ...]) -> PaymentHistory:
+def _in_review(draft: _Draft, unsettled: tuple[AttemptId, ...]) -> None:
     for attempt_id in unsettled:
-        known = _find(history, attempt_id)
+        known = _find(draft, attempt_id)
         if known is not None and known.status not in _TERMINAL:
-            history = _with_attempt(history, replace(known, in_review=True, next_check_at=None))
-    return history
+            _put(draft, replace(known, in_review=True, next_check_at=None))
 
 
 def _certain(
-    history: PaymentHistory,
+    draft: _Draft,
     envelope: Envelope,
     event: PaymentSucceeded | LateSuccessDetected | ChargeCompensated,
-) -> PaymentHistory:
+) -> None:
     """Somebody has decided that this attempt took money, whether or not its own outcome arrived."""
-    known = _find(history, event.attempt_id)
+    known = _find(draft, event.attempt_id)
     if known is not None and known.status == "SUCCEEDED":
-        return history
-    return _outcome(
-        history,
+        return
+    _outcome(
+        draft,
         envelope,
         event.attempt_id,
         event.gateway,
@@ -374,32 +396,34 @@ def _unseen(
     )
 
 
-def _find(history: PaymentHistory, attempt_id: AttemptId) -> AttemptView | None:
-    for attempt in history.attempts:
+def _find(draft: _Draft, attempt_id: AttemptId) -> AttemptView | None:
+    for attempt in draft.attempts:
         if attempt.attempt_id == attempt_id:
             return attempt
     return None
 
 
-def _attempt(history: PaymentHistory, attempt_id: AttemptId) -> AttemptView:
-    attempt = _find(history, attempt_id)
+def _attempt(draft: _Draft, attempt_id: AttemptId) -> AttemptView:
+    attempt = _find(draft, attempt_id)
     assert attempt is not None, attempt_id
     return attempt
 
 
-def _with_attempt(history: PaymentHistory, attempt: AttemptView) -> PaymentHistory:
+def _put(draft: _Draft, attempt: AttemptView) -> None:
     """Put the attempt in its place, and let the payment show what its attempts make of it while it is unsettled."""
-    others = [other for other in history.attempts if other.attempt_id != attempt.attempt_id]
+    others = [other for other in draft.attempts if other.attempt_id != attempt.attempt_id]
     attempts = tuple(sorted([*others, attempt], key=_by_start)) if others else (attempt,)
-    payment, changes = history.payment, dict[str, Any](attempts=len(attempts))
-    if payment.status in ("PENDING_VERIFICATION", "AWAITING_CUSTOMER"):
-        awaits = any(one.status == "AWAITING_CUSTOMER" for one in attempts)
-        changes["status"] = "AWAITING_CUSTOMER" if awaits else "PENDING_VERIFICATION"
-        changes["next_action"] = payment.next_action if awaits else None
-    if payment.status != "SUCCESS" and attempt is attempts[-1]:
+    draft.attempts, changes, status = attempts, draft.changes, draft.status
+    changes["attempts"] = len(attempts)
+    if status in ("PENDING_VERIFICATION", "AWAITING_CUSTOMER"):
+        if "AWAITING_CUSTOMER" in [one.status for one in attempts]:
+            changes["status"] = "AWAITING_CUSTOMER"
+        else:
+            changes["status"] = "PENDING_VERIFICATION"
+            changes["next_action"] = None
+    if status != "SUCCESS" and attempt is attempts[-1]:
         changes["gateway"] = attempt.gateway
         changes["gateway_reference"] = attempt.gateway_reference
-    return PaymentHistory(payment=replace(payment, **changes), attempts=attempts, decisions=history.decisions)
 
 
 # Rows have an order of their own, so that a history is the same whether it was folded at once or read back in between.

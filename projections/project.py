@@ -85,7 +85,9 @@ class Projection(Absorption):
         step = Step(run)
         for record in run:
             try:
-                step.note(_read(record, refusal))
+                if refusal is not None:
+                    raise refusal
+                step.note(record, readable(record))
             except Exception as error:  # whatever a record does to us, it must not stop those behind it
                 step.bury(record, error)
         unknown = []
@@ -103,8 +105,8 @@ class Projection(Absorption):
         return step
 
     def _remember(self, step: "Step") -> None:
-        for record in step.run:
-            self._memories[record.partition].next_offset = record.offset + 1
+        for partition, mark in reached(step.run).items():
+            self._memories[partition].next_offset = mark.next_offset
         for payment_id, history in step.after.items():
             histories = self._memories[step.partitions[payment_id]].histories
             histories[payment_id] = history
@@ -125,9 +127,8 @@ class Step:
         self.after: dict[PaymentId, PaymentHistory] = {}
         self.dead: list[DeadLetter] = []
 
-    def note(self, read: tuple[RawRecord, Recorded[Event]]) -> None:
-        record, recorded = read
-        self.events.append(read)
+    def note(self, record: RawRecord, recorded: Recorded[Event]) -> None:
+        self.events.append((record, recorded))
         self.partitions[PaymentId(recorded.envelope.aggregate_id)] = record.partition
 
     def bury(self, record: RawRecord, error: Exception) -> None:
@@ -165,12 +166,6 @@ class Step:
             watermarks=watermarks,
         )
         await transaction.store(changes)
-
-
-def _read(record: RawRecord, refusal: Unreadable | None) -> tuple[RawRecord, Recorded[Event]]:
-    if refusal is not None:
-        raise refusal
-    return record, readable(record)
 
 
 def _new(before: tuple[T, ...], after: tuple[T, ...]) -> list[T]:

@@ -6,11 +6,11 @@ Both words, `frozen` and `kw_only`, are repeated on every class: type checkers d
 import msgspec
 
 
-class Value(msgspec.Struct, frozen=True, kw_only=True):
+class Value(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A part of an event, command or view; unknown fields are skipped, so that old readers survive new writers."""
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag=True):
     """Something that happened. Fields are only ever added, with defaults; never renamed, retyped or reused."""
 
 

@@ -16,6 +16,8 @@ from schemas.errors import LogBroken, LogUnavailable
 FETCH_BYTES = 2**20
 """Of one answer: some eight hundred records of ours. Four times as much costs a third more of a core for each record,
 since what has come of an answer is copied as it grows; less costs more answers."""
+RECORDS_AT_ONCE = 100
+"""An answer is read as far as it is asked for: so few records stay in a core's cache until they are folded."""
 SILENT_S = 30.0
 """A broker that has records and brings none for so long is away."""
 _STOP_TIMEOUT_S = 3.0
@@ -64,7 +66,7 @@ async def stretch(
 
 async def _some(consumer: AIOKafkaConsumer, here: TopicPartition, start: int) -> list[Record]:
     async with asyncio.timeout(SILENT_S):
-        while not (found := await consumer.getmany(here, timeout_ms=1_000)):
+        while not (found := await consumer.getmany(here, timeout_ms=1_000, max_records=RECORDS_AT_ONCE)):
             if (
                 await consumer.position(here) > start
             ):  # what is there is no record: the mark of a transaction, say

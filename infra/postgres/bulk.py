@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from infra.postgres import queries
 from infra.postgres import watermarks as marks
-from infra.postgres.database import Database, refusing
+from infra.postgres.database import Connection, Database, refusing
 from infra.postgres.payments import (
     PROJECTION,
     SinkTransaction,
@@ -27,6 +27,7 @@ from schemas.views import (
     PaymentHistory,
     PaymentView,
     RoutingDecisionView,
+    Watermark,
 )
 
 TRANSACTION_TIMEOUT_S = 120.0
@@ -57,41 +58,46 @@ class BulkPaymentSink:
 
 
 class BulkTransaction(SinkTransaction):
+    """What it was asked for and did not find is new, and is copied; all else is stored as it is live."""
+
+    def __init__(self, connection: Connection, topic: str, watermarks: Mapping[int, Watermark]) -> None:
+        super().__init__(connection, topic, watermarks)
+        self._new: set[PaymentId] = set()
+
     async def load(self, payment_ids: Collection[PaymentId]) -> dict[PaymentId, PaymentHistory]:
-        known = await self._known(payment_ids)
+        rows = await self._connection.fetch(_sql.known, list(payment_ids))
+        known = [row["payment_id"] for row in rows]
+        self._new.update(set(payment_ids).difference(known))
         return await super().load(known) if known else {}
 
     async def store(self, changes: PaymentChanges) -> None:
-        known = await self._known([row.payment_id for row in changes.payments])
+        new = self._new
         with refusing():
             await self._copy(
                 "payments",
                 PaymentView.__struct_fields__,
-                [_copied(row) for row in changes.payments if row.payment_id not in known],
+                [_copied(row) for row in changes.payments if row.payment_id in new],
             )
             await self._copy(
                 "attempts",
                 AttemptView.__struct_fields__,
-                [attempt_row(row) for row in changes.attempts if row.payment_id not in known],
+                [attempt_row(row) for row in changes.attempts if row.payment_id in new],
             )
             await self._copy(
                 "routing_decisions",
                 RoutingDecisionView.__struct_fields__,
-                [decision_row(row) for row in changes.decisions if row.payment_id not in known],
+                [decision_row(row) for row in changes.decisions if row.payment_id in new],
             )
         await super().store(
             replace(
                 changes,
-                payments=[row for row in changes.payments if row.payment_id in known],
-                attempts=[row for row in changes.attempts if row.payment_id in known],
-                decisions=[row for row in changes.decisions if row.payment_id in known],
+                payments=[row for row in changes.payments if row.payment_id not in new],
+                attempts=[row for row in changes.attempts if row.payment_id not in new],
+                decisions=[row for row in changes.decisions if row.payment_id not in new],
                 owners=(),
                 work=(),
             )
         )
-
-    async def _known(self, payment_ids: Collection[PaymentId]) -> set[PaymentId]:
-        return {row["payment_id"] for row in await self._connection.fetch(_sql.known, list(payment_ids))}
 
     async def _copy(self, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
         if rows:

@@ -91,7 +91,7 @@ def _folded(records: Iterable[RawRecord]) -> Step:
     step = Step([])
     for record in records:
         try:
-            step.note((record, readable(record)))
+            step.note(record, readable(record))
         except Unreadable as error:
             step.bury(record, error)
     step.fold()

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, TypeVar
 
-from infra.garbage import collect_rarely
+from infra.garbage import OF_A_REPLAY, collect_rarely
 from streams.replay.errors import ProcessLost, Stopped
 from streams.replay.plan import Part
 
@@ -126,7 +126,7 @@ def _run(
 ) -> None:
     """In its own process. The terminal interrupts all of them; only the parent decides what that means."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    collect_rarely()
+    collect_rarely(OF_A_REPLAY)
 
     def note(records: int) -> None:
         counts[place] += records
