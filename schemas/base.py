@@ -1,6 +1,7 @@
 """The bases of everything on the wire.
 
-Both words, `frozen` and `kw_only`, are repeated on every class: type checkers do not inherit them.
+Both words, `frozen` and `kw_only`, are repeated on every class: type checkers do not inherit them. What cannot be
+changed cannot come to hold itself, so the garbage collector need not look at it (`gc=False`).
 """
 
 import msgspec
