@@ -1,11 +1,13 @@
 """Fixtures that tests of several packages share."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from infra.local.stack import Stack
+from tests.jumping import JumpingLoop
 from tests.product import own_servers
 
 # A machine that stands still for a moment has not found a counterexample.
@@ -18,3 +20,9 @@ def stack() -> Iterator[Stack]:
     """Started once, for all."""
     with own_servers("test") as stack:
         yield stack
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """A single one, so that no test has a second name."""
+    jumps = item.get_closest_marker("time_jumps") is not None
+    return {"loop": JumpingLoop if jumps else asyncio.new_event_loop}

@@ -35,9 +35,12 @@ from schemas.instrument import Card, Instrument, Upi, method_of
 from schemas.outcome import AwaitingCustomer, Declined, InDoubt, NotSent, Outcome, Succeeded
 from tests.builders import awaiting, declined, success
 from tests.infra.gateways.serving import serving
+from tests.jumping import elapsed_ms
 
 Ending = Literal["succeeds", "is declined", "awaits the customer"]
 Trouble = Literal["call is lost", "answer is lost", "connection breaks after the charge"]
+
+pytestmark = pytest.mark.time_jumps
 
 PATIENCE_MS = 600
 _clock = SystemClock()
@@ -197,7 +200,7 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
             case "simulator":
                 yield SimulatorWorld(simulator, SimulatedGateway(http))
             case "razorpay":
-                yield RazorpayWorld(simulator, RazorpayGateway(http, ACCOUNT, _clock.elapsed_ms))
+                yield RazorpayWorld(simulator, RazorpayGateway(http, ACCOUNT, elapsed_ms))
             case "stripe":
                 stripe = StripeGateway(http, secret_key="sk_test", return_url="https://shop.example/paid")
                 yield StripeWorld(simulator, stripe)

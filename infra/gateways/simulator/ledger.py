@@ -1,11 +1,11 @@
 """The truth: what was asked of every gateway and what became of it, in memory and in order."""
 
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
+from infra.gateways.simulator.now import now_ms
 from infra.gateways.simulator.outcome import Latent
 from infra.gateways.simulator.profile import Decline, Profile
 from infra.gateways.simulator.wire import ChargeRequest, ChargeStatus, Refused, fingerprint
@@ -53,10 +53,10 @@ class Charge(Struct, kw_only=True, gc=False):
         self.statuses += (status,)
 
     def age_ms(self) -> int:
-        return max(0, _now_ms() - self.charged_at_ms)
+        return now_ms() - self.charged_at_ms
 
     def is_settled_since(self, ms: int) -> bool:
-        return self.settled_at_ms is not None and _now_ms() - self.settled_at_ms >= ms
+        return self.settled_at_ms is not None and now_ms() - self.settled_at_ms >= ms
 
 
 class Ledger:
@@ -108,7 +108,7 @@ class Ledger:
 
     def refreshed(self, charge: Charge) -> Charge:
         """As it is by now. A charge that was cleared away changes no more."""
-        while self._holds(charge) and charge.later is not None and charge.later.at_ms <= _now_ms():
+        while self._holds(charge) and charge.later is not None and charge.later.at_ms <= now_ms():
             later = charge.later
             charge.become(later.status)
             charge.decline, charge.later = later.decline, later.then
@@ -118,7 +118,7 @@ class Ledger:
     def settle(self, charge: Charge, status: ChargeStatus) -> None:
         """By somebody's order, and for good."""
         charge.become(status)
-        charge.later, charge.settled_at_ms = None, _now_ms()
+        charge.later, charge.settled_at_ms = None, now_ms()
         self.changed(charge)
 
     def find(self, gateway: str, reference: str) -> Charge | None:
@@ -213,7 +213,7 @@ def _request(gateway: str, body: ChargeRequest) -> Request:
 
 
 def _charge(sequence: int, request: Request, profile: Profile, fate: Latent) -> Charge:
-    now_ms = _now_ms()
+    at_ms = now_ms()
     status: ChargeStatus = "pending" if fate.awaits_customer else fate.status
     return Charge(
         sequence=sequence,
@@ -222,17 +222,17 @@ def _charge(sequence: int, request: Request, profile: Profile, fate: Latent) -> 
         status=status,
         statuses=(status,),
         decline=None if fate.awaits_customer else fate.decline,
-        charged_at_ms=now_ms,
-        later=_later(now_ms, profile, fate),
+        charged_at_ms=at_ms,
+        later=_later(at_ms, profile, fate),
     )
 
 
-def _later(now_ms: int, profile: Profile, fate: Latent) -> Later | None:
+def _later(charged_at_ms: int, profile: Profile, fate: Latent) -> Later | None:
     if not fate.awaits_customer:
-        return _late_success(now_ms, profile, fate)
+        return _late_success(charged_at_ms, profile, fate)
     if profile.pending_resolves_ms is None:
         return None
-    at_ms = now_ms + profile.pending_resolves_ms
+    at_ms = charged_at_ms + profile.pending_resolves_ms
     return Later(
         at_ms=at_ms,
         status=fate.status,
@@ -250,7 +250,3 @@ def _late_success(declined_at_ms: int, profile: Profile, fate: Latent) -> Later 
 
 def _name(charge: Charge) -> dict[str, str]:
     return {"gateway": charge.request.gateway, "reference": charge.request.reference, "id": charge.id}
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

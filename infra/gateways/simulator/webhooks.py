@@ -1,7 +1,6 @@
 """Webhooks of simulated gateways: signed as their wire signs, sent at least once, and lost, doubled or late as told."""
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -10,6 +9,7 @@ import structlog
 from msgspec import Struct
 
 from infra.gateways.simulator.ledger import Charge, Ledger
+from infra.gateways.simulator.now import now_ms
 from infra.gateways.simulator.outcome import Delivery, delivery
 from infra.gateways.simulator.profile import Profile, Wire
 from infra.gateways.simulator.wire import ChargeStatus
@@ -51,7 +51,7 @@ class Webhooks:
         if profile is None or profile.webhooks is None or profile.wire not in self._signed:
             return
         if charge.later is not None:
-            wait_ms = charge.later.at_ms - time.time_ns() // 1_000_000 + AWAKE_MS
+            wait_ms = charge.later.at_ms - now_ms() + AWAKE_MS
             asyncio.get_running_loop().call_later(wait_ms / 1000, self._ledger.refreshed, charge)
         for event in EVENTS.get(charge.status, ()):
             fate = delivery(profile, profile.webhooks, f"{charge.request.reference}/{charge.id}/{event}")

@@ -31,6 +31,9 @@ from schemas.ids import GatewayId
 from schemas.instrument import Card
 from schemas.outcome import Decline, Declined, InDoubt, Outcome
 from tests.infra.gateways.serving import serving
+from tests.jumping import elapsed_ms
+
+pytestmark = pytest.mark.time_jumps
 
 STORM = 10_000
 AT_ONCE = 50
@@ -92,7 +95,7 @@ async def test_no_row_that_blames_customers_moves_the_counter(
 ) -> None:
     storm = what_customers_do_wrong(classification(name))
     ledger = Ledger(MemoryClock(), lambda _: outcome_of(next(storm)))
-    gateway = CertainGateway(MemoryGateway(ledger, MemoryClock()), _clock.elapsed_ms)
+    gateway = CertainGateway(MemoryGateway(ledger, MemoryClock()), elapsed_ms)
     before, came_to = faults(f"{name}-table"), Counter[str]()
     for _ in range(STORM):
         outcome = await charged(gateway, f"{name}-table")
@@ -112,7 +115,7 @@ async def a_gateway(wire: Wire) -> AsyncIterator[tuple[CertainGateway, Simulator
         http = GatewayHttp(f"{url}/{wire}", max_concurrent_calls=AT_ONCE)
         adapters: dict[Wire, Callable[[], Gateway]] = {
             "simulator": lambda: SimulatedGateway(http),
-            "razorpay": lambda: RazorpayGateway(http, ACCOUNT, _clock.elapsed_ms),
+            "razorpay": lambda: RazorpayGateway(http, ACCOUNT, elapsed_ms),
             "stripe": lambda: StripeGateway(
                 http, secret_key="sk_test", return_url="https://shop.example/paid"
             ),
@@ -124,7 +127,7 @@ async def a_gateway(wire: Wire) -> AsyncIterator[tuple[CertainGateway, Simulator
             success_rate=0,
             declines=(NO_FUNDS, CANCELLED, WRONG_PIN),
         )
-        yield CertainGateway(adapters[wire](), _clock.elapsed_ms), simulator
+        yield CertainGateway(adapters[wire](), elapsed_ms), simulator
         await http.close()
 
 
@@ -164,7 +167,7 @@ async def test_nor_do_ten_thousand(wire: Wire) -> None:
 async def test_a_gateway_that_breaks_down_is_seen_at_once_beside_the_storm() -> None:
     broken = Declined(decline=Decline(code="gateway_error", blame="gateway", retryable=True))
     ledger = Ledger(MemoryClock(), lambda _: broken)
-    gateway = CertainGateway(MemoryGateway(ledger, MemoryClock()), _clock.elapsed_ms)
+    gateway = CertainGateway(MemoryGateway(ledger, MemoryClock()), elapsed_ms)
     before = faults("broken")
     await charged(gateway, "broken")
     assert faults("broken") == before + 1

@@ -17,6 +17,8 @@ from infra.gateways.http import Answer, GatewayHttp
 from schemas.outcome import InDoubt, NotSent
 from tests.infra.gateways.serving import listening_socket
 
+pytestmark = pytest.mark.time_jumps
+
 PATIENCE_MS = 300
 PLENTY_MS = 5_000
 TWO_MEBIBYTES = 2 * 1024 * 1024

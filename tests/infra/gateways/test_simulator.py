@@ -13,6 +13,8 @@ from infra.gateways.simulator.outcome import latent
 from infra.gateways.simulator.profile import Profile
 from tests.infra.gateways.serving import serving
 
+pytestmark = pytest.mark.time_jumps
+
 PAYMENT = "01jd0000000000000000000000"
 ATTEMPT = f"att_{PAYMENT}_1_1"
 INSTANT = {"latency": {"fixed_ms": 0}, "success_rate": 1}

@@ -12,6 +12,8 @@ from infra.gateways.simulator.app import Simulator
 from infra.gateways.simulator.profile import Fault, FaultKind, Latency, Profile
 from tests.infra.gateways.serving import serving
 
+pytestmark = pytest.mark.time_jumps
+
 REFERENCE = "att_01jd0000000000000000000000_1_1"
 BODY = {"reference": REFERENCE, "amount_minor": 1000, "currency": "INR", "method": "UPI", "instrument": {}}
 

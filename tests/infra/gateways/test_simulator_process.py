@@ -25,7 +25,7 @@ async def start(**environment: str) -> Process:
 
 
 async def healthy(http: aiohttp.ClientSession) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             try:
                 async with http.get("/control/health") as response:

@@ -10,6 +10,8 @@ from infra.gateways.simulator.app import Simulator
 from infra.gateways.simulator.defaults import DEFAULT_PROFILES
 from tests.infra.gateways.serving import serving
 
+pytestmark = pytest.mark.time_jumps
+
 RECEIPT = "att_01jd0000000000000000000000_1_1"
 INSTANT = {"wire": "razorpay", "latency": {"fixed_ms": 0}, "success_rate": 1}
 CARD = {"method": "card", "token": "token_4Xyz"}

@@ -21,8 +21,11 @@ from schemas.errors import BadSignature
 from schemas.ids import GatewayId
 from schemas.notification import GatewayNotified, IgnoredNotification
 from schemas.outcome import Outcome
-from tests.infra.gateways.razorpay.world import ACCOUNT, CARD, UPI, a_charge, clock
+from tests.infra.gateways.razorpay.world import ACCOUNT, CARD, UPI, a_charge
 from tests.infra.gateways.serving import listening_socket, serving
+from tests.jumping import elapsed_ms
+
+pytestmark = pytest.mark.time_jumps
 
 NEW, OLD = "the new secret", "the old secret"
 
@@ -97,7 +100,7 @@ async def world() -> AsyncIterator[World]:
     simulator = Simulator([])
     async with serving(simulator) as url:
         http = GatewayHttp(f"{url}/alpha", max_concurrent_calls=100)
-        gateway = RazorpayGateway(http, ACCOUNT, clock.elapsed_ms)
+        gateway = RazorpayGateway(http, ACCOUNT, elapsed_ms)
         yield World(simulator, gateway, ear, f"http://127.0.0.1:{listener.getsockname()[1]}/hooks")
         await http.close()
     await runner.cleanup()

@@ -18,6 +18,8 @@ from infra.webhooks.sender import READ_MOST, WebhookSender, retry_after_s
 from infra.webhooks.targets import Targets
 from schemas.delivery import Answered, SendResult, Unreached
 
+pytestmark = pytest.mark.time_jumps
+
 LOCAL = ["127.0.0.0/8"]
 BODY = b'{"type":"payment.succeeded"}'
 AT = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)

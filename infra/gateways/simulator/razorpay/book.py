@@ -1,13 +1,13 @@
 """The orders of a gateway and the payments on them, beside the charges of the ledger, which say what became of each."""
 
 import hashlib
-import time
 from collections.abc import Iterable
 from typing import Any
 
 from msgspec import Struct, field
 
 from infra.gateways.simulator.ledger import MOST_REFERENCES, Charge
+from infra.gateways.simulator.now import now_ms
 from infra.gateways.simulator.razorpay.bodies import Notes, OrderRequest, PaymentRequest, Rejected
 from infra.gateways.simulator.wire import ChargeStatus, Refused
 
@@ -45,7 +45,7 @@ class Order(Struct, kw_only=True):
     payments: list[Payment] = field(default_factory=list)
 
     def age_ms(self) -> int:
-        return _now_ms() - self.created_at_ms
+        return now_ms() - self.created_at_ms
 
     @property
     def status(self) -> str:
@@ -75,7 +75,7 @@ class Book:
             currency=request.currency,
             receipt=request.receipt,
             notes=request.notes,
-            created_at_ms=_now_ms(),
+            created_at_ms=now_ms(),
         )
         self._orders[gateway, order.id] = order
         self._by_receipt[gateway, order.receipt] = order
@@ -173,7 +173,3 @@ def refund_entity(charge: Charge, pending_ms: int = 0) -> dict[str, Any]:
 def collection(items: Iterable[dict[str, Any]]) -> dict[str, Any]:
     listed = list(items)
     return {"entity": "collection", "count": len(listed), "items": listed}
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

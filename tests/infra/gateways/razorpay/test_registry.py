@@ -27,6 +27,8 @@ from schemas.outcome import AwaitingCustomer, InDoubt
 from tests.infra.gateways.razorpay.world import ACCOUNT, KEY_ID, KEY_SECRET, UPI, a_charge, a_world, clock
 from tests.infra.gateways.serving import serving
 
+pytestmark = pytest.mark.time_jumps
+
 RAZORPAY = GatewayId("razorpay")
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 KEYS = {"RAZORPAY_KEY_ID": KEY_ID, "RAZORPAY_KEY_SECRET": KEY_SECRET}

@@ -19,6 +19,7 @@ from schemas.ids import GatewayId
 from schemas.instrument import Card, Instrument, Upi, method_of
 from schemas.outcome import Outcome
 from tests.infra.gateways.serving import serving
+from tests.jumping import elapsed_ms
 
 KEY_ID, KEY_SECRET = "rzp_test_4Xyz", "do-not-tell-anybody"
 ACCOUNT = Account(key_id=KEY_ID, key_secret=KEY_SECRET, email="a@example.com", contact="+919999999999")
@@ -109,7 +110,7 @@ async def a_world(account: Account = ACCOUNT) -> AsyncIterator[World]:
     simulator = Meddled()
     async with serving(simulator) as url:
         http = GatewayHttp(f"{url}/alpha", max_concurrent_calls=100)
-        gateway = RazorpayGateway(http, account, clock.elapsed_ms)
+        gateway = RazorpayGateway(http, account, elapsed_ms)
         yield World(simulator, gateway, RazorpayApi(http, account))
         await http.close()
 

@@ -30,6 +30,8 @@ from schemas.outcome import AwaitingCustomer, Declined, InDoubt, NotSent, Outcom
 from tests.infra.gateways.serving import serving
 from tests.infra.gateways.stripe.intents import a_charge
 
+pytestmark = pytest.mark.time_jumps
+
 KEY = "sk_test_of_this_test"
 clock = SystemClock()
 

@@ -20,6 +20,8 @@ from schemas.outcome import Declined, Succeeded
 from tests.infra.gateways.serving import serving
 from tests.infra.gateways.stripe.intents import a_charge
 
+pytestmark = pytest.mark.time_jumps
+
 STRIPE_KEY = {"STRIPE_SECRET_KEY": "sk_live_1234"}
 
 

@@ -7,7 +7,6 @@ import msgspec
 import pytest
 import pytest_asyncio
 import structlog
-from msgspec.structs import replace
 
 from infra.gateways.registry import GatewayRegistry, registry
 from infra.gateways.simulator.app import Simulator
@@ -19,6 +18,8 @@ from schemas.ids import GatewayId
 from schemas.instrument import Card
 from tests.infra.gateways.serving import serving
 from tests.infra.gateways.stripe.intents import a_charge
+
+pytestmark = pytest.mark.time_jumps
 
 KEY = "sk_live_51SecretOfThisTest"
 TOKEN = "pm_1SecretOfTheCustomer"
@@ -72,7 +73,7 @@ async def stripe() -> AsyncIterator[Stripe]:
 async def everything_asked(stripe: Stripe) -> list[object]:
     gateway = stripe.registry[GatewayId("stripe")]
     instrument = Card(token=TOKEN, bin="424242", last4="4242")
-    charge = replace(a_charge(instrument), timeout_ms=200)
+    charge = a_charge(instrument)
     reference = Reference(
         attempt_id=charge.attempt_id, amount_minor=charge.amount_minor, currency=charge.currency
     )

@@ -18,6 +18,8 @@ from schemas.notification import GatewayNotified
 from tests.infra.gateways.serving import listening_socket, serving
 from tests.infra.gateways.stripe.intents import ATTEMPT
 
+pytestmark = pytest.mark.time_jumps
+
 KEY = "sk_test_of_this_test"
 SECRET = "whsec_of_this_test"
 CARD = {"payment_method_types[0]": "card", "payment_method": "pm_card_visa"}
