@@ -106,7 +106,9 @@ async def _measure(args: argparse.Namespace, say: Callable[[str], None]) -> Figu
         await stack.stop()
 
 
-async def count(redis: Redis, urls: Sequence[str], client: str, requests: int) -> Counted:
+async def count(
+    redis: Redis, urls: Sequence[str], client: str, requests: int, limit: RateLimit = LIMIT
+) -> Counted:
     """So many requests of one client, `AT_ONCE` at a time, in turn at each of the processes."""
     left = iter(range(requests))
     statuses: list[int] = []
@@ -124,7 +126,7 @@ async def count(redis: Redis, urls: Sequence[str], client: str, requests: int) -
         requests=len(statuses),
         let_through=statuses.count(404),
         refused=statuses.count(429),
-        allowed=LIMIT.burst + LIMIT.per_second * elapsed_s,
+        allowed=limit.burst + limit.per_second * elapsed_s,
     )
 
 

@@ -1,7 +1,6 @@
 """Rules that operators set at two processes at once, and that a killed process knows again when it is back."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 from infra.settings import DEFAULT_ADMIN_KEY
 from tests.chaos.test_one_key import new_key
 from tests.product import Answer, Client, Product
+from tests.waiting import is_once_within, until
 
 pytestmark = pytest.mark.chaos
 
@@ -42,18 +42,31 @@ class Operator:
             If_Match=f'"{version}"',
         )
 
+    async def shown(self, answer: Answer) -> None:
+        """Returns when both processes do what was set."""
+
+        async def is_so() -> bool:
+            return await self.get() == await self.get(api=1) == answer.body
+
+        await until(is_so)
+
 
 def a_rule(id: str) -> dict[str, Any]:
     return {"id": id, "then": {"type": "prefer", "gateways": ["stripe", "razorpay"]}}
 
 
 async def test_what_is_set_at_one_process_is_in_force_at_the_other(operator: Operator) -> None:
-    answer = await operator.put([a_rule("first")], version=(await operator.get())["version"])
-    assert answer.status == 200, answer
-    acknowledged = time.monotonic()
-    while await operator.get(api=1) != answer.body:
-        assert time.monotonic() - acknowledged < IN_FORCE_WITHIN_S
-        await asyncio.sleep(0.01)
+    answers: list[Answer] = []
+
+    async def is_in_force() -> None:
+        await operator.shown(answers[-1])
+
+    async def set_one() -> None:
+        rule = a_rule(f"number-{len(answers)}")
+        answers.append(await operator.put([rule], version=(await operator.get())["version"]))
+        assert answers[-1].status == 200, answers[-1]
+
+    await is_once_within(IN_FORCE_WITHIN_S, is_in_force, before=set_one)
 
 
 async def test_payments_at_either_process_obey_the_rules_that_are_set_at_one(
@@ -61,8 +74,9 @@ async def test_payments_at_either_process_obey_the_rules_that_are_set_at_one(
 ) -> None:
     for gateway in ("stripe", "payu"):
         pinned = {"id": "pinned", "then": {"type": "pin", "gateway": gateway}}
-        assert (await operator.put([pinned], version=(await operator.get())["version"])).status == 200
-        await asyncio.sleep(IN_FORCE_WITHIN_S)
+        answer = await operator.put([pinned], version=(await operator.get())["version"])
+        assert answer.status == 200, answer
+        await operator.shown(answer)
         for api in (0, 1):
             paid = await client.pay(new_key(), api=api)
             assert (paid.status, paid.body["gateway"]) == (201, gateway), paid
@@ -77,8 +91,7 @@ async def test_of_two_operators_at_two_processes_one_wins_and_the_other_is_told(
         )
         assert sorted([one.status, other.status]) == [200, 412], (one, other)
         won = one if one.status == 200 else other
-        await asyncio.sleep(IN_FORCE_WITHIN_S)
-        assert await operator.get() == await operator.get(api=1) == won.body
+        await operator.shown(won)
 
 
 async def test_a_process_that_was_killed_knows_again_what_is_set(

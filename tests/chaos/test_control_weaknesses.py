@@ -52,7 +52,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 import aiohttp
@@ -67,6 +67,7 @@ from infra.redis.connection import connect
 from infra.settings import DEFAULT_ADMIN_KEY
 from tests.chaos.test_one_key import new_key
 from tests.product import BODY, Answer, Client, Product, own_servers, running
+from tests.waiting import until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 
@@ -154,14 +155,6 @@ class Asked:
 @pytest.fixture
 def ask(product: Product, http: aiohttp.ClientSession) -> Asked:
     return Asked(product, http)
-
-
-async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
-    for _ in range(600):
-        if await is_so():
-            return
-        await asyncio.sleep(0.05)
-    pytest.fail("it does not come to it")
 
 
 def assert_problem(answer: Answer, status: int, name: str) -> None:

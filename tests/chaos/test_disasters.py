@@ -53,7 +53,7 @@ async def test_what_ended_by_itself_is_started_again(tmp_path: Path) -> None:
     disasters = Disasters({child.name: child})
     watch = asyncio.create_task(disasters.supervise())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not child.running:  # noqa: ASYNC110  # the kernel has no event for it
                 await asyncio.sleep(0.05)
         assert disasters.ended == {"sleeper": 1}

@@ -1,8 +1,8 @@
 """Experiments that operators lead at two processes: who is in which variant is the same everywhere, and stays so."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from schemas.ids import ExperimentId, is_customer_token
 from schemas.payment import ExperimentAssigned, PaymentRequested
 from tests.chaos.test_one_key import new_key
 from tests.product import Answer, Client, Product, read_topic
+from tests.waiting import is_once_within, until
 
 pytestmark = pytest.mark.chaos
 
@@ -52,12 +53,11 @@ async def experiment(client: Client) -> AsyncIterator[str]:
 
 
 async def everywhere(client: Client, experiment: str, status: str) -> None:
-    """In time."""
-    acknowledged = time.monotonic()
-    for api in (0, 1):
-        while (await client.read(f"/experiments/{experiment}", api=api)).body.get("status") != status:
-            assert time.monotonic() - acknowledged < IN_FORCE_WITHIN_S
-            await asyncio.sleep(0.01)
+    async def is_so() -> bool:
+        told = [await client.read(f"/experiments/{experiment}", api=api) for api in (0, 1)]
+        return {answer.body.get("status") for answer in told} == {status}
+
+    await until(is_so)
 
 
 async def pay(client: Client, customer: str, api: int) -> Answer:
@@ -117,11 +117,28 @@ async def test_when_it_is_paused_no_process_routes_by_it_and_resumed_everybody_i
     client: Client, experiment: str
 ) -> None:
     assert (await client.order(f"/experiments/{experiment}/pause")).status == 200
-    await asyncio.sleep(IN_FORCE_WITHIN_S)
+    await everywhere(client, experiment, "PAUSED")
     assert await seen(client, 0) == await seen(client, 1) == NOBODY
     assert (await client.order(f"/experiments/{experiment}/resume", api=1)).status == 200
-    await asyncio.sleep(IN_FORCE_WITHIN_S)
+    await everywhere(client, experiment, "RUNNING")
     assert await seen(client, 0) == await seen(client, 1) == expected(experiment)
+
+
+async def test_what_is_ordered_at_one_process_is_in_force_at_the_other_half_a_second_later(
+    client: Client, experiment: str
+) -> None:
+    orders = cycle((("pause", "PAUSED"), ("resume", "RUNNING")))
+    status = "RUNNING"
+
+    async def ordered() -> None:
+        nonlocal status
+        order, status = next(orders)
+        assert (await client.order(f"/experiments/{experiment}/{order}")).status == 200
+
+    async def is_in_force() -> None:
+        await everywhere(client, experiment, status)
+
+    await is_once_within(IN_FORCE_WITHIN_S, is_in_force, before=ordered)
 
 
 async def test_a_payment_that_no_variant_routes_otherwise_is_in_no_experiment(
@@ -183,7 +200,7 @@ async def test_a_design_of_a_newer_version_routes_nobody_and_readiness_says_so(
 
 async def told(client: Client, api: int, *, ok: bool) -> dict[str, Any]:
     """What readiness says of experiments, when it says so."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             dependencies = (await client.get("/ops/readiness", api=api)).body["dependencies"]
             state: dict[str, Any] = next(one for one in dependencies if one["name"] == "experiments")

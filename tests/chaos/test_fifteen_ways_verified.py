@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from infra.local.stack import Stack
-from tests.chaos.test_fifteen_ways import in_the_call
-from tests.chaos.test_one_key import new_key
+from tests.chaos.test_one_key import ALMOST_TOO_LATE_MS, in_the_call, new_key
 from tests.product import Answer, Client, Product, running
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
@@ -94,7 +93,7 @@ async def test_5_a_payment_whose_api_was_killed_in_the_call_is_settled_as_its_ga
     verifying: Product, client: Client
 ) -> None:
     key = new_key()
-    post = await in_the_call(client, key)
+    post = await in_the_call(client, key, ALMOST_TOO_LATE_MS)
     verifying.api.kill()
     assert (await post).status == 0
     await verifying.api.start()

@@ -14,7 +14,7 @@ from infra.local import ROOT
 from infra.local.processes import surroundings
 from schemas.payment import AttemptStarted, PaymentRequested
 from tests.chaos.load import ACKNOWLEDGED
-from tests.chaos.test_one_key import new_key
+from tests.chaos.test_one_key import ALMOST_TOO_LATE_MS, new_key
 from tests.product import Answer, Client, Product, read_topic
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
@@ -94,14 +94,15 @@ def hashed(keys: Iterable[str]) -> set[str]:
 
 
 async def slow_down(client: Client, gateway: str = "razorpay") -> None:
-    await client.set_profile(gateway, seed=7, success_rate=1.0, latency={"fixed_ms": 900})
+    await client.set_profile(gateway, seed=7, success_rate=1.0, latency={"fixed_ms": ALMOST_TOO_LATE_MS})
 
 
 async def killed_in_the_call(product: Product, client: Client, keys: Iterable[str]) -> None:
     """Each key's payment is started and charged, and nobody has heard of it."""
     await slow_down(client)
+    before = (await client.ledger_summary())["requests"]
     posts = [asyncio.create_task(client.pay(key, api=1)) for key in keys]
-    await asyncio.sleep(0.5)
+    await client.at_the_gateways(before + len(posts))
     product.apis[1].kill()
     assert {answer.status for answer in await asyncio.gather(*posts)} == {0}
     await product.apis[1].start()
@@ -174,7 +175,7 @@ async def test_a_rebuild_that_is_killed_is_begun_anew_and_two_at_once_are_one(
     key = new_key()
     first = await client.pay(key)
     killed = await rebuild(product)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await client.pay(new_key())).status != 503:  # noqa: ASYNC110  # it has no event
             await asyncio.sleep(0.1)
     killed.kill()

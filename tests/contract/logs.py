@@ -29,7 +29,10 @@ LONG = Window(valid_from_ms=0, valid_until_ms=2**50)
 OVER = Window(valid_from_ms=0, valid_until_ms=1)
 """What is written in it is void."""
 NOBODY_LISTENS = "127.0.0.1:1"
-PATIENCE_MS = 500
+PATIENCE_MS = 4_000
+"""No acknowledgement takes so long, on whatever machine."""
+HASTE_MS = 100
+"""For an acknowledgement that never comes."""
 BROKER_SKEW_MS = -3_600_000
 """How far the twin's broker is behind its writers: a stamp of theirs would not be taken for one of its own."""
 
@@ -58,7 +61,7 @@ class MemoryBroker:
     def __init__(self) -> None:
         self.clock = MemoryClock(skew_ms=BROKER_SKEW_MS)
         self._fate = UNTROUBLED
-        self.log = MemoryLog(self.clock, fate=lambda: self._fate, acknowledgement_timeout_ms=PATIENCE_MS)
+        self.log = MemoryLog(self.clock, fate=lambda: self._fate, acknowledgement_timeout_ms=HASTE_MS)
         self.unreachable = MemoryLog(self.clock)
         self.unreachable.is_available = False
 
@@ -81,7 +84,7 @@ class MemoryBroker:
 class KafkaBroker:
     def __init__(self, stack: Stack, publisher: Publisher, reader: LogReader) -> None:
         self.log = KafkaLog(publisher)
-        self.unreachable = KafkaLog(Publisher(NOBODY_LISTENS, PATIENCE_MS))
+        self.unreachable = KafkaLog(Publisher(NOBODY_LISTENS, HASTE_MS))
         self.reader = reader
         self._stack = stack
 

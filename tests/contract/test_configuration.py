@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import count
 from typing import Protocol
 
 import pytest
@@ -24,9 +25,9 @@ from schemas.configuration import ROUTING_RULES, SetBanditPolicy, SetRoutingRule
 from schemas.errors import LogUnavailable, Refusal, Refused
 from schemas.routing_configuration import BanditPolicy, RoutingRules
 from tests.commands.rules import pin, rules
+from tests.waiting import HANGS_AFTER_S, is_once_within
 
 IN_FORCE_WITHIN_S = 0.5
-A_WHILE_S = 10
 _clock = SystemClock()
 
 
@@ -125,8 +126,8 @@ def some_rules(name: str) -> RoutingRules:
     return rules(pin(name))
 
 
-async def agree(*processes: LiveConfiguration, within_s: float = A_WHILE_S) -> None:
-    async with asyncio.timeout(within_s):
+async def agree(*processes: LiveConfiguration) -> None:
+    async with asyncio.timeout(HANGS_AFTER_S):
         while True:
             if all(process.current == processes[0].current for process in processes):
                 return
@@ -135,10 +136,18 @@ async def agree(*processes: LiveConfiguration, within_s: float = A_WHILE_S) -> N
 
 async def test_what_one_sets_is_in_force_in_the_other_within_half_a_second(world: World) -> None:
     one, other = await world.process(), await world.process()
-    configured = await one.set(set_rules("first", one), "req_1")
-    await agree(one, other, within_s=IN_FORCE_WITHIN_S)
-    assert other.current == configured
-    assert other.current.routing.rules == some_rules("first")
+    names = (f"number-{number}" for number in count())
+
+    async def one_sets() -> None:
+        name = next(names)
+        configured = await one.set(set_rules(name, one), "req_1")
+        assert configured == one.current
+        assert configured.routing.rules == some_rules(name)
+
+    async def is_in_force() -> None:
+        await agree(one, other)
+
+    await is_once_within(IN_FORCE_WITHIN_S, is_in_force, before=one_sets)
 
 
 async def test_of_two_who_write_at_once_one_wins_and_the_other_is_told(world: World) -> None:
@@ -221,7 +230,7 @@ async def test_while_kafka_is_away_the_last_one_stays_and_readiness_says_so(kafk
         assert one.is_loaded
     finally:
         kafka.stack.kafka.resume()
-    async with asyncio.timeout(A_WHILE_S):
+    async with asyncio.timeout(HANGS_AFTER_S):
         while not ((await one.check()).ok and (await other.check()).ok):  # noqa: ASYNC110  # asked, not told
             await asyncio.sleep(0.05)
     configured = await _set_at_last(other, "afterwards")
@@ -231,7 +240,7 @@ async def test_while_kafka_is_away_the_last_one_stays_and_readiness_says_so(kafk
 
 async def _set_at_last(process: LiveConfiguration, name: str) -> Configured:
     """As an operator would: look again, and set it instead of what is there now."""
-    async with asyncio.timeout(A_WHILE_S):
+    async with asyncio.timeout(HANGS_AFTER_S):
         while True:
             try:
                 return await process.set(set_rules(name, process), "req_3")
@@ -241,6 +250,6 @@ async def _set_at_last(process: LiveConfiguration, name: str) -> Configured:
 
 
 async def _becomes_stale(process: LiveConfiguration) -> None:
-    async with asyncio.timeout(A_WHILE_S):
+    async with asyncio.timeout(HANGS_AFTER_S):
         while (await process.check()).ok:  # noqa: ASYNC110  # asked, not told
             await asyncio.sleep(0.05)

@@ -17,6 +17,7 @@ from schemas.payment import PaymentEvent
 from tests.builders import attempt_succeeded, payment_succeeded, requested, routed, started
 from tests.contract.logs import OVER, Broker, MemoryBroker, Record, kafka_broker, new_payment, outgoing
 from tests.schemas.instances import INSTANCES
+from tests.waiting import HANGS_AFTER_S
 
 STORY: tuple[PaymentEvent, ...] = (
     requested(),
@@ -26,7 +27,6 @@ STORY: tuple[PaymentEvent, ...] = (
     payment_succeeded(),
 )
 EVERY_EVENT = [cast(PaymentEvent, event) for event in INSTANCES if type(event) in get_args(PaymentEvent)]
-COMES_BACK_WITHIN_S = 5
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ async def test_an_acknowledgement_that_does_not_come_is_ambiguous_and_the_next_a
     with broker.silent(), pytest.raises(AppendAmbiguous):
         await broker.log.append(outgoing(new_payment(), *STORY))
 
-    async with asyncio.timeout(COMES_BACK_WITHIN_S):
+    async with asyncio.timeout(HANGS_AFTER_S):
         while not broker.log.is_available:  # noqa: ASYNC110  # a property of the port, not an event
             await asyncio.sleep(0.02)
     await broker.log.append(outgoing(new_payment(), *STORY))

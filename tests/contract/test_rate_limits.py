@@ -15,6 +15,7 @@ from infra.memory.rate_limits import REMEMBERED, LocalRateLimits
 from infra.redis.absence import Absence
 from infra.redis.rate_limits import RedisRateLimits
 from schemas.rate_limit import RateLimit
+from tests.waiting import HANGS_AFTER_S
 
 SLOW = RateLimit(name="slow", per_second=0.001, burst=7)
 """Nothing grows back while a test runs."""
@@ -25,7 +26,7 @@ def now_ms() -> float:
     return time.monotonic() * 1000
 
 
-def a_process(redis: Redis, wait_s: float = 10) -> RedisRateLimits:
+def a_process(redis: Redis, wait_s: float = HANGS_AFTER_S) -> RedisRateLimits:
     return RedisRateLimits(redis, LocalRateLimits(now_ms), Absence(now_ms), "a secret", wait_s)
 
 

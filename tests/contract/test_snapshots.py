@@ -11,10 +11,9 @@ from infra.local.stack import Stack
 from infra.redis.connection import Client, connect
 from infra.redis.snapshots import SnapshotFeed
 from schemas.metrics import SNAPSHOT_CHANNEL, SNAPSHOT_KEY, RoutingSnapshot
+from tests.waiting import HANGS_AFTER_S
 
 pytestmark = pytest.mark.integration
-
-WITHIN_S = 5.0
 
 
 def snapshot(version: int) -> bytes:
@@ -40,7 +39,7 @@ class Listener:
         await self.redis.publish(SNAPSHOT_CHANNEL, content)
 
     async def until(self, is_so: Callable[[], bool]) -> None:
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(HANGS_AFTER_S):
             while not is_so():  # noqa: ASYNC110  # it is not ours to be told
                 await asyncio.sleep(0.01)
 

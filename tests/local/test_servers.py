@@ -19,6 +19,7 @@ from infra.local import ROOT, proc
 from infra.local.ports import Ports
 from infra.local.servers import Kafka, Postgres, Redis
 from infra.local.stack import InUseError, Stack, holder
+from tests.waiting import HANGS_AFTER_S
 
 pytestmark = pytest.mark.integration
 
@@ -95,7 +96,7 @@ async def test_a_paused_server_is_silent_and_goes_on_when_resumed(stack: Stack) 
             async with asyncio.timeout(0.3):
                 await server.ping()
         server.resume()
-        await server.wait_ready(10)
+        await server.wait_ready()
 
 
 def test_a_server_dies_with_the_program_that_started_it(tmp_path: Path) -> None:
@@ -112,11 +113,11 @@ async def main():
 asyncio.run(main())
 """
     ended = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     orphan = int(ended.stdout)
-    give_up_at = time.monotonic() + 5
+    give_up_at = time.monotonic() + HANGS_AFTER_S
     while proc.identity(orphan) and time.monotonic() < give_up_at:
         time.sleep(0.02)
     assert not Redis(tmp_path, port).running
@@ -168,7 +169,7 @@ async def read_record(kafka: Kafka) -> bytes:
         partition = TopicPartition("kept", 0)
         consumer.assign([partition])
         consumer.seek(partition, 0)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANGS_AFTER_S):
             record = await consumer.getone()
     value: bytes = record.value
     return value

@@ -7,6 +7,7 @@ import pytest
 from infra.postgres.database import IDLE_IN_TRANSACTION_MS, Database
 from infra.postgres.experiments import PostgresExperiments
 from schemas.errors import StoreUnavailable
+from tests.waiting import HANGS_AFTER_S
 
 pytestmark = pytest.mark.integration
 
@@ -20,7 +21,7 @@ async def test_an_analyzer_that_stands_still_loses_its_turn_to_another_and_learn
     url: str, database: Database
 ) -> None:
     other = PostgresExperiments(database)
-    frozen = await Database.connect(url, server_settings={"idle_in_transaction_session_timeout": "300"})
+    frozen = await Database.connect(url, server_settings={"idle_in_transaction_session_timeout": "2000"})
 
     async def stand_still() -> None:
         async with PostgresExperiments(frozen).turn() as is_ours:
@@ -32,7 +33,7 @@ async def test_an_analyzer_that_stands_still_loses_its_turn_to_another_and_learn
                     return
                 await asyncio.sleep(0.05)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANGS_AFTER_S):
         with pytest.raises(StoreUnavailable):
             await stand_still()
     assert await _gets_a_turn(PostgresExperiments(frozen))

@@ -19,7 +19,7 @@ from infra.postgres.migrate import make_month_partitions
 
 pytestmark = pytest.mark.integration
 
-WITHIN_S = 5.0
+WITHIN_S = 30.0
 
 DEFINITION = """
 SELECT c.relname, c.relkind::text, pg_get_expr(c.relpartbound, c.oid) AS bound, c.reloptions::text,
