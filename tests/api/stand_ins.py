@@ -179,12 +179,13 @@ class Call:
 
 
 class ScriptedHandler:
-    """Answers every payment alike, after `takes_s`; like the real one, in a task that its caller cannot cancel."""
+    """Answers every payment alike, once it `may_end`; like the real one, in a task that its caller cannot cancel."""
 
     def __init__(self, history: tuple[Recorded[PaymentEvent], ...] = (), *, is_replay: bool = False) -> None:
         self.handled = Handled(history=history or records(*SUCCESS), is_replay=is_replay)
         self.failure: Exception | None = None
-        self.takes_s = 0.0
+        self.may_end = asyncio.Event()
+        self.may_end.set()
         self.calls: list[Call] = []
         self.called = asyncio.Event()
         self.ended = 0
@@ -210,7 +211,7 @@ class ScriptedHandler:
         return len(self._running)
 
     async def _pay(self) -> Handled:
-        await asyncio.sleep(self.takes_s)
+        await self.may_end.wait()
         self.ended += 1
         if self.failure is not None:
             raise self.failure

@@ -34,7 +34,7 @@ class Server(NamedTuple):
 
 @contextmanager
 def started(*wrapper: str) -> Iterator[Server]:
-    command = (*wrapper, sys.executable, "-m", "tests.api.served", "0", "5")
+    command = (*wrapper, sys.executable, "-m", "tests.api.served", "5")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         try:

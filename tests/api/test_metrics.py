@@ -73,9 +73,10 @@ async def test_requests_in_flight_are_a_gauge_that_returns_to_where_it_was(
         return REGISTRY.get_sample_value("payments_gateway_http_requests_in_flight") or 0.0
 
     before = in_flight()
-    world.handler.takes_s = 0.02
+    world.handler.may_end.clear()
     running = asyncio.create_task(client.post("/payments", HEADERS, body()))
-    await asyncio.sleep(0.01)
+    await world.handler.called.wait()
     assert in_flight() == before + 1
+    world.handler.may_end.set()
     await running
     assert in_flight() == before

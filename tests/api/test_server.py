@@ -14,6 +14,7 @@ from tests.api.client import Answer
 from tests.api.requests import assert_problem, body
 from tests.api.served import served
 from tests.api.stand_ins import World
+from tests.waiting import HANGS_AFTER_S, until
 
 HEAD = (
     b"POST /payments HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nIdempotency-Key: abc\r\n"
@@ -36,7 +37,7 @@ def chunk(content: bytes) -> bytes:
 async def connected(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANGS_AFTER_S):
             yield reader, writer
     finally:
         writer.close()
@@ -66,13 +67,17 @@ async def test_a_payment_over_a_real_connection_and_another_on_the_same(world: W
 
 
 async def test_a_client_that_goes_away_changes_nothing_about_its_payment(world: World) -> None:
-    world.handler.takes_s = 0.3
+    world.handler.may_end.clear()
     async with served(world) as port:
         async with connected(port) as (_, writer):
             writer.write(post(body()))
             await world.handler.called.wait()
-        await asyncio.sleep(0.5)
-        assert world.handler.ended == 1
+        world.handler.may_end.set()
+
+        async def has_ended() -> bool:
+            return world.handler.ended == 1
+
+        await until(has_ended)
 
 
 async def test_a_body_that_stops_coming_is_408_and_its_connection_ends(world: World) -> None:
@@ -177,41 +182,50 @@ async def test_headers_without_end_are_431(world: World) -> None:
         assert (answer.status, answer.json["type"]) == (431, "/problems/headers-too-large")
 
 
-async def ready(port: int) -> None:
-    for _ in range(200):
-        if (await ask(port, READINESS)).status == 200:
-            return
-        await asyncio.sleep(0.02)
-
-
 @asynccontextmanager
-async def process(takes_s: float, drain_s: float) -> AsyncIterator[tuple[Process, int]]:
-    command = (sys.executable, "-m", "tests.api.served", str(takes_s), str(drain_s))
-    running = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
+async def held(
+    drain_s: float, payments: int = 1
+) -> AsyncIterator[tuple[Process, int, list[asyncio.Task[Answer]]]]:
+    """A process, its port, and so many clients who wait: their payments have come, and end when they are let go."""
+    command = (sys.executable, "-m", "tests.api.served", str(drain_s), "held")
+    running = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE)
     assert running.stdout is not None
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANGS_AFTER_S):
             port = int(await running.stdout.readline())
-            await ready(port)
-            yield running, port
+            asked = [asyncio.create_task(ask(port, post(body()))) for _ in range(payments)]
+            await have_come(running, payments)
+            yield running, port, asked
     finally:
         if running.returncode is None:
             running.kill()
         await running.communicate()
 
 
+async def have_come(running: Process, payments: int) -> None:
+    assert running.stdout is not None
+    for _ in range(payments):
+        assert (await running.stdout.readline()).startswith(b"payment")
+
+
+async def drains(port: int) -> None:
+    async def is_so() -> bool:
+        readiness = await ask(port, READINESS)
+        return (readiness.status, readiness.json["draining"]) == (503, True)
+
+    await until(is_so)
+
+
 async def test_sigterm_finishes_every_payment_also_one_whose_client_has_gone() -> None:
-    async with process(takes_s=1.0, drain_s=5) as (running, port):
-        asked = [asyncio.create_task(ask(port, post(body()))) for _ in range(5)]
+    async with held(drain_s=HANGS_AFTER_S, payments=5) as (running, port, asked):
         async with connected(port) as (_, writer):
             writer.write(post(body()))
-            await writer.drain()
-            await asyncio.sleep(0.2)
+            await have_come(running, 1)
         running.send_signal(signal.SIGTERM)
-        await asyncio.sleep(0.2)
-        readiness = await ask(port, READINESS)
-        assert (readiness.status, readiness.json["draining"]) == (503, True)
+        await drains(port)
         assert_problem(await ask(port, post(body())), 503, "not-admitting")
+        assert running.stdin is not None
+        running.stdin.write(b"\n")
         assert {(await answer).status for answer in asked} == {201}
         assert running.stdout is not None
         assert await running.stdout.read() == b"asked 6 ended 6\n"
@@ -219,22 +233,16 @@ async def test_sigterm_finishes_every_payment_also_one_whose_client_has_gone() -
 
 
 async def test_draining_is_bounded_and_who_still_waits_is_told() -> None:
-    async with process(takes_s=60, drain_s=0.3) as (running, port):
-        asked = asyncio.create_task(ask(port, post(body())))
-        await asyncio.sleep(0.2)
+    async with held(drain_s=0.3) as (running, _, (asked,)):
         running.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(20):
-            assert await running.wait() == 0
+        assert await running.wait() == 0
         assert_problem(await asked, 503, "not-admitting")
 
 
 async def test_a_second_signal_does_not_wait_for_the_payments() -> None:
-    async with process(takes_s=60, drain_s=30) as (running, port):
-        asked = asyncio.create_task(ask(port, post(body())))
-        await asyncio.sleep(0.2)
+    async with held(drain_s=2 * HANGS_AFTER_S) as (running, port, (asked,)):
         running.send_signal(signal.SIGTERM)
-        await asyncio.sleep(0.2)
+        await drains(port)
         running.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(20):
-            assert await running.wait() == -signal.SIGTERM
+        assert await running.wait() == -signal.SIGTERM
         assert_problem(await asked, 503, "not-admitting")

@@ -64,7 +64,7 @@ def bearing(key: str, **others: str) -> Mapping[str, str]:
 async def test_a_thousand_requests_at_two_processes_get_what_the_limit_comes_to(
     stack: Stack, product: Product, http: aiohttp.ClientSession
 ) -> None:
-    """As long as Redis counts. Where it was not heard in time a process counted for itself: then another client tries."""
+    """By Redis. Where it was not heard in time a process has counted for itself, and another client tries."""
     redis = connect(stack.env["REDIS_URL"])
     urls = [api.url for api in product.apis]
     for number in range(MOST_TRIES):
