@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 
 HANGS_AFTER_S = 60
 """Only ends a test that hangs: a machine that is slow or stands still must not reach it."""
+ACKNOWLEDGED_WITHIN_MS = HANGS_AFTER_S * 1000
+"""By brokers that are there."""
 TRIES = 10
 
 

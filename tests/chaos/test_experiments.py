@@ -18,7 +18,7 @@ from schemas.ids import ExperimentId, is_customer_token
 from schemas.payment import ExperimentAssigned, PaymentRequested
 from tests.chaos.test_one_key import new_key
 from tests.product import Answer, Client, Product, read_topic
-from tests.waiting import is_once_within, until
+from tests.waiting import ACKNOWLEDGED_WITHIN_MS, is_once_within, until
 
 pytestmark = pytest.mark.chaos
 
@@ -178,7 +178,7 @@ async def test_a_design_of_a_newer_version_routes_nobody_and_readiness_says_so(
     stack: Stack, client: Client
 ) -> None:
     newer = ExperimentId("exp_of_a_newer_version")
-    publisher = Publisher(stack.env["KAFKA_BOOTSTRAP_SERVERS"])
+    publisher = Publisher(stack.env["KAFKA_BOOTSTRAP_SERVERS"], ACKNOWLEDGED_WITHIN_MS)
     await publisher.start()
     stopped = ExperimentStopped(experiment_id=newer, by="asha", note="")
     envelope = unowned("evt_newer", newer, SystemClock().now())

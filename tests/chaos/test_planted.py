@@ -29,6 +29,7 @@ from schemas.access import AdminKey, digest
 from schemas.ids import PaymentId, attempt_id
 from tests.chaos.scan import VAULT, Hit, scan
 from tests.product import BODY, Product, own_servers, plain, running
+from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
@@ -332,7 +333,7 @@ async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
 async def test_the_scan_finds_what_is_put_anywhere(product: Product) -> None:
     """Or it would prove nothing."""
     text = f"control-{uuid.uuid4()}"
-    publisher = Publisher(product.env["KAFKA_BOOTSTRAP_SERVERS"])
+    publisher = Publisher(product.env["KAFKA_BOOTSTRAP_SERVERS"], ACKNOWLEDGED_WITHIN_MS)
     await publisher.start()
     for key, value, header in ((text, "", ""), ("", text, ""), ("", "", text)):
         message = (key.encode(), value.encode(), [("planted", header.encode())])

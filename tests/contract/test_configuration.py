@@ -28,6 +28,8 @@ from tests.commands.rules import pin, rules
 from tests.waiting import HANGS_AFTER_S, is_once_within
 
 IN_FORCE_WITHIN_S = 0.5
+PATIENCE_MS = 4_000
+"""No acknowledgement takes so long, on whatever machine."""
 _clock = SystemClock()
 
 
@@ -58,7 +60,7 @@ class KafkaWorld:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.settings = Settings.from_environment(stack.env)
-        self.publisher = Publisher(self.settings.kafka_bootstrap_servers)
+        self.publisher = Publisher(self.settings.kafka_bootstrap_servers, PATIENCE_MS)
         self._publishers = [self.publisher]
         self._processes: list[LiveConfiguration] = []
 
@@ -67,7 +69,7 @@ class KafkaWorld:
         await self.publisher.start()
 
     async def process(self) -> LiveConfiguration:
-        publisher = Publisher(self.settings.kafka_bootstrap_servers)
+        publisher = Publisher(self.settings.kafka_bootstrap_servers, PATIENCE_MS)
         await publisher.start()
         process = LiveConfiguration(self._tail, configuration_log(publisher, _clock), _clock)
         self._publishers.append(publisher)

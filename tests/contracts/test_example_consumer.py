@@ -23,6 +23,7 @@ from schemas.envelope import Outgoing, Window, unowned
 from schemas.ids import PaymentId
 from schemas.payment import Failure, PaymentEvent, PaymentFailed
 from tests.builders import payment_succeeded
+from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
 pytestmark = pytest.mark.integration
 
@@ -37,7 +38,7 @@ _clock = SystemClock()
 async def publisher(stack: Stack) -> AsyncIterator[Publisher]:
     settings = Settings.from_environment(stack.env)
     await make_topics(settings)
-    publisher = Publisher(settings.kafka_bootstrap_servers)
+    publisher = Publisher(settings.kafka_bootstrap_servers, ACKNOWLEDGED_WITHIN_MS)
     await publisher.start()
     yield publisher
     await publisher.stop()

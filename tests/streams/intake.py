@@ -21,6 +21,7 @@ from streams.app import STOP_WITHIN_S, make_app
 from streams.messages import intake
 from streams.metrics import ProjectionMetrics
 from streams.web import serve
+from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
 
 async def run(settings: Settings) -> None:
@@ -28,7 +29,7 @@ async def run(settings: Settings) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     app = make_app(servers, settings.verifier_consumer_group, settings.verifier_consumer_name)
     async with AsyncExitStack() as stack:
-        reader, publisher = LogReader(servers), Publisher(servers)
+        reader, publisher = LogReader(servers), Publisher(servers, ACKNOWLEDGED_WITHIN_MS)
         stack.push_async_callback(reader.stop)
         stack.push_async_callback(publisher.stop)
         await publisher.start()

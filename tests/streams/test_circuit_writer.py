@@ -49,6 +49,7 @@ from tests.builders import attempt_declined, attempt_in_doubt, attempt_succeeded
 from tests.commands.circuits import fold
 from tests.product import read_records
 from tests.streams.worker import Worker
+from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
@@ -87,7 +88,7 @@ class World:
         await migrate(self.settings.database_url)
         self.database = await Database.connect(self.settings.database_url)
         self.store = PostgresCircuits(self.database)
-        self.reader, self.publisher = LogReader(servers), Publisher(servers)
+        self.reader, self.publisher = LogReader(servers), Publisher(servers, ACKNOWLEDGED_WITHIN_MS)
         await self.publisher.start()
         self.messages = KafkaCircuitMessages(self.publisher, _clock)
         self.facts = CircuitFacts()

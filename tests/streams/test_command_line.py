@@ -24,6 +24,7 @@ from streams.cli import main, parser
 from tests.bench.history import life, messages_of
 from tests.projections.outcomes import SUCCESS
 from tests.streams.replay.world import World, interrupted
+from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
 AWAY = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
 
@@ -40,7 +41,7 @@ async def payment(world: World) -> PaymentId:
     payment = clock.payment_id()
     settings = world.settings
     await make_topics(settings)
-    publisher = Publisher(settings.kafka_bootstrap_servers)
+    publisher = Publisher(settings.kafka_bootstrap_servers, ACKNOWLEDGED_WITHIN_MS)
     await publisher.start()
     events = life(SUCCESS, "alpha", "bank", clock.now() - timedelta(seconds=1))
     await publisher.publish(PAYMENTS_TOPIC, partition_for(payment), messages_of(payment, events))
@@ -125,7 +126,7 @@ async def test_lag_is_what_a_running_api_says(world: World) -> None:
 async def test_dead_letters_are_listed_and_shown_and_one_that_there_is_not_is_said_to_be_none(
     world: World, payment: PaymentId
 ) -> None:
-    publisher = Publisher(world.settings.kafka_bootstrap_servers)
+    publisher = Publisher(world.settings.kafka_bootstrap_servers, ACKNOWLEDGED_WITHIN_MS)
     await publisher.start()
     told = [("dl_reader", b"audit"), ("dl_reason", b"no such event"), ("dl_topic", b"t"), ("dl_offset", b"4")]
     (place,) = await publisher.publish(DEAD_LETTERS_TOPIC, 0, [(payment.encode(), b"{", told)])

@@ -43,6 +43,7 @@ from tests.projections.exposed import FATES, assigned
 from tests.projections.story import declined as a_decline
 from tests.projections.story import failed, paid, renamed, requested, routed, started, succeeded
 from tests.streams.worker import Worker
+from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
@@ -89,7 +90,7 @@ class World:
         await migrate(self.settings.database_url)
         self.database = await Database.connect(self.settings.database_url)
         self.store = PostgresExperiments(self.database)
-        self.reader, self.publisher = LogReader(servers), Publisher(servers)
+        self.reader, self.publisher = LogReader(servers), Publisher(servers, ACKNOWLEDGED_WITHIN_MS)
         await self.publisher.start()
         self.heard = HeardExperiments(
             lambda take: TopicTail(servers, EXPERIMENTS_TOPIC, take, _clock),

@@ -26,6 +26,7 @@ from schemas.errors import Unavailable
 from schemas.ids import GatewayId, attempt_id, payment_of
 from schemas.notification import GatewayNotified
 from tests.streams.worker import Worker
+from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
@@ -70,7 +71,7 @@ class World:
         self.database = await Database.connect(self.settings.database_url)
         self.stored = PostgresMessages(self.database)
         self.reader = LogReader(servers)
-        self.publisher = Publisher(servers)
+        self.publisher = Publisher(servers, ACKNOWLEDGED_WITHIN_MS)
         self.messages = KafkaMessages(self.publisher, _clock)
         await self.publisher.start()
 

@@ -38,7 +38,7 @@ from tests.product import read_records
 from tests.projections.outcomes import DOUBT, LONG, SUCCESS, UNREACHED, decline, told
 from tests.projections.story import paid, raw, recorded, renamed, requested, routed
 from tests.streams.worker import Worker
-from tests.waiting import until
+from tests.waiting import ACKNOWLEDGED_WITHIN_MS, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
@@ -82,7 +82,7 @@ class World:
         self.redis = connect(self.settings.redis_url, timeout_s=10)
         self.shards = RedisShards(self.redis, self.topic, PAYMENT_PARTITIONS)
         self.reader = LogReader(servers)
-        self.publisher = Publisher(servers, acknowledgement_timeout_ms=10_000)
+        self.publisher = Publisher(servers, ACKNOWLEDGED_WITHIN_MS)
         await self.publisher.start()
 
     async def close(self) -> None:

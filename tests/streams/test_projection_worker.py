@@ -49,6 +49,7 @@ from tests.projections.story import (
     succeeded,
 )
 from tests.streams.worker import Worker
+from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
@@ -96,7 +97,7 @@ class World:
         self.database = await Database.connect(self.settings.database_url)
         self.views = PaymentViews(self.database, partition_for)
         self.reader, self.letters = LogReader(servers), LogReader(servers)
-        self.publisher = Publisher(servers)
+        self.publisher = Publisher(servers, ACKNOWLEDGED_WITHIN_MS)
         await self.publisher.start()
 
     async def close(self) -> None:

@@ -23,6 +23,7 @@ from schemas.codec import PAYMENTS_TOPIC
 from schemas.envelope import ALWAYS
 from streams.rebuild import rebuild_reservations
 from tests.projections.story import raw, recorded, requested
+from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
 pytestmark = pytest.mark.integration
 
@@ -116,7 +117,7 @@ async def test_what_a_forgotten_owner_writes_while_the_command_waits_is_in_the_t
     settings = operator.settings
     payment, key_hash = SystemClock().payment_id(), uuid.uuid4().hex
     forgotten = raw(recorded(requested(key_hash=key_hash), payment=payment, window=ALWAYS))
-    publisher = Publisher(settings.kafka_bootstrap_servers)
+    publisher = Publisher(settings.kafka_bootstrap_servers, ACKNOWLEDGED_WITHIN_MS)
     await publisher.start()
     waiting = asyncio.Event()
     rebuilding = asyncio.create_task(

@@ -36,6 +36,7 @@ from schemas.webhook import SecretVersion, SubscriptionId, WebhookSubscribed
 from streams.webhook_subscriptions import HeardSubscriptions
 from tests.projections.story import paid, renamed, requested, started, succeeded
 from tests.streams.worker import Worker
+from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
@@ -78,7 +79,7 @@ class World:
         await migrate(self.settings.database_url)
         self.database = await Database.connect(self.settings.database_url)
         self.store = PostgresDeliveries(self.database, 1)
-        self.publisher = Publisher(self.settings.kafka_bootstrap_servers)
+        self.publisher = Publisher(self.settings.kafka_bootstrap_servers, ACKNOWLEDGED_WITHIN_MS)
         await self.publisher.start()
         servers = self.settings.kafka_bootstrap_servers
         self.heard = HeardSubscriptions(

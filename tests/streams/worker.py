@@ -9,9 +9,7 @@ from signal import Signals
 from urllib.error import HTTPError, URLError
 
 from infra.local import ROOT
-
-READY_WITHIN_S = 60
-"""A group takes seconds to form; a machine that does much else takes many."""
+from tests.waiting import HANGS_AFTER_S
 
 
 class Worker:
@@ -28,7 +26,7 @@ class Worker:
     def signal(self, number: Signals) -> int:
         assert self._process is not None
         self._process.send_signal(number)
-        code = self._process.wait(10)
+        code = self._process.wait(HANGS_AFTER_S)
         self._process = None
         return code
 
@@ -38,7 +36,7 @@ class Worker:
             self._process.wait()
 
     async def becomes(self, status: int) -> None:
-        async with asyncio.timeout(READY_WITHIN_S):
+        async with asyncio.timeout(HANGS_AFTER_S):
             while True:
                 if await asyncio.to_thread(self._readiness) == status:
                     return

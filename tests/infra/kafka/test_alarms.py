@@ -25,6 +25,7 @@ from schemas.reliability import (
     VerificationOverdue,
     VerificationOverdueEnded,
 )
+from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
 _clock = SystemClock()
 PAYMENT = _clock.payment_id()
@@ -48,7 +49,7 @@ async def test_what_is_told_twice_has_one_id_and_nothing_else_has_it(stack: Stac
     settings = Settings.from_environment(stack.env)
     await make_topics(settings)
     servers = settings.kafka_bootstrap_servers
-    publisher, reader = Publisher(servers), LogReader(servers)
+    publisher, reader = Publisher(servers, ACKNOWLEDGED_WITHIN_MS), LogReader(servers)
     await publisher.start()
     begin = await reader.end_offset(RELIABILITY_TOPIC, 0)
     for alarm in [*ALARMS, *ALARMS]:
@@ -88,7 +89,7 @@ async def test_who_has_seen_other_figures_of_the_same_drop_tells_it_under_the_sa
     settings = Settings.from_environment(stack.env)
     await make_topics(settings)
     publisher, reader = (
-        Publisher(settings.kafka_bootstrap_servers),
+        Publisher(settings.kafka_bootstrap_servers, ACKNOWLEDGED_WITHIN_MS),
         LogReader(settings.kafka_bootstrap_servers),
     )
     await publisher.start()

@@ -16,6 +16,7 @@ from infra.local.stack import Stack
 from infra.settings import Settings
 from schemas.codec import NOTIFICATIONS_TOPIC as TOPIC
 from schemas.errors import LogUnavailable
+from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
 _clock = SystemClock()
 
@@ -31,7 +32,11 @@ async def test_a_group_begins_at_a_moment_and_is_moved_forward_to_it_but_never_b
     settings = Settings.from_environment(stack.env)
     await make_topics(settings)
     servers, group = settings.kafka_bootstrap_servers, f"begins_{os.getpid()}"
-    publisher, reader, groups = Publisher(servers), LogReader(servers), GroupOffsets(servers)
+    publisher, reader, groups = (
+        Publisher(servers, ACKNOWLEDGED_WITHIN_MS),
+        LogReader(servers),
+        GroupOffsets(servers),
+    )
     await publisher.start()
 
     async def tell() -> int:

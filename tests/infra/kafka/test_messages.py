@@ -15,6 +15,7 @@ from schemas.codec import NOTIFICATIONS_TOPIC, decode
 from schemas.envelope import Position
 from schemas.ids import GatewayId, attempt_id
 from schemas.notification import GatewayNotified, NotificationMessage, ReviewDecided
+from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
 _clock = SystemClock()
 PAYMENT = _clock.payment_id()
@@ -45,7 +46,7 @@ async def test_a_message_lies_under_its_payment_and_counts_whenever_it_was_writt
     settings = Settings.from_environment(stack.env)
     await make_topics(settings)
     publisher, reader = (
-        Publisher(settings.kafka_bootstrap_servers),
+        Publisher(settings.kafka_bootstrap_servers, ACKNOWLEDGED_WITHIN_MS),
         LogReader(settings.kafka_bootstrap_servers),
     )
     await publisher.start()

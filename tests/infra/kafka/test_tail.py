@@ -18,7 +18,7 @@ from schemas.codec import CIRCUITS_TOPIC, encode
 from schemas.envelope import ALWAYS, Envelope, Outgoing, Recorded, Window
 from tests.builders import AT
 from tests.commands.circuits import ALPHA, UPI
-from tests.waiting import HANGS_AFTER_S, is_once_within
+from tests.waiting import ACKNOWLEDGED_WITHIN_MS, HANGS_AFTER_S, is_once_within
 
 OVER = Window(valid_from_ms=0, valid_until_ms=1)
 _clock = SystemClock()
@@ -48,7 +48,7 @@ class World:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.settings = Settings.from_environment(stack.env)
-        self.publisher = Publisher(self.settings.kafka_bootstrap_servers)
+        self.publisher = Publisher(self.settings.kafka_bootstrap_servers, ACKNOWLEDGED_WITHIN_MS)
         self.listener = Listener()
         self.tails: list[TopicTail] = []
 

@@ -30,6 +30,7 @@ from streams.replay.plan import Part, Plan
 from streams.replay.source import Source
 from tests.bench.history import life, messages_of
 from tests.projections.outcomes import DOUBT, SUCCESS
+from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
 pytestmark = pytest.mark.integration
 _numbers = count(1)
@@ -60,7 +61,7 @@ class World:
             begun.setdefault(partition_for(payment), []).extend(messages[:3])
             ended.setdefault(partition_for(payment), []).extend(messages[3:])
             self.payments.append(payment)
-        publisher = Publisher(self.settings.kafka_bootstrap_servers)
+        publisher = Publisher(self.settings.kafka_bootstrap_servers, ACKNOWLEDGED_WITHIN_MS)
         await publisher.start()
         for partition in begun:
             messages = [*begun[partition], (b"junk", b"{", []), *ended[partition]]

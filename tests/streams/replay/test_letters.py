@@ -28,6 +28,7 @@ from streams.replay.letters import Letter, letters, retry
 from streams.replay.trail import trail
 from tests.bench.history import life, messages_of
 from tests.projections.outcomes import SUCCESS
+from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
 pytestmark = pytest.mark.integration
 _numbers = count(1)
@@ -45,7 +46,7 @@ class Projected:
         settings = self.settings
         await make_topics(settings)
         await migrate(settings.database_url)
-        publisher = Publisher(settings.kafka_bootstrap_servers)
+        publisher = Publisher(settings.kafka_bootstrap_servers, ACKNOWLEDGED_WITHIN_MS)
         await publisher.start()
         stack.push_async_callback(publisher.stop)
         self.database = await Database.connect(settings.database_url)

@@ -34,6 +34,7 @@ from tests.projections.outcomes import SUCCESS, told
 from tests.projections.story import new_payment_id
 from tests.projections.test_circuit_facts import OPENED
 from tests.streams.replay.world import World
+from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
 _numbers = count(1)
 
@@ -80,7 +81,7 @@ async def test_views_of_circuits_are_what_the_log_says_until_one_is_changed(stac
     await make_topics(settings)
     await migrate(url)
     publisher, reader = (
-        Publisher(settings.kafka_bootstrap_servers),
+        Publisher(settings.kafka_bootstrap_servers, ACKNOWLEDGED_WITHIN_MS),
         LogReader(settings.kafka_bootstrap_servers),
     )
     await publisher.start()
