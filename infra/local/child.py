@@ -16,7 +16,8 @@ from pathlib import Path
 
 from infra.local import LocalError, proc
 
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
+"""An API that meets an unknown Postgres first waits until nobody can write who was forgotten: a minute and a half."""
 STOP_SECONDS = 40.0
 """Longer than the API takes to finish the payments it has begun."""
 KILL_SECONDS = 10.0

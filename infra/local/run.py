@@ -18,8 +18,6 @@ from infra.local.terminal import say, step
 WATCH_SECONDS = 0.5
 RESTARTS_MAX = 5
 RESTARTS_WINDOW_SECONDS = 60.0
-READY_SECONDS = 180.0
-"""An API that meets an unknown Postgres first waits until nobody can write who was forgotten: a minute and a half."""
 
 
 class TooManyRestartsError(LocalError):
@@ -58,7 +56,7 @@ async def start_all(stack: Stack, ours: dict[str, Service]) -> None:
         for service in ours.values():
             await service.start()
         for service in ours.values():
-            await service.wait_ready(READY_SECONDS)
+            await service.wait_ready()
 
 
 async def watch(children: Sequence[Child]) -> None:

@@ -116,7 +116,6 @@ async def test_what_nobody_should_send_is_answered_or_cut(server: Server, case: 
     assert b"/smuggled" not in got
 
 
-@pytest.mark.timeout(90)
 async def test_nobody_holds_a_connection_by_being_slow(server: Server) -> None:
     async def judged(case: SlowCase) -> tuple[str, tuple[int, ...]]:
         try:
@@ -128,7 +127,6 @@ async def test_nobody_holds_a_connection_by_being_slow(server: Server) -> None:
     assert found == {case.name: case.answers for case in SLOW}
 
 
-@pytest.mark.timeout(90)
 async def test_a_client_that_takes_no_answers_is_let_go(server: Server) -> None:
     """Its requests are not read any more either, so it holds no memory."""
     _, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)

@@ -12,7 +12,7 @@ from infra.local.stack import Stack
 from tests.product import Client, Product, running
 from tests.waiting import is_once_within
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.chaos
 
 IN_FORCE_WITHIN_S = 0.5
 

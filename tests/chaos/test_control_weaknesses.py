@@ -69,7 +69,7 @@ from tests.chaos.test_one_key import new_key
 from tests.product import BODY, Answer, Client, Product, own_servers, running
 from tests.waiting import until
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.chaos
 
 GATEWAYS = ("razorpay", "stripe", "payu", "cashfree")
 UNKNOWN = "pay_01jd8x5w3r0000000000000000"

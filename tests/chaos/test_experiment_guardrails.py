@@ -23,7 +23,7 @@ from tests.chaos.test_experiments import everywhere
 from tests.chaos.test_one_key import new_key
 from tests.product import Client, Product, read_records, running
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.chaos
 
 MERCHANT = "m_guarded"
 PAUSED_WITHIN_S = 90

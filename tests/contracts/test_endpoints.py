@@ -191,7 +191,6 @@ async def service(product: Product, known: Mapping[str, str]) -> AsyncIterator[S
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 async def test_an_endpoint_answers_as_documented_when_all_is_well_and_when_it_is_not(
     service: Service, endpoint: str

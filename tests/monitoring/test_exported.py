@@ -52,7 +52,6 @@ class Exported:
 
 
 @pytest.mark.integration
-@pytest.mark.timeout(300)
 async def test_every_metric_that_is_asked_for_is_exported_by_a_running_process(
     stack: Stack, tmp_path: Path
 ) -> None:

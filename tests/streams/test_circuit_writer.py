@@ -51,7 +51,7 @@ from tests.product import read_records
 from tests.streams.worker import Worker
 from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 SETTLES_WITHIN_S = 60
 POLICY = CircuitPolicy()

@@ -21,7 +21,7 @@ from schemas.errors import StoreUnavailable
 from streams.agent import Patience, add_agent
 from streams.app import BUNDLE_MAX, STOP_WITHIN_S, make_app
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 PARTITIONS = 3
 COMES_WITHIN_S = 60

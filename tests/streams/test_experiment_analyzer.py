@@ -45,7 +45,7 @@ from tests.projections.story import failed, paid, renamed, requested, routed, st
 from tests.streams.worker import Worker
 from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 WITHIN_S = 60
 _numbers = count(1)

@@ -28,7 +28,7 @@ from schemas.notification import GatewayNotified
 from tests.streams.worker import Worker
 from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 CATCHES_UP_WITHIN_S = 60
 _numbers = count(1)

@@ -40,7 +40,7 @@ from tests.projections.story import paid, raw, recorded, renamed, requested, rou
 from tests.streams.worker import Worker
 from tests.waiting import ACKNOWLEDGED_WITHIN_MS, until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 CATCHES_UP_WITHIN_S = 60
 AT_ONCE = 100

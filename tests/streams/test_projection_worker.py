@@ -51,7 +51,7 @@ from tests.projections.story import (
 from tests.streams.worker import Worker
 from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 STORIES: list[list[Event]] = [
     [requested(), routed(), started(), succeeded(), paid()],

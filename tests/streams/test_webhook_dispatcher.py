@@ -38,7 +38,7 @@ from tests.projections.story import paid, renamed, requested, started, succeeded
 from tests.streams.worker import Worker
 from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.integration
 
 WITHIN_S = 60
 PAID: tuple[Event, ...] = (requested(), started(), succeeded(), paid())

@@ -155,7 +155,6 @@ async def test_no_customers_decline_on_any_wire_moves_the_counter(wire: Wire) ->
 
 
 @pytest.mark.deep
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("wire", ["simulator", "razorpay", "stripe"])
 async def test_nor_do_ten_thousand(wire: Wire) -> None:
     await storm(wire, STORM)

@@ -21,7 +21,7 @@ from tests.projections.story import (
 )
 from tests.streams.rebuilding.world import EFFECTS, World, ends
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.integration
 
 DONE, DIFFERS, REFUSED = 0, 1, 4
 
