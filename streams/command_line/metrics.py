@@ -5,7 +5,7 @@ import argparse
 import uvloop
 
 from streams.command_line.asking import Subjects, add_cold, add_json, add_processes, command, moment, settings
-from streams.command_line.printing import complain, progress, say_json_lines, say_table
+from streams.command_line.printing import complain, progress, say_json_lines, say_table, tell_seams
 from streams.replay.metrics import BY, Question, asked_of, metrics
 from streams.replay.processes import processes_for
 from streams.replay.source import Source
@@ -51,6 +51,7 @@ def _metrics(asked: argparse.Namespace) -> int:
     )
     question = Question(by=asked.by, since=asked.since, until=asked.until)
     plan = uvloop.run(source.plan(asked_of(question, source.topic)))
+    tell_seams(plan.topic, plan.seams)
     with progress("counted", plan.records) as tell:
         rows, unreadable = metrics(source, plan, question, processes_for(plan.records, asked.processes), tell)
     if unreadable:

@@ -1,16 +1,21 @@
 """`history`, `state` and `explain`: everything about one payment, from the log."""
 
 import argparse
+from collections.abc import Sequence
 
 import uvloop
 
+from schemas.base import Event
+from schemas.codec import PAYMENTS_TOPIC
+from schemas.envelope import Recorded
 from schemas.ids import PaymentId
 from schemas.views import PaymentHistory
-from streams.command_line.asking import Subjects, add_json, command, moment, payment, settings
-from streams.command_line.printing import complain, say, say_json, say_json_lines, say_table
+from streams.command_line.asking import Subjects, add_cold, add_json, command, moment, payment, settings
+from streams.command_line.printing import complain, say, say_json, say_json_lines, say_table, tell_seams
 from streams.replay.explanation import Choice, Explanation, explain
+from streams.replay.source import Source
 from streams.replay.timeline import money, timeline
-from streams.replay.trail import Trail, state_at, trail
+from streams.replay.trail import state_at, trail
 
 FOUND, NOT_FOUND = 0, 1
 _EXAMPLE = "pay_01kasdf8g0e008000000000001"
@@ -22,7 +27,7 @@ def add(subjects: Subjects) -> None:
             "history",
             _history,
             "what happened to a payment, record by record",
-            f"{_EXAMPLE}\n{_EXAMPLE} --json",
+            f"{_EXAMPLE}\n{_EXAMPLE} --json\n{_EXAMPLE} --cold cold",
         ),
         (
             "state",
@@ -34,6 +39,7 @@ def add(subjects: Subjects) -> None:
     ):
         parser = command(subjects, name, run, purpose, examples)
         parser.add_argument("payment", type=payment)
+        add_cold(parser)
         add_json(parser)
         if name == "state":
             parser.add_argument(
@@ -42,7 +48,7 @@ def add(subjects: Subjects) -> None:
 
 
 def _history(asked: argparse.Namespace) -> int:
-    moments = timeline(_trail(asked.payment))
+    moments = timeline(_records(asked))
     if not moments:
         return _unknown(asked.payment)
     if asked.json:
@@ -66,7 +72,7 @@ def _history(asked: argparse.Namespace) -> int:
 
 
 def _state(asked: argparse.Namespace) -> int:
-    history = state_at(_trail(asked.payment), asked.at)
+    history = state_at(_records(asked), asked.at)
     if history is None:
         return _unknown(asked.payment)
     if asked.json:
@@ -77,7 +83,7 @@ def _state(asked: argparse.Namespace) -> int:
 
 
 def _explain(asked: argparse.Namespace) -> int:
-    found = explain(_trail(asked.payment))
+    found = explain(_records(asked))
     if found is None:
         return _unknown(asked.payment)
     if asked.json:
@@ -87,8 +93,12 @@ def _explain(asked: argparse.Namespace) -> int:
     return FOUND
 
 
-def _trail(payment_id: PaymentId) -> Trail:
-    return uvloop.run(trail(settings(), payment_id))
+def _records(asked: argparse.Namespace) -> Sequence[Recorded[Event]]:
+    found = settings()
+    source = Source(bootstrap_servers=found.kafka_bootstrap_servers, topic=PAYMENTS_TOPIC, cold=asked.cold)
+    told = uvloop.run(trail(source, found.database_url, asked.payment))
+    tell_seams(source.topic, told.seams)
+    return told.records
 
 
 def _unknown(payment_id: PaymentId) -> int:

@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streams.replay.errors import Stopped
+from streams.replay.plan import Seam
 from streams.replay.processes import Tell
 
 WIDE = 200
@@ -34,6 +35,16 @@ def say(line: str) -> None:
 
 def complain(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def tell_seams(topic: str, seams: Iterable[Seam]) -> None:
+    """On standard error, so that it is in no program's way."""
+    for seam in seams:
+        last = seam.offset - 1
+        exact = f"both have {last}, and it is the same" if seam.is_compared else "which begins there"
+        complain(
+            f"{topic}-{seam.partition}: files to offset {last}, from {seam.offset} on the topic, {exact}"
+        )
 
 
 def say_json(answer: object) -> None:

@@ -14,7 +14,7 @@ from streams.command_line.asking import (
     command,
     settings,
 )
-from streams.command_line.printing import complain, progress, say
+from streams.command_line.printing import complain, progress, say, tell_seams
 from streams.replay.into_postgres import prepare, replay_payments
 from streams.replay.processes import processes_for
 from streams.replay.source import Source
@@ -41,6 +41,7 @@ def _replay(asked: argparse.Namespace) -> int:
         bootstrap_servers=settings().kafka_bootstrap_servers, topic=PAYMENTS_TOPIC, cold=asked.cold
     )
     plan = uvloop.run(source.plan(asked_range(asked)))
+    tell_seams(plan.topic, plan.seams)
     plan = uvloop.run(prepare(asked.database, plan))
     with progress("replayed", plan.records) as tell:
         dead = replay_payments(

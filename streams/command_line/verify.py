@@ -5,8 +5,8 @@ import argparse
 import uvloop
 
 from schemas.codec import PAYMENTS_TOPIC
-from streams.command_line.asking import Subjects, add_json, add_processes, command, settings
-from streams.command_line.printing import progress, say, say_json, say_table
+from streams.command_line.asking import Subjects, add_cold, add_json, add_processes, command, settings
+from streams.command_line.printing import progress, say, say_json, say_table, tell_seams
 from streams.replay.processes import processes_for
 from streams.replay.source import Source
 from streams.replay.verify import projected, verify
@@ -21,10 +21,11 @@ def add(subjects: Subjects) -> None:
         "verify",
         lambda _: 2,
         "what is stored against a fold of the log",
-        "payments\npayments --json\nmetrics\ncircuits",
+        "payments\npayments --json\npayments --cold cold\nmetrics\ncircuits",
     )
     stores = parser.add_subparsers(required=True, metavar="payments|metrics|circuits")
     payments = stores.add_parser("payments", help="the read model in Postgres, row for row")
+    add_cold(payments)
     add_processes(payments)
     add_json(payments)
     payments.set_defaults(run=_payments)
@@ -39,8 +40,9 @@ def add(subjects: Subjects) -> None:
 
 def _payments(asked: argparse.Namespace) -> int:
     found = settings()
-    source = Source(bootstrap_servers=found.kafka_bootstrap_servers, topic=PAYMENTS_TOPIC)
+    source = Source(bootstrap_servers=found.kafka_bootstrap_servers, topic=PAYMENTS_TOPIC, cold=asked.cold)
     plan = uvloop.run(projected(source, found.database_url))
+    tell_seams(plan.topic, plan.seams)
     with progress("verified", plan.records) as tell:
         verified = verify(
             source, plan, found.database_url, processes_for(plan.records, asked.processes), tell

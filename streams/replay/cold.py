@@ -4,7 +4,8 @@ The two must be one history. Where the topic begins later than the files end, or
 their last one, it is refused.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,10 +14,9 @@ import pyarrow.parquet
 
 from infra.kafka.reader import LogReader
 from projections.ports import RawRecord
-from schemas.base import Value
 from schemas.errors import LogBroken
-from streams.replay.files import ROWS_AT_ONCE, Files, Stretch
-from streams.replay.plan import Part
+from streams.replay.files import Files, Stretch
+from streams.replay.plan import Part, Seam
 
 _RECORD = ["offset", "stamp", "key", "value", "raw", "headers"]
 
@@ -33,21 +33,11 @@ class ColdRecord(NamedTuple):
     headers: tuple[tuple[str, bytes], ...]
 
 
-class Seam(Value, frozen=True, kw_only=True):
-    """Where the files end and the topic goes on."""
-
-    partition: int
-    offset: int
-    topic_begins: int
-    is_compared: bool
-    """The last record of the files is still on the topic, and is the same there."""
-
-
 class Cold:
     """The files of one topic in the folder of an export."""
 
     def __init__(self, folder: Path, topic: str) -> None:
-        self._topic = topic
+        self.topic = topic
         self._files: dict[int, list[Stretch]] = {}
         for one in Files(folder, topic, "parquet").finished():
             self._files.setdefault(one.partition, []).append(one)
@@ -69,9 +59,10 @@ class Cold:
         """Of the first record stamped then or later; None where the files have none."""
         for one in self._files.get(partition, []):
             if self._newest_ms(one) >= stamp_ms:
+                whole = Part(partition=partition, start=one.start, stop=one.stop)
                 return next(
                     record.offset
-                    for records in self._read(one)
+                    for records in self._read(one, whole)
                     for record in records
                     if record.timestamp >= stamp_ms
                 )
@@ -81,29 +72,48 @@ class Cold:
         """Those of the part that are in the files."""
         for one in self._files.get(part.partition, []):
             if one.start < part.stop and part.start < one.stop:
-                for records in self._read(one):
+                for records in self._read(one, part):
                     if wanted := [record for record in records if part.start <= record.offset < part.stop]:
                         yield wanted
 
     def last(self, partition: int) -> ColdRecord:
-        *_, records = self._read(self._files[partition][-1])
-        return records[-1]
+        stop = self.stop(partition)
+        ((record,),) = self.batches(Part(partition=partition, start=stop - 1, stop=stop))
+        return record
 
     def _newest_ms(self, one: Stretch) -> int:
-        stamps = pyarrow.parquet.read_table(one.path, columns=["stamp"], partitioning=None)["stamp"]
+        with _opened(one) as file:
+            stamps = file.read(columns=["stamp"])["stamp"]
         return int(max(stamps.cast(pa.int64()).to_pylist())) // 1000
 
-    def _read(self, one: Stretch) -> Iterator[list[ColdRecord]]:
-        expected = one.start
+    def _read(self, one: Stretch, part: Part) -> Iterator[list[ColdRecord]]:
+        """Of the row groups that have some of the part."""
+        with _opened(one) as file:
+            start = one.start
+            for group in range(file.num_row_groups):
+                stop = start + file.metadata.row_group(group).num_rows
+                if start < part.stop and part.start < stop:
+                    rows = file.read_row_group(group, columns=_RECORD).combine_chunks()
+                    (batch,) = rows.to_batches()
+                    records = list(_records(batch, self.topic, one.partition))
+                    if [record.offset for record in records] != list(range(start, stop)):
+                        raise LogBroken(f"{one.path} does not hold the offsets that its name says")
+                    yield records
+                start = stop
+
+
+@contextmanager
+def _opened(one: Stretch) -> Iterator[pyarrow.parquet.ParquetFile]:
+    """Raises LogBroken where it is not whole."""
+    try:
         with pyarrow.parquet.ParquetFile(one.path) as file:
-            for batch in file.iter_batches(ROWS_AT_ONCE, columns=_RECORD):
-                records = list(_records(batch, self._topic, one.partition))
-                if [record.offset for record in records] != list(range(expected, expected + len(records))):
-                    raise LogBroken(f"{one.path} does not hold the offsets that its name says")
-                expected += len(records)
-                yield records
-        if expected != one.stop:
-            raise LogBroken(f"{one.path} ends at offset {expected}, and its name says {one.stop}")
+            if (stop := one.start + file.metadata.num_rows) != one.stop:
+                raise LogBroken(f"{one.path} ends at offset {stop}, and its name says {one.stop}")
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        raise LogBroken(
+            f"{one.path} cannot be read, which should have offsets {one.start} to {one.stop - 1}: {error}"
+        ) from error
 
 
 class ColdThenTopic:
@@ -126,17 +136,21 @@ class ColdThenTopic:
         return await self._reader.offset_at(topic, partition, stamp_ms) if found is None else found
 
 
-async def seams(cold: Cold, topic: str, reader: LogReader) -> list[Seam]:
-    """Raises LogBroken where the files and the topic are not one history."""
-    ends = await reader.end_offsets(topic)
-    return [
-        await _seam(cold, topic, partition, ends.get(partition, 0), reader) for partition in cold.partitions
+async def seams(cold: Cold, reader: LogReader, partitions: Iterable[int]) -> tuple[Seam, ...]:
+    """Of those of the partitions that there are files of. Raises LogBroken where the files and the topic are not one
+    history."""
+    ends = await reader.end_offsets(cold.topic)
+    found = [
+        await _seam(cold, partition, ends.get(partition, 0), reader)
+        for partition in partitions
+        if partition in cold.partitions
     ]
+    return tuple(found)
 
 
-async def _seam(cold: Cold, topic: str, partition: int, end: int, reader: LogReader) -> Seam:
-    stop, begins = cold.stop(partition), await reader.beginning_offset(topic, partition)
-    here = f"{topic}-{partition}"
+async def _seam(cold: Cold, partition: int, end: int, reader: LogReader) -> Seam:
+    stop, begins = cold.stop(partition), await reader.beginning_offset(cold.topic, partition)
+    here = f"{cold.topic}-{partition}"
     if begins > stop:
         raise LogBroken(
             f"the files end at offset {stop} of {here}, which begins at {begins} by now: there is a hole"
@@ -146,12 +160,12 @@ async def _seam(cold: Cold, topic: str, partition: int, end: int, reader: LogRea
             f"the files end at offset {stop} of {here}, which ends at {end}: they are of another log"
         )
     if begins < stop:
-        (there,) = await reader.read(topic, partition, stop - 1, stop)
+        (there,) = await reader.read(cold.topic, partition, stop - 1, stop)
         if _content(there) != _content(cold.last(partition)):
             raise LogBroken(
                 f"the files have another record at offset {stop - 1} of {here}: they are of another log"
             )
-    return Seam(partition=partition, offset=stop, topic_begins=begins, is_compared=begins < stop)
+    return Seam(partition=partition, offset=stop, is_compared=begins < stop)
 
 
 def _content(record: RawRecord) -> tuple[Any, ...]:

@@ -60,7 +60,10 @@ class Files:
         )
         for one, next_ in pairwise(found):
             if one.partition == next_.partition and one.stop != next_.start:
-                raise LogBroken(f"{next_.path} does not begin where {one.path} ends")
+                why = "there is a hole" if one.stop < next_.start else "they overlap"
+                raise LogBroken(
+                    f"{one.path} ends at offset {one.stop}, and {next_.path} begins at {next_.start}: {why}"
+                )
         return found
 
     def clear_unfinished(self) -> None:

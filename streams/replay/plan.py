@@ -26,10 +26,22 @@ class Part(Value, frozen=True, kw_only=True):
         return self.stop - self.start
 
 
+class Seam(Value, frozen=True, kw_only=True):
+    """Where the files of an export end and the topic goes on."""
+
+    partition: int
+    offset: int
+    """The first that only the topic has."""
+    is_compared: bool
+    """The last record of the files is still on the topic, and is the same there. Otherwise the topic begins here."""
+
+
 class Plan(Value, frozen=True, kw_only=True):
     topic: str
     parts: tuple[Part, ...]
     """In the order of their partitions, one of each; those that have nothing to read, too."""
+    seams: tuple[Seam, ...] = ()
+    """Of the partitions that there are files of; none where nothing but the topic is read."""
 
     @property
     def records(self) -> int:

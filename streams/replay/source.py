@@ -1,14 +1,17 @@
 """Where the records of a replay come from: a topic, or the files of an export and then the topic."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from infra.kafka.reader import LogReader
 from infra.kafka.stretches import stretch
 from projections.ports import RawRecord
 from schemas.base import Value
-from streams.replay.plan import Asked, Part, Plan, resolve
+from schemas.errors import LogBroken
+from streams.replay.plan import Asked, Part, Plan, Seam, resolve
 
 
 class Source(Value, frozen=True, kw_only=True):
@@ -28,8 +31,20 @@ class Source(Value, frozen=True, kw_only=True):
             from streams.replay.cold import Cold, ColdThenTopic, seams  # only here Arrow is needed
 
             cold = Cold(Path(self.cold), self.topic)
-            await seams(cold, self.topic, reader)
-            return await resolve(asked, ColdThenTopic(cold, reader))
+            plan = await resolve(asked, ColdThenTopic(cold, reader))
+            return replace(plan, seams=await seams(cold, reader, [part.partition for part in plan.parts]))
+        finally:
+            await reader.stop()
+
+    async def seams(self, partitions: Iterable[int]) -> tuple[Seam, ...]:
+        """As a plan has them. Raises LogBroken, LogUnavailable."""
+        if self.cold is None:
+            return ()
+        from streams.replay.cold import Cold, seams
+
+        reader = LogReader(self.bootstrap_servers)
+        try:
+            return await seams(Cold(Path(self.cold), self.topic), reader, partitions)
         finally:
             await reader.stop()
 
@@ -40,6 +55,11 @@ class Source(Value, frozen=True, kw_only=True):
             from streams.replay.cold import Cold
 
             for records in Cold(Path(self.cold), self.topic).batches(part):
+                if records[0].offset != reached:
+                    raise LogBroken(
+                        f"{self.topic}-{part.partition}: offset {reached} is in no file of {self.cold}, "
+                        f"which begins at {records[0].offset}"
+                    )
                 yield records
                 reached = records[-1].offset + 1
         if reached < part.stop:

@@ -1,49 +1,56 @@
-"""All records of one payment: by the index in Postgres or, where that is away, by a search from its first moment on."""
+"""All records of one payment: by the index in Postgres or, where that is away, by a search from its first moment on.
 
-from collections.abc import Iterable
+From the topic, or from the files of an export and then the topic.
+"""
+
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from datetime import datetime, timedelta
 from functools import reduce
+from typing import NamedTuple
 
 from infra.histories import LogHistories
 from infra.kafka.partition import partition_for
 from infra.kafka.reader import LogReader
 from infra.postgres.database import Database
 from infra.postgres.payments import PaymentViews
-from infra.settings import Settings
 from projections.absorption import readable
 from projections.payments import evolve
 from projections.ports import RawRecord
 from schemas.base import Event
-from schemas.codec import PAYMENTS_TOPIC
 from schemas.envelope import Recorded
 from schemas.errors import ReadTooFarBehind, StoreUnavailable, Unreadable
 from schemas.ids import PaymentId, minted_at
+from schemas.payment import PaymentEvent
 from schemas.views import PaymentHistory
-from streams.replay.plan import Asked, Part
+from streams.replay.plan import Asked, Part, Seam
 from streams.replay.source import Source
 
 CLOCKS_APART = timedelta(seconds=60)
 """So far the clock that minted an id may be ahead of the broker's."""
 
-Trail = list[Recorded[Event]]
-"""In the order of offsets, void records too; those that nobody can read are left out."""
+
+class Trail(NamedTuple):
+    records: Sequence[Recorded[Event]]
+    """In the order of offsets, void records too; those that nobody can read are left out."""
+    seams: tuple[Seam, ...] = ()
+    """Of its partition, where there are files of it."""
 
 
-async def trail(settings: Settings, payment_id: PaymentId) -> Trail:
-    """Empty where there is no such payment. Raises LogUnavailable, LogBroken."""
+async def trail(source: Source, database_url: str, payment_id: PaymentId) -> Trail:
+    """Without records where there is no such payment. Raises LogUnavailable, LogBroken."""
+    seams = await source.seams([partition_for(payment_id)])
     try:
-        return await _indexed(settings, payment_id)
+        return Trail(await _indexed(source, database_url, payment_id), seams)
     except (StoreUnavailable, ReadTooFarBehind):
-        source = Source(bootstrap_servers=settings.kafka_bootstrap_servers, topic=PAYMENTS_TOPIC)
-        return await searched(source, payment_id)
+        return Trail(await _searched(source, payment_id), seams)
 
 
-async def searched(source: Source, payment_id: PaymentId) -> Trail:
-    found = Trail()
+async def _searched(source: Source, payment_id: PaymentId) -> list[Recorded[Event]]:
+    found: list[Recorded[Event]] = []
     for record in await records_of(source, payment_id, await part_of(source, payment_id)):
         with suppress(Unreadable):
-            found.append(readable(record, PAYMENTS_TOPIC))
+            found.append(readable(record, source.topic))
     return found
 
 
@@ -70,11 +77,29 @@ def state_at(records: Iterable[Recorded[Event]], moment: datetime | None) -> Pay
     return history if history is not None and history.payment.sequence > 0 else None
 
 
-async def _indexed(settings: Settings, payment_id: PaymentId) -> Trail:
+class _Reader:
+    """By which an index is followed: into the files, too, and refused what has left the log."""
+
+    def __init__(self, source: Source, log: LogReader) -> None:
+        self._source = source
+        self._log = log
+
+    async def read(self, _: str, partition: int, start: int, stop: int) -> list[RawRecord]:
+        async with aclosing(
+            self._source.batches(Part(partition=partition, start=start, stop=stop))
+        ) as batches:
+            return [record async for batch in batches for record in batch]
+
+    async def end_offset(self, topic: str, partition: int) -> int:
+        return await self._log.end_offset(topic, partition)
+
+
+async def _indexed(source: Source, database_url: str, payment_id: PaymentId) -> list[Recorded[PaymentEvent]]:
     async with AsyncExitStack() as stack:
-        database = await Database.connect(settings.database_url, max_size=1)
+        database = await Database.connect(database_url, max_size=1)
         stack.push_async_callback(database.close)
-        reader = LogReader(settings.kafka_bootstrap_servers)
-        stack.push_async_callback(reader.stop)
-        histories = LogHistories(PaymentViews(database, partition_for), reader, partition_for)
-        return list(await histories.at_head(payment_id))
+        log = LogReader(source.bootstrap_servers)
+        stack.push_async_callback(log.stop)
+        index = PaymentViews(database, partition_for, source.topic)
+        histories = LogHistories(index, _Reader(source, log), partition_for, source.topic)
+        return await histories.at_head(payment_id)

@@ -13,6 +13,7 @@ from typing import Literal
 from zlib import crc32
 
 import uvloop
+from msgspec.structs import replace
 
 from infra.histories import neighbourhoods
 from infra.kafka.partition import partition_for
@@ -24,10 +25,10 @@ from projections.absorption import readable
 from projections.payments import evolve
 from projections.ports import RawRecord
 from schemas.base import Value
-from schemas.errors import Unreadable
+from schemas.errors import LogBroken, Unreadable
 from schemas.ids import PaymentId
 from schemas.views import PaymentHistory
-from streams.replay.plan import Part, Plan
+from streams.replay.plan import Asked, Part, Plan
 from streams.replay.processes import Monitor, Tell, in_processes
 from streams.replay.source import Source
 
@@ -68,18 +69,23 @@ class _Share(Value, frozen=True, kw_only=True):
 
 
 async def projected(source: Source, url: str) -> Plan:
-    """Everything that the live projection has taken in by now. Raises StoreUnavailable."""
+    """Everything that the live projection has taken in by now. Raises LogBroken, LogUnavailable, StoreUnavailable."""
     database = await Database.connect(url, max_size=1)
     try:
         marks = await PaymentViews(database, partition_for, source.topic).watermarks()
     finally:
         await database.close()
-    parts = [
-        Part(partition=partition, start=0, stop=mark.next_offset)
-        for (topic, partition), mark in sorted(marks.items())
-        if topic == source.topic
-    ]
-    return Plan(topic=source.topic, parts=tuple(parts))
+    reached = {
+        partition: mark.next_offset for (topic, partition), mark in marks.items() if topic == source.topic
+    }
+    plan = await source.plan(Asked(topic=source.topic, partitions=frozenset(reached)))
+    for part in plan.parts:
+        if reached[part.partition] > part.stop:
+            raise LogBroken(
+                f"{plan.topic}-{part.partition} ends at offset {part.stop}, and was projected up to "
+                f"{reached[part.partition]}: records were lost"
+            )
+    return replace(plan, parts=tuple(replace(part, stop=reached[part.partition]) for part in plan.parts))
 
 
 def verify(source: Source, plan: Plan, url: str, processes: int, tell: Tell = lambda _: None) -> Verified:

@@ -91,6 +91,18 @@ async def test_a_file_that_is_not_what_its_name_says_is_refused(written: World, 
         await contents(cold, Asked(topic=written.topic))
 
 
+async def test_a_file_that_is_lost_after_the_plan_was_made_is_no_shorter_history(
+    written: World, tmp_path: Path
+) -> None:
+    await exported(written, tmp_path, 30)
+    cold = await exported(written, tmp_path, 77)
+    (part, *_) = (await cold.plan(Asked(topic=written.topic))).parts
+    sorted(tmp_path.rglob("*.parquet"))[0].unlink()  # noqa: ASYNC240  # a test has time
+    with pytest.raises(LogBroken, match=r"offset 0 is in no file of .*, which begins at 30"):
+        async with aclosing(cold.batches(part)) as batches:
+            _ = [batch async for batch in batches]
+
+
 async def test_a_folder_without_an_export_is_refused(written: World, tmp_path: Path) -> None:
     with pytest.raises(LogBroken, match="there is no export"):
         await replace(written.source, cold=str(tmp_path)).plan(Asked(topic=written.topic))

@@ -108,10 +108,13 @@ def test_a_stop_leaves_no_file_that_is_not_whole_and_what_a_kill_leaves_is_clear
     assert names(files) == ["day=2026-11-22/04-0000000000000000-0000000000000001.parquet"]
 
 
-def test_a_hole_between_files_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("first", "why"), [(3, "begins at 3: there is a hole"), (1, "begins at 1: they overlap")]
+)
+def test_files_that_do_not_fit_together_are_found(tmp_path: Path, first: int, why: str) -> None:
     files = write(tmp_path, [records([BEGIN_MS] * 2, first=0)])
-    write(tmp_path, [records([BEGIN_MS] * 2, first=3)])
-    with pytest.raises(LogBroken, match="does not begin where"):
+    write(tmp_path, [records([BEGIN_MS] * 2, first=first)])
+    with pytest.raises(LogBroken, match=f"ends at offset 2, and .* {why}"):
         files.finished()
 
 

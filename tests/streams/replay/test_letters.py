@@ -25,6 +25,7 @@ from schemas.codec import PAYMENTS_TOPIC
 from schemas.views import PaymentHistory
 from streams.dead_letters import KafkaDeadLetters
 from streams.replay.letters import Letter, letters, retry
+from streams.replay.source import Source
 from streams.replay.trail import trail
 from tests.bench.history import life, messages_of
 from tests.projections.outcomes import SUCCESS
@@ -80,7 +81,8 @@ class Projected:
 
     async def folded(self) -> PaymentHistory | None:
         history = None
-        for recorded in await trail(self.settings, self.payment):
+        source = Source(bootstrap_servers=self.settings.kafka_bootstrap_servers, topic=PAYMENTS_TOPIC)
+        for recorded in (await trail(source, self.settings.database_url, self.payment)).records:
             history = evolve(history, recorded)
         return history
 

@@ -28,10 +28,10 @@ _numbers = count(1)
 
 
 class World:
-    def __init__(self, environment: Mapping[str, str], partitions: int) -> None:
+    def __init__(self, environment: Mapping[str, str], partitions: int, topic: str | None = None) -> None:
         self._env = dict(environment)
         self.settings = Settings.from_environment(self._env)
-        self.topic = f"replayed-{os.getpid()}-{next(_numbers)}"
+        self.topic = topic or f"replayed-{os.getpid()}-{next(_numbers)}"
         self.partitions = partitions
         self.source = Source(bootstrap_servers=self.settings.kafka_bootstrap_servers, topic=self.topic)
 
