@@ -6,7 +6,7 @@ import uvloop
 
 from streams.command_line.asking import Subjects, add_json, command, moment, settings
 from streams.command_line.printing import complain, say, say_json, say_json_lines, say_table
-from streams.replay.letters import Letter, letters, retry
+from streams.replay.letters import Letter, letter, letter_box, letters, retry
 
 
 def add(subjects: Subjects) -> None:
@@ -56,16 +56,16 @@ def _list(asked: argparse.Namespace) -> int:
 
 
 def _show(asked: argparse.Namespace) -> int:
-    if (letter := uvloop.run(_one(asked.number))) is None:
+    if (found := uvloop.run(letter(letter_box(settings()), asked.number))) is None:
         return _unknown(asked.number)
-    say_json(letter)
+    say_json(found)
     return 0
 
 
 def _retry(asked: argparse.Namespace) -> int:
-    if (letter := uvloop.run(_one(asked.number))) is None:
+    if (found := uvloop.run(letter(letter_box(settings()), asked.number))) is None:
         return _unknown(asked.number)
-    came_to, why = uvloop.run(retry(settings(), letter))
+    came_to, why = uvloop.run(retry(settings(), found))
     say(f"{came_to}: {why}" if why else came_to)
     return 0 if came_to == "taken in" else 1
 
@@ -76,9 +76,4 @@ def _unknown(number: int) -> int:
 
 
 async def _all(asked: argparse.Namespace) -> list[Letter]:
-    return [letter async for letter in letters(settings(), asked.since)]
-
-
-async def _one(number: int) -> Letter | None:
-    found = [letter async for letter in letters(settings()) if letter.number == number]
-    return found[0] if found else None
+    return [one async for one in letters(letter_box(settings()), asked.since)]

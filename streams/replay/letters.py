@@ -49,12 +49,25 @@ RECORDS_REMEMBERED = 50 * REMEMBERED_PER_PARTITION
 the place of what was folded here."""
 
 
-async def letters(settings: Settings, since: datetime | None = None) -> AsyncGenerator[Letter, None]:
+def letter_box(settings: Settings) -> Source:
+    return Source(bootstrap_servers=settings.kafka_bootstrap_servers, topic=DEAD_LETTERS_TOPIC)
+
+
+async def letter(box: Source, number: int) -> Letter | None:
+    """Reads no other. Raises LogUnavailable."""
+    for part in (await box.plan(Asked(topic=box.topic, since="earliest"))).parts:
+        if part.start <= number < part.stop:
+            async with aclosing(box.batches(replace(part, start=number, stop=number + 1))) as batches:
+                async for (record,) in batches:
+                    return _letter(record)
+    return None
+
+
+async def letters(box: Source, since: datetime | None = None) -> AsyncGenerator[Letter, None]:
     """In the order in which they were told. Raises LogUnavailable, LogBroken."""
-    source = Source(bootstrap_servers=settings.kafka_bootstrap_servers, topic=DEAD_LETTERS_TOPIC)
-    plan = await source.plan(Asked(topic=source.topic, since=since or "earliest"))
+    plan = await box.plan(Asked(topic=box.topic, since=since or "earliest"))
     for part in plan.parts:
-        async with aclosing(source.batches(part)) as batches:
+        async with aclosing(box.batches(part)) as batches:
             async for batch in batches:
                 for record in batch:
                     yield _letter(record)
