@@ -61,12 +61,8 @@ class Step:
         try:
             if refusal is not None:
                 raise refusal
-            if not _tells(record):
-                return
-            recorded = readable(record)
-            if self._partition_of(recorded.envelope.aggregate_id) != record.partition:
-                raise Unreadable("its key belongs in another partition")
-            self._events.append((record.partition, recorded))
+            if (recorded := telling(record, self._partition_of)) is not None:
+                self._events.append((record.partition, recorded))
         except Exception as error:  # whatever a record does to us, it must not stop those behind it
             self.dead.append(dead_letter(record, error))
 
@@ -98,6 +94,16 @@ class Step:
             if (exposure := evolve(known, recorded)) is not None and exposure is not known:
                 after[payment_id] = exposure
         return after
+
+
+def telling(record: RawRecord, partition_of: Callable[[str], int]) -> Recorded[Event] | None:
+    """An event that may change an exposure. Raises Unreadable."""
+    if not _tells(record):
+        return None
+    recorded = readable(record)
+    if partition_of(recorded.envelope.aggregate_id) != record.partition:
+        raise Unreadable("its key belongs in another partition")
+    return recorded
 
 
 def _tells(record: RawRecord) -> bool:

@@ -4,13 +4,14 @@ Both are in event time: a payment's id tells when it was minted, a broker's stam
 replay from the beginning comes to the same figures, whatever was forgotten, when and by whom.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from projections.ports import ExposureSink
 from schemas.base import Event
 from schemas.envelope import Recorded
 from schemas.ids import ExperimentId, PaymentId, first_minted, minted_ms
+from schemas.views import Watermark
 
 COUNTED_FOR = timedelta(days=60)
 """From a payment's minting on its events count: twice the longest horizon of a gateway. What is detected at its end
@@ -37,10 +38,19 @@ async def forget(
     A partition that was not read yet may hold anything, so that nothing is forgotten then.
     """
     async with sink.transaction(topic, range(partitions)) as transaction:
-        read_until_ms = min(mark.last_stamp_ms for mark in transaction.watermarks.values())
-        kept_since_ms = read_until_ms - _KEPT_MS
-        if kept_since_ms <= 0:
+        since_ms = kept_since_ms(transaction.watermarks.values())
+        if since_ms <= 0:
             return False
-        gone = [one for one, at in ended.items() if at.timestamp() * 1000 < kept_since_ms]
-        forgotten = await transaction.forget(first_minted(kept_since_ms), gone, MOST_AT_ONCE)
+        gone = forgettable(ended, since_ms)
+        forgotten = await transaction.forget(first_minted(since_ms), gone, MOST_AT_ONCE)
     return forgotten >= MOST_AT_ONCE
+
+
+def kept_since_ms(watermarks: Iterable[Watermark]) -> int:
+    """Of all partitions: what is from before may be forgotten."""
+    return min(mark.last_stamp_ms for mark in watermarks) - _KEPT_MS
+
+
+def forgettable(ended: Mapping[ExperimentId, datetime], since_ms: int) -> list[ExperimentId]:
+    """Those whose customers may be forgotten."""
+    return [one for one, at in ended.items() if at.timestamp() * 1000 < since_ms]

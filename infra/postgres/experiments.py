@@ -1,8 +1,9 @@
 """Experiments' figures in Postgres: exposed payments, customers and arms, and how far the log is in them."""
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import asyncpg
 import msgspec
@@ -19,12 +20,23 @@ from schemas.views import Watermark
 PROJECTION = ("experiments", 1)
 """The name and version of their watermarks."""
 
+SUMS_TIMEOUT_S = 300.0
+CUSTOMERS_AT_ONCE = 10_000
+
 _sql = queries.load(Path(__file__).with_suffix(".sql"))
 _encode = msgspec.json.Encoder().encode
 _exposure = msgspec.json.Decoder(Exposure)
 _counters = msgspec.json.Decoder(dict[str, str])
 _offsets = msgspec.json.Decoder(dict[int, int])
 _marks = msgspec.json.Decoder(dict[int, tuple[int, int]])
+
+
+class StoredSums(NamedTuple):
+    """What results are made of. Parts of arms are added up: a part by itself means nothing."""
+
+    arms: dict[ArmKey, Tally]
+    customers: dict[CustomerKey, Figures]
+    watermarks: dict[int, Watermark]
 
 
 class PostgresExperiments:
@@ -86,10 +98,28 @@ class PostgresExperiments:
         """Of its variants, those of which something was counted, and the watermarks of every partition."""
         rows = await self._database.fetch(_sql.tallies, experiment_id, *PROJECTION, PAYMENTS_TOPIC)
         reached = _marks.decode(rows[0]["marks"] or "{}")
-        return {row["variant"]: _tally(row) for row in rows if row["variant"] is not None}, {
+        return _tallies(rows), {
             partition: Watermark(next_offset=next_offset, last_stamp_ms=stamp_ms)
             for partition, (next_offset, stamp_ms) in reached.items()
         }
+
+    async def sums(self) -> StoredSums:
+        """Of all experiments, as of one moment, while others go on."""
+        async with self._database.transaction(SUMS_TIMEOUT_S) as connection:
+            await connection.execute(_sql.one_snapshot)
+            arms = {
+                ArmKey(row["experiment_id"], variant): tally
+                for row in await connection.fetch(_sql.experiments)
+                for variant, tally in _tallies(
+                    await connection.fetch(_sql.tallies, row["experiment_id"], *PROJECTION, PAYMENTS_TOPIC)
+                ).items()
+            }
+            customers = {
+                CustomerKey(*row[:3]): Figures(*row[3:])
+                async for row in connection.cursor(_sql.customers, prefetch=CUSTOMERS_AT_ONCE)
+            }
+            reached = await marks.seen(connection, PROJECTION, PAYMENTS_TOPIC)
+        return StoredSums(arms, customers, reached)
 
 
 class PostgresExposureTransaction:
@@ -144,6 +174,10 @@ class PostgresExposureTransaction:
         payments = await self._connection.fetchval(_sql.forget_exposures, before, most)
         customers = await self._connection.fetchval(_sql.forget_customers, list(ended), most)
         return max(int(payments), int(customers))
+
+
+def _tallies(rows: Iterable[asyncpg.Record]) -> dict[str, Tally]:
+    return {row["variant"]: _tally(row) for row in rows if row["variant"] is not None}
 
 
 def _arm_row(arm: ArmKey, partition: int, tally: Tally) -> tuple[object, ...]:

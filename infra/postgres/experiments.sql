@@ -150,3 +150,14 @@ LEFT JOIN (
     WHERE a.experiment_id = $1
     GROUP BY a.variant
 ) AS a ON true
+
+-- name: one_snapshot
+-- All that is asked in this transaction is as of one moment.
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
+
+-- name: experiments
+SELECT DISTINCT experiment_id FROM experiment_arms
+
+-- name: customers
+SELECT experiment_id, variant, customer_id, exposed, payments, succeeded, first_succeeded, timed, log_units
+FROM experiment_customers

@@ -10,7 +10,9 @@ from streams.command_line.printing import progress, say, say_json, say_table, te
 from streams.replay.processes import processes_for
 from streams.replay.source import Source
 from streams.replay.verify import projected, verify
-from streams.replay.verify_stores import verify_circuits, verify_metrics
+from streams.replay.verify_experiments import projected as summed
+from streams.replay.verify_experiments import stored_sums, verify_experiments
+from streams.replay.verify_stores import Compared, verify_circuits, verify_metrics
 
 AGREES, DIFFERS = 0, 1
 
@@ -21,14 +23,23 @@ def add(subjects: Subjects) -> None:
         "verify",
         lambda _: 2,
         "what is stored against a fold of the log",
-        "payments\npayments --json\npayments --cold cold\nmetrics\ncircuits",
+        "payments\npayments --json\npayments --cold cold\nmetrics\ncircuits\nexperiments",
     )
-    stores = parser.add_subparsers(required=True, metavar="payments|metrics|circuits")
+    stores = parser.add_subparsers(required=True, metavar="payments|metrics|circuits|experiments")
     payments = stores.add_parser("payments", help="the read model in Postgres, row for row")
     add_cold(payments)
     add_processes(payments)
     add_json(payments)
     payments.set_defaults(run=_payments)
+    experiments = stores.add_parser(
+        "experiments",
+        help="the sums in Postgres that results answer from",
+        description="the sums in Postgres that results answer from, of arms and of customers, all of which are held in "
+        "memory: some kilobyte each",
+    )
+    add_processes(experiments)
+    add_json(experiments)
+    experiments.set_defaults(run=_experiments)
     for name, check, purpose in (
         ("metrics", verify_metrics, "the tallies of the hour in Redis"),
         ("circuits", verify_circuits, "the views of circuits in Postgres"),
@@ -61,8 +72,20 @@ def _payments(asked: argparse.Namespace) -> int:
     return AGREES if verified.agrees else DIFFERS
 
 
+def _experiments(asked: argparse.Namespace) -> int:
+    found = settings()
+    stored = stored_sums(found)
+    records = summed(stored).records
+    with progress("verified", records) as tell:
+        compared = verify_experiments(found, stored, processes_for(records, asked.processes), tell)
+    return _say(compared, asked)
+
+
 def _store(asked: argparse.Namespace) -> int:
-    compared = uvloop.run(asked.check(settings()))
+    return _say(uvloop.run(asked.check(settings())), asked)
+
+
+def _say(compared: Compared, asked: argparse.Namespace) -> int:
     if asked.json:
         say_json(compared)
     else:

@@ -1,16 +1,14 @@
 """The live read model of payments against a fold of the log, row for row.
 
 The log is read up to the live watermarks as they are at the start, while the projection goes on: a row that is beyond
-them by then is compared with the fold of its own further records. Memory is bounded by reading a long partition several
-times, each time for a share of its payments.
+them by then is compared with the fold of its own further records.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
 from functools import partial
 from typing import Literal
-from zlib import crc32
 
 import uvloop
 from msgspec.structs import replace
@@ -21,19 +19,16 @@ from infra.kafka.reader import LogReader
 from infra.postgres.database import Database
 from infra.postgres.payments import PaymentViews
 from infra.postgres.verifying import first_offsets, unreadable
-from projections.absorption import readable
-from projections.payments import evolve
-from projections.ports import RawRecord
 from schemas.base import Value
-from schemas.errors import LogBroken, Unreadable
+from schemas.errors import LogBroken
 from schemas.ids import PaymentId
 from schemas.views import PaymentHistory
+from streams.replay.histories import Histories
 from streams.replay.plan import Asked, Part, Plan
 from streams.replay.processes import Monitor, Tell, in_processes
 from streams.replay.source import Source
+from streams.replay.turns import in_turns
 
-RECORDS_IN_MEMORY = 250_000
-"""So many are folded at a time: some fifty thousand payments."""
 ROWS_AT_ONCE = 500
 MOST_NAMED = 100
 
@@ -118,23 +113,6 @@ def compared(
     ]
 
 
-def fold(
-    histories: dict[PaymentId, PaymentHistory],
-    records: Iterable[RawRecord],
-    left_out: frozenset[tuple[int, int]] = frozenset(),
-) -> None:
-    """As the live projection does: what cannot be read, and a payment of another partition, is left out."""
-    for record in records:
-        if (record.partition, record.offset) in left_out:
-            continue
-        with suppress(Unreadable):
-            recorded = readable(record)
-            payment_id = PaymentId(recorded.envelope.aggregate_id)
-            known = histories.get(payment_id)
-            if known is not None or partition_for(payment_id) == record.partition:
-                histories[payment_id] = evolve(known, recorded)
-
-
 def _work(source: Source, url: str, parts: Sequence[Part], monitor: Monitor) -> _Share:
     return uvloop.run(_verify(source, url, parts, monitor))
 
@@ -150,16 +128,10 @@ async def _verify(source: Source, url: str, parts: Sequence[Part], monitor: Moni
         payments: Counter[int] = Counter()
         differences: list[Difference] = []
         for part in parts:
-            times = -(-part.records // RECORDS_IN_MEMORY)
-            for turn in range(times):
-                histories: dict[PaymentId, PaymentHistory] = {}
-                async with aclosing(source.batches(part)) as batches:
-                    async for batch in batches:
-                        mine = [one for one in batch if times == 1 or crc32(one.key or b"") % times == turn]
-                        fold(histories, mine, left_out)
-                        monitor.read(len(batch) if turn == 0 else 0)
-                payments[part.partition] += len(histories)
-                differences += await comparison.of(histories, part)
+            async with aclosing(in_turns(source, part, partial(Histories, left_out), monitor)) as turns:
+                async for folded in turns:
+                    payments[part.partition] += len(folded.known)
+                    differences += await comparison.of(folded.known, part)
         return _Share(payments=dict(payments), differences=tuple(differences))
 
 
@@ -183,14 +155,15 @@ class _Comparison:
 
     async def _further(self, folded: PaymentHistory, live: PaymentHistory, part: Part) -> PaymentHistory:
         """With the records that the live projection has taken in meanwhile."""
-        histories, payment_id = {folded.payment.payment_id: folded}, folded.payment.payment_id
+        payment_id, further = folded.payment.payment_id, Histories()
+        further.known[payment_id] = folded
         wanted = [offset for offset in live.payment.offsets if offset >= part.stop]
         for some in neighbourhoods(wanted):
             records = await self._reader.read(
                 self._topic, part.partition, some.start, some.stop, timeout_s=30
             )
-            fold(histories, (record for record in records if record.offset in wanted))
-        return histories[payment_id]
+            further.take(record for record in records if record.offset in wanted)
+        return further.known[payment_id]
 
 
 async def _unexpected(source: Source, plan: Plan, url: str, there: Mapping[int, int]) -> list[Difference]:
