@@ -7,16 +7,17 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from schemas.errors import LogUnavailable
+from schemas.codec import PAYMENTS_TOPIC, SHADOW_TOPIC
 from schemas.routing_configuration import AlternativePolicy
-from streams.command_line.asking import Subjects, add_json, moment, settings
-from streams.command_line.printing import complain, say, say_json
+from streams.command_line.asking import Subjects, add_cold, add_json, moment, settings
+from streams.command_line.printing import complain, progress, say, say_json, tell_seams
+from streams.replay.source import Source
 from streams.what_if.evaluation import DIMENSIONS, Dimension
 from streams.what_if.plot import svg
-from streams.what_if.question import ask
+from streams.what_if.question import Past, Question, ask, past
 from streams.what_if.table import lines
 
-DONE, NOT_DONE, WRONG = 0, 1, 2
+DONE, WRONG = 0, 2
 POLICY = """\
 POLICY is JSON in the words of the configuration's events; what it leaves out is as it was:
   {"weights": {"cost": 0.002}}
@@ -54,6 +55,7 @@ def add(subjects: Subjects) -> None:
         metavar="DIMENSION,…",
         help=f"some of {','.join(DIMENSIONS)} (all of them)",
     )
+    add_cold(parser)
     add_json(parser)
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="also draw the uplifts")
     parser.set_defaults(run=_what_if)
@@ -66,11 +68,11 @@ def _what_if(asked: argparse.Namespace) -> int:
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         complain(f"{asked.policy}: {error}")
         return WRONG
-    try:
-        found = uvloop.run(ask(settings(), policy, asked.from_, asked.to_, asked.by, _tell))
-    except LogUnavailable as error:
-        complain(f"not answered: {error}")
-        return NOT_DONE
+    payments = _past(PAYMENTS_TOPIC, asked)
+    shadows = _past(SHADOW_TOPIC, asked) if asked.shadow else None
+    question = Question(policy, asked.from_, asked.to_)
+    with progress("read", payments.plan.records) as tell:
+        found = uvloop.run(ask(question, payments, shadows, asked.by, tell))
     if asked.plot is not None:
         asked.plot.write_text(svg(found))
     if asked.json:
@@ -85,9 +87,11 @@ def _read(file: Path) -> AlternativePolicy:
     return msgspec.json.decode(text, type=AlternativePolicy)
 
 
-def _tell(line: str) -> None:
-    if sys.stderr.isatty():
-        complain(line)
+def _past(topic: str, asked: argparse.Namespace) -> Past:
+    source = Source(bootstrap_servers=settings().kafka_bootstrap_servers, topic=topic, cold=asked.cold)
+    found = uvloop.run(past(source, asked.from_))
+    tell_seams(topic, found.plan.seams)
+    return found
 
 
 def _dimensions(text: str) -> tuple[Dimension, ...]:

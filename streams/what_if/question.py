@@ -1,25 +1,24 @@
 """Reads the payments of a range of time from the log, and judges a policy on them."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import aclosing
+from datetime import datetime, timedelta
 
-from infra.kafka.reader import LogReader, Record
-from infra.settings import Settings
 from projections.absorption import decoded
+from projections.ports import RawRecord
 from schemas.base import Event, Value
-from schemas.codec import PAYMENTS_TOPIC, SHADOW_TOPIC
 from schemas.envelope import Recorded
 from schemas.errors import Unreadable
 from schemas.ids import GatewayId
 from schemas.routing_configuration import AlternativePolicy
 from schemas.shadow import PaymentShadowed
+from streams.replay.plan import Asked, Plan
+from streams.replay.processes import Tell
+from streams.replay.source import Source
 from streams.what_if.evaluation import Dimension, Evaluation, Judged, Part
 from streams.what_if.journeys import Journeys
 
-STRETCH = 5_000
-"""Records that are read at a time."""
-READ_TIMEOUT_S = 30.0
-EARLY_MS = 90_000
+EARLY = timedelta(seconds=90)
 """So long before the range the log is read: stamps are the broker's, and requests are told by other clocks."""
 NOTHING_SAID: Mapping[str, PaymentShadowed] = {}
 
@@ -51,6 +50,13 @@ class WhatIf(Value, frozen=True, kw_only=True):
     parts: tuple[Part, ...]
 
 
+class Past(Value, frozen=True, kw_only=True):
+    """What of a topic a question is answered from, found before any of it is read."""
+
+    source: Source
+    plan: Plan
+
+
 class Question:
     """Answered from partitions one after the other: of each all is in memory at once, of the others what counts."""
 
@@ -58,7 +64,7 @@ class Question:
         self, policy: AlternativePolicy | None, begin: datetime | None = None, end: datetime | None = None
     ) -> None:
         """Without a policy: of what a shadow said."""
-        self._policy, self._begin, self._end = policy, begin, end
+        self._policy, self.begin, self.end = policy, begin, end
         self._evaluation = Evaluation(policy)
         self._not_tried = self._unexplained = self._shadowed = self._agreed = self.unreadable = 0
 
@@ -80,8 +86,8 @@ class Question:
         return WhatIf(
             policy=self._policy,
             agreement=self._agreed / self._shadowed if self._shadowed else None,
-            begin=self._begin,
-            end=self._end,
+            begin=self.begin,
+            end=self.end,
             payments=len(self._evaluation),
             left_out=LeftOut(
                 not_tried=self._not_tried, unexplained=self._unexplained, unreadable=self.unreadable
@@ -92,56 +98,48 @@ class Question:
         )
 
 
+async def past(source: Source, begin: datetime | None) -> Past:
+    """Raises LogBroken where a part of it is not, or no longer, there; LogUnavailable."""
+    since = 0 if begin is None else begin - EARLY
+    return Past(source=source, plan=await source.plan(Asked(topic=source.topic, since=since)))
+
+
 async def ask(
-    settings: Settings,
-    policy: AlternativePolicy | None,
-    begin: datetime | None,
-    end: datetime | None,
+    question: Question,
+    payments: Past,
+    shadows: Past | None,
     by: tuple[Dimension, ...],
-    tell: Callable[[str], None],
+    tell: Tell = lambda _: None,
 ) -> WhatIf:
-    """Of payments of the range, with all that is known of them by now. Raises LogUnavailable."""
-    question = Question(policy, begin, end)
-    reader = LogReader(settings.kafka_bootstrap_servers)
-    try:
-        for partition, stop in sorted((await reader.end_offsets(PAYMENTS_TOPIC, READ_TIMEOUT_S)).items()):
-            journeys = Journeys(begin, end)
-            async for records in _stretches(reader, PAYMENTS_TOPIC, partition, begin, stop):
+    """Of payments of the range, with all that is known of them by now; `shadows` are what a shadow said, if that is
+    judged. Raises LogBroken, LogUnavailable."""
+    read = 0
+    for part in payments.plan.parts:
+        journeys = Journeys(question.begin, question.end)
+        async with aclosing(payments.source.batches(part)) as batches:
+            async for records in batches:
                 journeys.take(_readable(records, question))
-            said = await _said(reader, partition, begin, question) if policy is None else NOTHING_SAID
-            question.take(journeys, said)
-            tell(f"{PAYMENTS_TOPIC}-{partition} is read")
-    finally:
-        await reader.stop()
+                read += len(records)
+                tell(read)
+        said = NOTHING_SAID if shadows is None else await _said(shadows, part.partition, question)
+        question.take(journeys, said)
     return question.answer(by)
 
 
-async def _said(
-    reader: LogReader, partition: int, begin: datetime | None, question: Question
-) -> dict[str, PaymentShadowed]:
+async def _said(shadows: Past, partition: int, question: Question) -> dict[str, PaymentShadowed]:
     """By the shadow, of the payments of a partition: they have the same number on both topics."""
     said: dict[str, PaymentShadowed] = {}
-    stop = await reader.end_offset(SHADOW_TOPIC, partition, READ_TIMEOUT_S)
-    async for records in _stretches(reader, SHADOW_TOPIC, partition, begin, stop):
-        for recorded in _readable(records, question):
-            if isinstance(recorded.event, PaymentShadowed):
-                said[recorded.envelope.aggregate_id] = recorded.event
+    for part in shadows.plan.parts:
+        if part.partition == partition:
+            async with aclosing(shadows.source.batches(part)) as batches:
+                async for records in batches:
+                    for recorded in _readable(records, question):
+                        if isinstance(recorded.event, PaymentShadowed):
+                            said[recorded.envelope.aggregate_id] = recorded.event
     return said
 
 
-async def _stretches(
-    reader: LogReader, topic: str, partition: int, begin: datetime | None, stop: int
-) -> AsyncIterator[list[Record]]:
-    start = await reader.beginning_offset(topic, partition, READ_TIMEOUT_S)
-    if begin is not None:
-        early_ms = round(begin.timestamp() * 1000) - EARLY_MS
-        start = await reader.offset_at(topic, partition, early_ms, READ_TIMEOUT_S)
-    for first in range(start, stop, STRETCH):
-        last = min(first + STRETCH, stop)
-        yield await reader.read(topic, partition, first, last, timeout_s=READ_TIMEOUT_S)
-
-
-def _readable(records: Sequence[Record], question: Question) -> Iterator[Recorded[Event]]:
+def _readable(records: Sequence[RawRecord], question: Question) -> Iterator[Recorded[Event]]:
     for record in records:
         try:
             yield decoded(record)

@@ -18,14 +18,15 @@ from infra.local import ROOT
 from infra.local.processes import surroundings
 from infra.local.stack import Stack
 from infra.settings import Settings
-from schemas.codec import PAYMENTS_TOPIC
+from schemas.codec import PAYMENTS_TOPIC, SHADOW_TOPIC
 from schemas.ids import PaymentId
 from schemas.payment import PaymentRouted
 from schemas.routing import Versions
 from schemas.routing_configuration import AlternativePolicy, BanditPolicy
 from schemas.shadow import PaymentShadowed, ShadowCandidate
 from streams.cli import main
-from streams.what_if.question import ask
+from streams.replay.source import Source
+from streams.what_if.question import Question, ask, past
 from tests.projections.story import BEGIN, raw
 from tests.streams.what_if.histories import a_history
 
@@ -108,17 +109,21 @@ async def test_payments_of_a_range_are_read_from_the_log_and_judged(stack: Stack
         for partition, several in groupby(map(raw, history), key=lambda one: one.partition):
             messages = [(one.key, one.value or b"", list(one.headers)) for one in several]
             await publisher.publish(PAYMENTS_TOPIC, partition, messages)
-        shadows = [
+        told = [
             (PaymentId(one.envelope.aggregate_id), shadow_of(one.event))
             for one in history
             if isinstance(one.event, PaymentRouted)
         ]
-        await KafkaShadowLog(publisher, SystemClock()).append(shadows[:200])
+        await KafkaShadowLog(publisher, SystemClock()).append(told[:200])
     finally:
         await publisher.stop()
-    found = await ask(settings, SCORES, begin, None, ("method",), lambda _: None)
+    payments, shadows = [
+        await past(Source(bootstrap_servers=settings.kafka_bootstrap_servers, topic=topic), begin)
+        for topic in (PAYMENTS_TOPIC, SHADOW_TOPIC)
+    ]
+    found = await ask(Question(SCORES, begin), payments, None, ("method",))
     assert found.payments == 300
-    said_by_shadow = await ask(settings, None, begin, None, ("method",), lambda _: None)
+    said_by_shadow = await ask(Question(None, begin), payments, shadows, ("method",))
     assert (said_by_shadow.payments, said_by_shadow.agreement) == (200, 0)
     plot, until = tmp_path / "plot.svg", begin + timedelta(seconds=100)
     policy = a_file(tmp_path, msgspec.json.encode(SCORES).decode())
