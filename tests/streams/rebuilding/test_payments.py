@@ -10,6 +10,7 @@ import pytest
 
 from infra.clock import SystemClock
 from infra.local.stack import Stack
+from infra.postgres.database import Database
 from schemas.ids import PaymentId
 from schemas.views import PaymentView
 from tests.projections.story import (
@@ -19,7 +20,7 @@ from tests.projections.story import (
     started,
     succeeded,
 )
-from tests.streams.rebuilding.world import EFFECTS, World, ends
+from tests.streams.rebuilding.world import EFFECTS, World, ends, rows_of
 
 pytestmark = pytest.mark.integration
 
@@ -240,6 +241,43 @@ async def test_a_worker_that_is_killed_during_rebuild_and_switches_loses_nothing
     assert code == DONE, said
     code, said = await world.types("payments", "--verify-only")
     assert code == DONE, said
+
+
+async def test_verify_and_a_replay_find_what_is_live_during_a_switch_and_the_way_back_and_after_each(
+    world: World,
+) -> None:
+    payment, *_ = await world.tell(100)
+    await world.catch_up()
+    for words in (("payments",), ("rollback",)):
+        switched, verified = await asyncio.gather(
+            world.types(*words), world.types_command("verify", "payments")
+        )
+        assert (switched[0], verified[0]) == (DONE, DONE), (switched, verified)
+
+        await world.tell(20)
+        await world.catch_up()
+        code, said = await world.types_command("verify", "payments")
+        assert (code, ": 0 differences" in said) == (DONE, True), said
+        assert await replayed(world) == await world.rows()
+
+        await world.fetch("UPDATE payments SET routing_reason = 'a slip' WHERE payment_id = $1", payment)
+        code, said = await world.types_command("verify", "payments")
+        assert (code, ": 1 differences" in said, payment in said) == (DIFFERS, True, True), said
+        await world.fetch(
+            "UPDATE payments SET routing_reason = 'lowest priority number' WHERE payment_id = $1", payment
+        )
+
+
+async def replayed(world: World) -> dict[str, list[str]]:
+    """The rows that a replay beside comes to; the second one goes on from where the first one ended."""
+    url = f"{world.settings.database_url}_beside"
+    code, said = await world.types_command("replay", "payments", url)
+    assert code == DONE, said
+    database = await Database.connect(url)
+    try:
+        return await rows_of(database)
+    finally:
+        await database.close()
 
 
 async def test_of_two_at_once_one_is_refused(world: World) -> None:

@@ -150,15 +150,7 @@ class World:
                 await self.live.absorb(await self.reader.read(PAYMENTS_TOPIC, partition, end - 1, end))
 
     async def rows(self, tables: dict[str, str] = TABLES) -> dict[str, list[str]]:
-        return {
-            table: [
-                row["fields"]
-                for row in await self.fetch(
-                    f"SELECT to_jsonb(t)::text AS fields FROM {table} AS t ORDER BY {key}"
-                )
-            ]
-            for table, key in tables.items()
-        }
+        return await rows_of(self.database, tables)
 
     async def schemas(self) -> set[str]:
         rows = await self.fetch("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'payments%'")
@@ -169,8 +161,11 @@ class World:
         return [dict(row) for row in rows]
 
     async def begins(self, *words: str) -> Process:
+        return await self.begins_command("rebuild", *words)
+
+    async def begins_command(self, *words: str) -> Process:
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "streams.cli", "rebuild", *words),
+            *(sys.executable, "-m", "streams.cli", *words),
             cwd=ROOT,
             env=surroundings(self.env),
             stdout=asyncio.subprocess.PIPE,
@@ -179,6 +174,21 @@ class World:
 
     async def types(self, *words: str) -> tuple[int | None, str]:
         return await ends(await self.begins(*words))
+
+    async def types_command(self, *words: str) -> tuple[int | None, str]:
+        return await ends(await self.begins_command(*words))
+
+
+async def rows_of(database: Database, tables: dict[str, str] = TABLES) -> dict[str, list[str]]:
+    return {
+        table: [
+            row["fields"]
+            for row in await database.fetch(
+                f"SELECT to_jsonb(t)::text AS fields FROM {table} AS t ORDER BY {key}", timeout_s=30
+            )
+        ]
+        for table, key in tables.items()
+    }
 
 
 async def ends(process: Process) -> tuple[int | None, str]:
