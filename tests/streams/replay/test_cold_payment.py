@@ -176,7 +176,8 @@ def cut_short(files: list[Path]) -> None:
 
 def spoil(files: list[Path]) -> None:
     content = files[1].read_bytes()
-    files[1].write_bytes(content[:100] + bytes(400) + content[500:])
+    half = len(content) // 2
+    files[1].write_bytes(content[:4] + bytes(half) + content[4 + half :])
 
 
 def overlap(files: list[Path]) -> None:
