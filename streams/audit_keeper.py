@@ -55,6 +55,13 @@ class Reading(Struct):
     next_offset: int
 
 
+def begun(topic: str, stored: int) -> Reading:
+    """Where a partition has to be read from, to keep what comes from `stored` on."""
+    is_small = topic != NOTIFICATIONS_TOPIC
+    trail = Trail(_JUDGES[topic](), from_beginning=is_small)
+    return Reading(trail, 0 if is_small else stored)
+
+
 class AuditKeeper:
     def __init__(self, sink: AuditSink, log: Log, dead_letters: DeadLetters) -> None:
         self._sink = sink
@@ -80,7 +87,7 @@ class AuditKeeper:
     async def look(self) -> None:
         """Read and store what is new. Raises Unavailable; what was not stored is then read again."""
         marks = await self._sink.watermarks()
-        for topic in _JUDGES:
+        for topic in TOPICS:
             for partition, end in (await self._log.end_offsets(topic)).items():
                 mark = marks.get((topic, partition))
                 await self._follow(topic, partition, mark.next_offset if mark is not None else 0, end)
@@ -90,19 +97,23 @@ class AuditKeeper:
         here = topic, partition
         reading = self._readings.pop(here, None)
         if reading is None or reading.next_offset > stored:  # never read, or taken back
-            is_small = topic != NOTIFICATIONS_TOPIC
-            trail = Trail(_JUDGES[topic](), from_beginning=is_small)
-            reading = Reading(trail, 0 if is_small else stored)
+            reading = begun(topic, stored)
         while reading.next_offset < end:
             first = reading.next_offset
             records = await self._log.read(topic, partition, first, min(end, first + CHUNK))
-            entries = await self._entries(reading.trail, records, stored)
-            reading.next_offset += len(records)
-            reached = Watermark(next_offset=reading.next_offset, last_stamp_ms=records[-1].timestamp)
-            is_news = reading.next_offset > stored
-            if is_news and not await self._keep(records, entries, first, reached):
+            if not await self.take(reading, records, stored):
                 return
         self._readings[here] = reading
+
+    async def take(self, reading: Reading, records: Sequence[RawRecord], stored: int) -> bool:
+        """What comes next on that partition: it is kept where it is not below `stored`. False where the store is not as
+        far as it was taken to be. Raises Unavailable."""
+        first = reading.next_offset
+        entries = await self._entries(reading.trail, records, stored)
+        reading.next_offset += len(records)
+        reached = Watermark(next_offset=reading.next_offset, last_stamp_ms=records[-1].timestamp)
+        is_news = reading.next_offset > stored
+        return not is_news or await self._keep(records, entries, first, reached)
 
     async def _keep(
         self, records: Sequence[RawRecord], entries: Sequence[AuditEntry], first: int, reached: Watermark
@@ -166,3 +177,5 @@ _JUDGES: Mapping[str, Callable[[], Judge]] = {
     CIRCUITS_TOPIC: OnceByNumber,
     NOTIFICATIONS_TOPIC: lambda: lambda record: not record.is_void,
 }
+TOPICS = tuple(_JUDGES)
+"""What the audit is made of."""

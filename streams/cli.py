@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
         complain(f"not done: {error}")
         return NOT_DONE
     except Stopped:
-        complain("stopped: the same command goes on from here")
+        complain("stopped: the same command goes on from here, or makes its file anew")
         return STOPPED
     return code
 

@@ -38,17 +38,6 @@ class BulkPaymentSink:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def is_live(self) -> bool:
-        ((found,),) = await self._database.fetch(_sql.is_live)
-        return bool(found)
-
-    async def begin(self, topic: str, starts: Mapping[int, int]) -> dict[int, int]:
-        """Where each partition goes on: at its start, or where a replay that was stopped had come to."""
-        arguments = (*PROJECTION, topic, list(starts), list(starts.values()))
-        await self._database.fetch(_sql.begin, *arguments)
-        reached = await marks.all_of(self._database, PROJECTION)
-        return {partition: reached[topic, partition].next_offset for partition in starts}
-
     @asynccontextmanager
     async def transaction(self, topic: str, partitions: Collection[int]) -> AsyncIterator["BulkTransaction"]:
         async with self._database.transaction(TRANSACTION_TIMEOUT_S) as connection:

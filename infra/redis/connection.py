@@ -32,3 +32,9 @@ def unavailable() -> Iterator[None]:
         yield
     except (RedisError, OSError, TimeoutError) as error:
         raise StoreUnavailable(f"Redis: {type(error).__name__}") from error
+
+
+async def is_empty(redis: Client) -> bool:
+    """Whether the database has no key at all. Raises StoreUnavailable."""
+    with unavailable():
+        return not await redis.dbsize()

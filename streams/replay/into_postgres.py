@@ -1,20 +1,26 @@
-"""The payments' read model made again in a database of its own, by the projection that is live.
+"""Projections made again in a database of their own, by the code that is live.
 
 Rows and watermarks are stored together, so a replay that was stopped or killed goes on from where it had come to.
 """
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from functools import partial
+from typing import NamedTuple
 
 import uvloop
 from msgspec.structs import replace
 
 from infra.kafka.partition import partition_for
 from infra.kafka.reader import LogReader
+from infra.postgres import experiments, payments
 from infra.postgres.bulk import BulkPaymentSink
 from infra.postgres.database import Database
 from infra.postgres.migrate import migrate
+from infra.postgres.replays import begin, take
+from infra.postgres.watermarks import Projection as Name
+from projections.absorption import Absorption
+from projections.experiment_intake import ExperimentIntake
 from projections.ports import RawRecord
 from projections.project import Projection
 from streams.dead_letters import NoLetters
@@ -23,50 +29,84 @@ from streams.replay.plan import Part, Plan
 from streams.replay.processes import Monitor, Tell, in_processes
 from streams.replay.source import Source
 
-RECORDS_AT_ONCE = 20_000
-"""Of one transaction: a payment whose records lie together is then stored once, for nearly all."""
 REMEMBERED = 20_000
 """Payments of a partition, whose next record does not have to ask for them."""
 
 
-async def prepare(url: str, plan: Plan) -> Plan:
-    """What is left to be read into that database, which is made if there is none.
+class Kind(NamedTuple):
+    """A projection that takes records in."""
 
-    Raises StoreTaken, StoreUnavailable and what asyncpg raises.
-    """
+    name: Name
+    records_at_once: int
+    """Of one transaction."""
+    made: Callable[[str, Database, LogReader], Absorption]
+    """Of the topic."""
+
+
+def _payments(topic: str, database: Database, log: LogReader) -> Absorption:
+    return Projection(topic, BulkPaymentSink(database), log, NoLetters(), partition_for, REMEMBERED)
+
+
+def _experiments(topic: str, database: Database, log: LogReader) -> Absorption:
+    store = experiments.PostgresExperiments(database)
+    return ExperimentIntake(topic, store, log, NoLetters(), partition_for)
+
+
+PAYMENTS = Kind(payments.PROJECTION, 20_000, _payments)
+"""A payment whose records lie together is then stored once, for nearly all."""
+EXPERIMENTS = Kind(experiments.PROJECTION, 2_000, _experiments)
+"""Customers' rows are locked as long as a transaction lasts, and processes meet at them."""
+
+
+@asynccontextmanager
+async def database_of_a_replay(url: str) -> AsyncIterator[Database]:
+    """Made if there is none. Raises StoreTaken, StoreUnavailable and what asyncpg raises."""
     await migrate(url)
     database = await Database.connect(url, max_size=1)
     try:
-        sink = BulkPaymentSink(database)
-        if await sink.is_live():
-            raise StoreTaken("keys were reserved in that database: it is one that a product works with")
-        reached = await sink.begin(plan.topic, {part.partition: part.start for part in plan.parts})
+        if not await take(database):
+            raise StoreTaken(
+                "that database was not begun by a replay: it may be one that a product works with"
+            )
+        yield database
     finally:
         await database.close()
+
+
+async def prepare(kind: Kind, url: str, plan: Plan) -> Plan:
+    """What is left to be read into that database. Raises what `database_of_a_replay` does."""
+    async with database_of_a_replay(url) as database:
+        return await go_on(database, kind.name, plan)
+
+
+async def go_on(database: Database, name: Name, plan: Plan) -> Plan:
+    """What is left of it, where a replay was stopped. Raises StoreUnavailable."""
+    reached = await begin(database, name, plan.topic, {part.partition: part.start for part in plan.parts})
     parts = [replace(part, start=min(reached[part.partition], part.stop)) for part in plan.parts]
     return replace(plan, parts=tuple(parts))
 
 
-def replay_payments(source: Source, plan: Plan, url: str, processes: int, tell: Tell = lambda _: None) -> int:
+def into_postgres(
+    kind: Kind, source: Source, plan: Plan, url: str, processes: int, tell: Tell = lambda _: None
+) -> int:
     """How many records could not be taken in. Of a plan that was prepared. Raises LogBroken, LogUnavailable,
     StoreUnavailable."""
-    return sum(in_processes(partial(_work, source, url), plan.parts, processes, tell))
+    return sum(in_processes(partial(_work, kind, source, url), plan.parts, processes, tell))
 
 
-def _work(source: Source, url: str, parts: Sequence[Part], monitor: Monitor) -> int:
-    return uvloop.run(_fill(source, url, parts, monitor))
+def _work(kind: Kind, source: Source, url: str, parts: Sequence[Part], monitor: Monitor) -> int:
+    return uvloop.run(_fill(kind, source, url, parts, monitor))
 
 
-async def _fill(source: Source, url: str, parts: Sequence[Part], monitor: Monitor) -> int:
+async def _fill(kind: Kind, source: Source, url: str, parts: Sequence[Part], monitor: Monitor) -> int:
     async with AsyncExitStack() as stack:
         database = await Database.connect(url, max_size=1)
         stack.push_async_callback(database.close)
         reader = LogReader(source.bootstrap_servers)
         stack.push_async_callback(reader.stop)
-        sink = BulkPaymentSink(database)
-        projection = Projection(source.topic, sink, reader, NoLetters(), partition_for, REMEMBERED)
+        projection = kind.made(source.topic, database, reader)
         for part in parts:
-            async with aclosing(chunks(source, part, RECORDS_AT_ONCE)) as found:
+            async with aclosing(chunks(source, part, kind.records_at_once)) as found:
                 async for records in found:
                     await projection.absorb(records)
                     monitor.read(len(records))

@@ -57,7 +57,7 @@ def in_processes(work: Work[R], parts: Iterable[Part], processes: int, tell: Tel
     divided = shares(parts, processes)
     if len(divided) > 1:
         return _spread(work, divided, tell)
-    monitor = Monitor(_telling(tell))
+    monitor = Monitor(telling(tell))
     return [work(share, monitor) for share in divided]
 
 
@@ -70,7 +70,8 @@ def shares(parts: Iterable[Part], processes: int) -> list[list[Part]]:
     return [sorted(share, key=lambda one: one.partition) for share in divided if share]
 
 
-def _telling(tell: Tell) -> Callable[[int], None]:
+def telling(tell: Tell) -> Callable[[int], None]:
+    """What a monitor of one process notes by."""
     read = 0
 
     def note(records: int) -> None:

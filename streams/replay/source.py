@@ -1,7 +1,7 @@
 """Where the records of a replay come from: a topic, or the files of an export and then the topic."""
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -11,7 +11,7 @@ from infra.kafka.stretches import stretch
 from projections.ports import RawRecord
 from schemas.base import Value
 from schemas.errors import LogBroken
-from streams.replay.plan import Asked, Part, Plan, Seam, resolve
+from streams.replay.plan import Asked, Log, Part, Plan, Seam, resolve
 
 
 class Source(Value, frozen=True, kw_only=True):
@@ -22,19 +22,25 @@ class Source(Value, frozen=True, kw_only=True):
     cold: str | None = None
     """The folder of an export, which has what the topic may have lost."""
 
-    async def plan(self, asked: Asked) -> Plan:
-        """Raises LogBroken, LogUnavailable."""
+    @asynccontextmanager
+    async def log(self) -> AsyncIterator[Log]:
+        """What plans are made by. Raises LogBroken, LogUnavailable."""
         reader = LogReader(self.bootstrap_servers)
         try:
             if self.cold is None:
-                return await resolve(asked, reader)
-            from streams.replay.cold import Cold, ColdThenTopic, seams  # only here Arrow is needed
+                yield reader
+                return
+            from streams.replay.cold import Cold, ColdThenTopic  # only here Arrow is needed
 
-            cold = Cold(Path(self.cold), self.topic)
-            plan = await resolve(asked, ColdThenTopic(cold, reader))
-            return replace(plan, seams=await seams(cold, reader, [part.partition for part in plan.parts]))
+            yield ColdThenTopic(Cold(Path(self.cold), self.topic), reader)
         finally:
             await reader.stop()
+
+    async def plan(self, asked: Asked) -> Plan:
+        """Raises LogBroken, LogUnavailable."""
+        async with self.log() as log:
+            plan = await resolve(asked, log)
+        return replace(plan, seams=await self.seams([part.partition for part in plan.parts]))
 
     async def seams(self, partitions: Iterable[int]) -> tuple[Seam, ...]:
         """As a plan has them. Raises LogBroken, LogUnavailable."""

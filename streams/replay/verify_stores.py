@@ -1,7 +1,7 @@
 """Hot metrics in Redis and views of circuits in Postgres against folds of their topics, up to their watermarks."""
 
 from collections.abc import Mapping
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 from infra.kafka.partition import PAYMENT_PARTITIONS
@@ -11,20 +11,19 @@ from infra.postgres.database import Database
 from infra.redis.connection import connect
 from infra.redis.shards import RedisShards
 from infra.settings import Settings
-from projections.absorption import decoded
-from projections.circuit_facts import CircuitFacts
-from projections.hot_metrics import NEEDED_MS, fold
-from projections.shard import Shard
+from projections.hot_metrics import NEEDED_MS
 from schemas.base import Value
 from schemas.circuit import circuit_name
 from schemas.codec import CIRCUITS_TOPIC
-from schemas.errors import Unreadable
-from schemas.metrics import BUCKET_S, Buckets, StoredShard
-from schemas.views import Watermark
+from schemas.metrics import BUCKET_S, Buckets
+from streams.replay.circuits import folded as folded_circuits
+from streams.replay.hot_metrics import refolded
 from streams.replay.plan import Part
+from streams.replay.processes import Monitor
 from streams.replay.source import Source
 
 MOST_NAMED = 100
+_unwatched = Monitor(lambda _: None)
 
 
 class Entry(Value, frozen=True, kw_only=True):
@@ -76,13 +75,10 @@ async def verify_metrics(settings: Settings) -> Compared:
                 folded |= {f"partition {partition}": "records"} if end else {}
                 continue
             first = await reader.offset_at(topic, partition, found.watermark.last_stamp_ms - NEEDED_MS)
-            shard = Shard(partition, StoredShard(Watermark(next_offset=first, last_stamp_ms=0), {}))
             part = Part(partition=partition, start=first, stop=found.watermark.next_offset)
-            async with aclosing(source.batches(part)) as batches:
-                async for batch in batches:
-                    fold(shard, batch)
+            shard = await refolded(source, part, _unwatched)
             stored |= _named(partition, found.buckets)
-            folded |= _named(partition, shard.buckets)
+            folded |= _named(partition, shard.stored.buckets)
     return compared(stored, folded)
 
 
@@ -94,19 +90,10 @@ async def verify_circuits(settings: Settings) -> Compared:
         views, reached = await PostgresCircuits(database).views()
     finally:
         await database.close()
-    facts = CircuitFacts()
-    async with aclosing(source.batches(Part(partition=0, start=0, stop=reached))) as batches:
-        async for batch in batches:
-            for record in batch:
-                try:
-                    recorded = decoded(record)
-                except Unreadable:
-                    continue
-                if not recorded.is_void:
-                    facts.take(recorded)
+    known, _ = await folded_circuits(source, reached, _unwatched)
     return compared(
-        {circuit_name(*key): known for key, known in views.items()},
-        {circuit_name(*key): known for key, known in facts.known.items()},
+        {circuit_name(*key): circuit for key, circuit in views.items()},
+        {circuit_name(*key): circuit for key, circuit in known.items()},
     )
 
 

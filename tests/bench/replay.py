@@ -34,7 +34,8 @@ from schemas.codec import PAYMENTS_TOPIC
 from schemas.ids import PaymentId
 from schemas.views import PaymentHistory
 from streams.replay.export import export
-from streams.replay.into_postgres import prepare, replay_payments
+from streams.replay.into_file import payments_into_file
+from streams.replay.into_postgres import PAYMENTS, into_postgres, prepare
 from streams.replay.metrics import Question, metrics
 from streams.replay.plan import Asked, Part, Plan
 from streams.replay.processes import Monitor, in_processes
@@ -99,7 +100,7 @@ def _measure(args: argparse.Namespace, settings: Settings, say: Callable[[str], 
     source = Source(bootstrap_servers=settings.kafka_bootstrap_servers, topic=PAYMENTS_TOPIC)
     plan = uvloop.run(source.plan(Asked(topic=PAYMENTS_TOPIC)))
     url = str(urlsplit(settings.database_url)._replace(path="/replayed").geturl())
-    uvloop.run(prepare(url, plan))
+    uvloop.run(prepare(PAYMENTS, url, plan))
     with tempfile.TemporaryDirectory() as folder:
         stages: dict[str, Callable[[], object]] = {
             "raw fetch": partial(
@@ -112,7 +113,10 @@ def _measure(args: argparse.Namespace, settings: Settings, say: Callable[[str], 
                 in_processes, partial(_read, source, _fold), plan.parts, args.processes, _quiet
             ),
             "metrics": partial(metrics, source, plan, Question(by=("gateway", "method")), args.processes),
-            "payments into Postgres": partial(replay_payments, source, plan, url, args.processes),
+            "payments into Postgres": partial(into_postgres, PAYMENTS, source, plan, url, args.processes),
+            "payments into a file": partial(
+                payments_into_file, source, plan, Path(folder) / "payments.jsonl", args.processes
+            ),
             "Parquet": partial(export, source, plan, Path(folder), "parquet", args.processes),
         }
         used = _processor_s()

@@ -164,6 +164,12 @@ async def test_a_range_that_is_not_on_the_log_is_refused_by_a_code_of_its_own(wo
         "state pay_01kasdf8g0e008000000000001 --at noon",
         "export --from 2026-11-23 --from-offset 3 folder",
         "export --partitions all folder",
+        "replay payments",
+        "replay payments --into redis://127.0.0.1:6379/7",
+        "replay metrics --into postgres://localhost/analysis",
+        "replay audit --file no-such-folder/audit.jsonl",
+        "replay circuits --from 2h --file circuits.jsonl",
+        "replay audit --partitions 0 --file audit.jsonl",
     ],
 )
 def test_what_it_does_not_understand_is_refused_before_anything_is_done(

@@ -17,6 +17,7 @@ from infra.kafka.reader import LogReader
 from infra.kafka.topics import make_topics
 from infra.local.stack import Stack
 from infra.postgres.database import Database
+from infra.postgres.migrate import migrate
 from infra.postgres.payments import PaymentViews
 from infra.settings import Settings
 from projections.absorption import readable
@@ -25,7 +26,7 @@ from schemas.codec import PAYMENTS_TOPIC
 from schemas.ids import PaymentId
 from schemas.views import PaymentHistory
 from streams.replay.errors import Stopped, StoreTaken
-from streams.replay.into_postgres import prepare, replay_payments
+from streams.replay.into_postgres import PAYMENTS, into_postgres, prepare
 from streams.replay.plan import Part, Plan
 from streams.replay.source import Source
 from tests.bench.history import life, messages_of
@@ -79,8 +80,10 @@ class World:
             if stop_after is not None and read >= stop_after:
                 raise Stopped
 
-        plan = await prepare(self.url, self.plan)
-        return await asyncio.to_thread(partial(replay_payments, self.source, plan, self.url, processes, tell))
+        plan = await prepare(PAYMENTS, self.url, self.plan)
+        return await asyncio.to_thread(
+            partial(into_postgres, PAYMENTS, self.source, plan, self.url, processes, tell)
+        )
 
     async def shown(self) -> dict[PaymentId, PaymentHistory | None]:
         database = await Database.connect(self.url)
@@ -123,10 +126,10 @@ async def test_every_row_is_the_fold_of_the_payments_records(world: World, proce
 async def test_after_a_stop_it_goes_on_and_comes_to_the_same(world: World) -> None:
     with pytest.raises(Stopped):
         await world.replayed(stop_after=1)
-    assert (await prepare(world.url, world.plan)).records < world.plan.records
+    assert (await prepare(PAYMENTS, world.url, world.plan)).records < world.plan.records
     await world.replayed()
     assert await world.shown() == await world.folded()
-    assert (await prepare(world.url, world.plan)).records == 0
+    assert (await prepare(PAYMENTS, world.url, world.plan)).records == 0
 
 
 async def test_what_comes_later_is_folded_upon_what_is_there(world: World) -> None:
@@ -151,6 +154,17 @@ async def test_a_database_that_a_product_works_with_is_refused(world: World) -> 
     await world.fetch(
         "INSERT INTO reservations (merchant_id, key_hash, fingerprint, payment_id, owned_until_ms)"
         "VALUES ('m', 'k', 'f', 'p', 1)"
+    )
+    with pytest.raises(StoreTaken):
+        await world.replayed()
+
+
+async def test_a_database_that_a_product_has_only_begun_with_is_refused_before_its_first_payment(
+    world: World,
+) -> None:
+    await migrate(world.url)
+    await world.fetch(
+        "INSERT INTO watermarks (projection, version, topic, partition) VALUES ('audit', 1, 't', 0)"
     )
     with pytest.raises(StoreTaken):
         await world.replayed()

@@ -1,0 +1,26 @@
+"""Databases that replays fill: each is marked as such, so that none that a product works with is ever taken for one."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from infra.postgres import queries
+from infra.postgres import watermarks as marks
+from infra.postgres.database import Database
+
+_sql = queries.load(Path(__file__).with_suffix(".sql"))
+
+
+async def take(database: Database) -> bool:
+    """False where it is somebody else's. Raises StoreUnavailable."""
+    await database.fetch(_sql.take)
+    ((is_ours,),) = await database.fetch(_sql.is_ours)
+    return bool(is_ours)
+
+
+async def begin(
+    database: Database, projection: marks.Projection, topic: str, starts: Mapping[int, int]
+) -> dict[int, int]:
+    """Where each partition goes on: at its start, or where a replay that was stopped had come to."""
+    await database.fetch(_sql.begin, *projection, topic, list(starts), list(starts.values()))
+    reached = await marks.all_of(database, projection)
+    return {partition: reached[topic, partition].next_offset for partition in starts}
