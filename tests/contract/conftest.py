@@ -1,17 +1,12 @@
 """What the suites of stores share: real servers beside the twin in memory, and a database of its own for every test."""
 
-import os
 from collections.abc import AsyncIterator
-from itertools import count
-from urllib.parse import urlsplit
 
 import pytest
 
 from infra.local.stack import Stack
 from infra.postgres.database import Database
-from infra.postgres.migrate import migrate
-
-_numbers = count(1)
+from tests.databases import new_database
 
 
 @pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.integration)])
@@ -26,9 +21,6 @@ async def database(servers: Stack | None) -> AsyncIterator[Database | None]:
     if servers is None:
         yield None
         return
-    path = f"/contract_{os.getpid()}_{next(_numbers)}"
-    url = str(urlsplit(servers.env["DATABASE_URL"])._replace(path=path).geturl())
-    await migrate(url)
-    database = await Database.connect(url)
+    database = await Database.connect(await new_database(servers.env["DATABASE_URL"]))
     yield database
     await database.close()

@@ -1,11 +1,8 @@
 """What the projection promises over any sink: everything once, in order, and all or nothing."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
-from itertools import count
-from urllib.parse import urlsplit
 
 import msgspec
 import pytest
@@ -14,7 +11,6 @@ from msgspec.structs import replace
 from infra.kafka.partition import partition_for
 from infra.memory.projections import MemoryDeadLetters, MemoryPayments, MemoryRecords, RawRecord
 from infra.postgres.database import Database
-from infra.postgres.migrate import migrate
 from infra.postgres.payments import PaymentViews, PostgresPaymentSink
 from projections.payments import evolve
 from projections.ports import Sink
@@ -33,6 +29,7 @@ from schemas.payment import (
 )
 from schemas.verification import VerificationWork
 from schemas.views import DeadLetter, PaymentChanges, PaymentHistory
+from tests.databases import new_database
 from tests.projections.story import (
     ALPHA,
     BEGIN,
@@ -55,8 +52,6 @@ from tests.projections.story import (
     started,
     succeeded,
 )
-
-_databases = count(1)
 
 STORIES: list[list[Event]] = [
     [requested(), routed(), started(), succeeded(), paid()],
@@ -150,21 +145,19 @@ def postgres_store(database: Database) -> Store:
 
 
 @pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.integration)])
-def empty_database(request: pytest.FixtureRequest) -> str | None:
+def server(request: pytest.FixtureRequest) -> str | None:
     """Where Postgres is to be asked; None for the twin in memory."""
     if request.param == "memory":
         return None
-    url = urlsplit(request.getfixturevalue("stack").env["DATABASE_URL"])
-    return str(url._replace(path=f"/sink_{os.getpid()}_{next(_databases)}").geturl())
+    return str(request.getfixturevalue("stack").env["DATABASE_URL"])
 
 
 @pytest.fixture
-async def store(empty_database: str | None) -> AsyncIterator[Store]:
-    if empty_database is None:
+async def store(server: str | None) -> AsyncIterator[Store]:
+    if server is None:
         yield memory_store()
         return
-    await migrate(empty_database)
-    database = await Database.connect(empty_database, min_size=1, max_size=3)
+    database = await Database.connect(await new_database(server), min_size=1, max_size=3)
     yield postgres_store(database)
     await database.close()
 

@@ -1,13 +1,11 @@
 """What every verification queue promises: what is due is claimed once, in its order, from those who own it no more."""
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Literal, Protocol
-from urllib.parse import urlsplit
 
 import pytest
 from msgspec.structs import replace
@@ -21,7 +19,6 @@ from infra.memory.reservations import MemoryReservations
 from infra.memory.verification_queue import MemoryVerificationQueue
 from infra.postgres.database import Database
 from infra.postgres.messages import PostgresMessages
-from infra.postgres.migrate import migrate
 from infra.postgres.payments import PostgresPaymentSink
 from infra.postgres.reservations import PostgresReservations
 from infra.postgres.verification_queue import PostgresVerificationQueue
@@ -44,6 +41,7 @@ from schemas.payment import (
 from schemas.reservation import Reservation, Reserved
 from schemas.verification import NO_GATEWAY, Received, StoredMessage, Takeover
 from schemas.views import PaymentHistory
+from tests.databases import new_database
 from tests.projections.story import (
     ALPHA,
     BETA,
@@ -67,7 +65,6 @@ HORIZON_MS = 72 * AN_HOUR_MS
 TOPIC = "gateway.notifications.v1"
 
 _clock = SystemClock()
-_databases = count(1)
 _offsets = count()
 
 
@@ -143,21 +140,19 @@ class PostgresStore:
 
 
 @pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.integration)])
-def empty_database(request: pytest.FixtureRequest) -> str | None:
+def server(request: pytest.FixtureRequest) -> str | None:
     """Where Postgres is to be asked; None for the twin in memory."""
     if request.param == "memory":
         return None
-    url = urlsplit(request.getfixturevalue("stack").env["DATABASE_URL"])
-    return str(url._replace(path=f"/queue_{os.getpid()}_{next(_databases)}").geturl())
+    return str(request.getfixturevalue("stack").env["DATABASE_URL"])
 
 
 @pytest.fixture
-async def store(empty_database: str | None) -> AsyncIterator[Store]:
-    if empty_database is None:
+async def store(server: str | None) -> AsyncIterator[Store]:
+    if server is None:
         yield MemoryStore()
         return
-    await migrate(empty_database)
-    database = await Database.connect(empty_database, min_size=1, max_size=6)
+    database = await Database.connect(await new_database(server), min_size=1, max_size=6)
     yield PostgresStore(database)
     await database.close()
 
