@@ -69,6 +69,8 @@ def own_servers(name: str) -> Iterator[Stack]:
         asyncio.run(stack.start(empty=True))
         yield stack
     finally:
+        for server in stack.servers:
+            server.kill()  # what it stored is erased anyway, and a Postgres of many databases is long in shutting down
         asyncio.run(stack.stop())
 
 

