@@ -12,6 +12,8 @@ from tests.api.client import Answer, Client
 from tests.api.requests import CARD_NUMBER, JSON, assert_problem
 from tests.api.stand_ins import ADMIN_KEY, ATTEMPT, GATEWAY, START, World
 
+pytestmark = pytest.mark.time_jumps
+
 KEY = ("X-Internal-Api-Key", ADMIN_KEY)
 
 

@@ -10,6 +10,8 @@ from tests.api.client import Answer, Client, Headers
 from tests.api.requests import CARD_NUMBER, HEADERS, JSON, assert_problem, body
 from tests.api.stand_ins import ADMIN_KEY, World
 
+pytestmark = pytest.mark.time_jumps
+
 KEY = ("X-Internal-Api-Key", ADMIN_KEY)
 PIN = {"id": "pinned", "then": {"type": "pin", "gateway": "razorpay"}, "when": {"merchant_ids": ["m_001"]}}
 RULES = {"rules": [PIN], "by": "asha", "note": "a contract"}

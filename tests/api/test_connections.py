@@ -15,6 +15,8 @@ from tests.api.served import served
 from tests.api.stand_ins import World
 from tests.api.test_server import READINESS, answer_of, ask, connected, post
 
+pytestmark = pytest.mark.time_jumps
+
 MOST = 3
 PROXY = ip_network("10.0.0.0/8")
 

@@ -18,6 +18,8 @@ from tests.api.requests import BODY, CARD, CARD_NUMBER, HEADERS, JSON, assert_pr
 from tests.api.stand_ins import ADMIN_KEY, PAYMENT, REQUESTED, ROUTED, STARTED, World, records
 from tests.commands.test_experiment import UNREAD
 
+pytestmark = pytest.mark.time_jumps
+
 KEY = ("X-Internal-Api-Key", ADMIN_KEY)
 DESIGN = {
     "name": "cards to stripe",

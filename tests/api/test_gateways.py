@@ -9,6 +9,8 @@ from tests.api.client import Answer, Client
 from tests.api.requests import JSON, assert_problem
 from tests.api.stand_ins import ADMIN_KEY, World
 
+pytestmark = pytest.mark.time_jumps
+
 KEY = ("X-Internal-Api-Key", ADMIN_KEY)
 
 

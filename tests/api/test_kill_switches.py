@@ -11,6 +11,8 @@ from tests.api.client import Answer, Client
 from tests.api.requests import CARD_NUMBER, JSON, assert_problem
 from tests.api.stand_ins import ADMIN_KEY, GATEWAY, World
 
+pytestmark = pytest.mark.time_jumps
+
 KEY = ("X-Internal-Api-Key", ADMIN_KEY)
 PATH = "/kill-switches"
 METRIC = "payments_gateway_kill_switches_on{"

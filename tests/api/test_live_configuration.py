@@ -16,6 +16,8 @@ from schemas.routing_configuration import RoutingRules, Segmentation
 from tests.api.stand_ins import ManualClock
 from tests.commands.rules import ALPHA, BETA, pin, rules
 
+pytestmark = pytest.mark.time_jumps
+
 TO_ALPHA, TO_BETA = rules(pin(to=ALPHA)), rules(pin(to=BETA))
 
 

@@ -15,6 +15,7 @@ from schemas.configuration import ROUTING_RULES, SetRoutingRules
 from schemas.errors import Refusal, Refused
 from tests.api.stand_ins import ManualClock
 from tests.commands.rules import pin, rules
+from tests.simulation.loop import run
 
 PROCESSES = 3
 steps = st.lists(
@@ -89,7 +90,7 @@ class World:
 def test_all_agree_and_everybody_was_told_the_truth(story: list[tuple[str, int]]) -> None:
     """What was told to be in force counts; what was told to be stale does not; of the rest nobody knew."""
     world = World()
-    asyncio.run(world.live_through(story))
+    run(world.live_through(story))
     assert all(process.current == world.processes[0].current for process in world.processes)
     counted = world.counted()
     for name, outcome in world.outcomes.items():

@@ -15,6 +15,8 @@ from schemas.experiment import ExperimentCommand, ExperimentStopped
 from tests.api.stand_ins import ManualClock
 from tests.commands.test_experiment import ONE, TWO, UNREAD, a_design, pause, start
 
+pytestmark = pytest.mark.time_jumps
+
 
 class World:
     """A topic and processes that share it."""

@@ -22,6 +22,7 @@ from schemas.experiment import (
     Variant,
 )
 from tests.api.stand_ins import ManualClock
+from tests.simulation.loop import run
 
 PROCESSES = 3
 Ask = tuple[int, str, str, float]
@@ -122,7 +123,7 @@ def buckets(experiment: Experiment) -> set[int]:
 @given(rounds)
 def test_all_agree_nobody_is_told_what_is_not_so_and_no_customer_is_in_two(story: list[list[Ask]]) -> None:
     world = World()
-    asyncio.run(world.live_through(story))
+    run(world.live_through(story))
     assert all(process.current == world.processes[0].current for process in world.processes)
     live = [one for one in world.processes[0].current.known.values() if not isinstance(one, Ended)]
     assert len({one.design.name for one in live}) == len(live)

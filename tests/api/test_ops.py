@@ -22,6 +22,8 @@ from schemas.views import Watermark
 from tests.api.client import Client
 from tests.api.stand_ins import STAMP_MS, ManualClock, World
 
+pytestmark = pytest.mark.time_jumps
+
 TOPIC = "payments.events.v1"
 GROUP = "projections-v1"
 

@@ -14,6 +14,8 @@ from tests.api.client import Client
 from tests.api.requests import CARD, CARD_NUMBER, HEADERS, JSON, KEY, assert_problem, body
 from tests.api.stand_ins import World
 
+pytestmark = pytest.mark.time_jumps
+
 
 @pytest.mark.parametrize(
     ("changes", "pointer"),

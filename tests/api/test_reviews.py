@@ -30,6 +30,8 @@ from tests.api.stand_ins import (
     records,
 )
 
+pytestmark = pytest.mark.time_jumps
+
 IN_DOUBT = AttemptInDoubt(attempt_id=ATTEMPT, gateway=GATEWAY, reason="read_timeout", latency_ms=2500)
 REVIEW = (REQUESTED, ROUTED, STARTED, IN_DOUBT, ReviewRequested(unsettled=(ATTEMPT,)))
 SETTLED = (

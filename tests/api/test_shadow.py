@@ -29,6 +29,8 @@ from tests.api.stand_ins import ADMIN_KEY, World
 from tests.builders import a_request
 from tests.commands.routes import routed_of
 
+pytestmark = pytest.mark.time_jumps
+
 PATH = "/shadow-policy"
 ADMIN = ("X-Internal-Api-Key", ADMIN_KEY)
 

@@ -27,6 +27,8 @@ from tests.api.requests import CARD_NUMBER, JSON, assert_problem
 from tests.api.stand_ins import ADMIN_KEY, WEBHOOK_SECRET_KEY, World
 from tests.builders import AT
 
+pytestmark = pytest.mark.time_jumps
+
 KEY = ("X-Internal-Api-Key", ADMIN_KEY)
 SUBSCRIPTIONS, DELIVERIES = "/webhooks/subscriptions", "/webhooks/deliveries"
 SUBSCRIPTION = {
