@@ -24,9 +24,10 @@ WAIT_S = 0.1
 
 
 class RedisProbes:
-    def __init__(self, redis: Client, local: LocalProbes) -> None:
+    def __init__(self, redis: Client, local: LocalProbes, wait_s: float = WAIT_S) -> None:
         self._take = script(redis, "probes")
         self._local = local
+        self._wait_s = wait_s
         self._absence = Absence(local.elapsed_ms)
 
     async def take(self, gateway: GatewayId, payment_method: PaymentMethod, view: CircuitView) -> str | None:
@@ -36,7 +37,7 @@ class RedisProbes:
         leases = f"probes:{{{circuit_name(gateway, payment_method)}}}:{view.trial}"
         try:
             with unavailable():
-                async with asyncio.timeout(WAIT_S):
+                async with asyncio.timeout(self._wait_s):
                     name = await self._take(keys=[leases], args=[view.probes, view.probe_lease_s * 1000])
         except StoreUnavailable as error:
             if self._absence.noted(is_trial):
