@@ -27,7 +27,7 @@ pytestmark = pytest.mark.chaos
 
 MERCHANT = "m_guarded"
 PAUSED_WITHIN_S = 90
-COUNTED_WITHIN_S = 60
+COUNTED_WITHIN_S = 120
 DESIGN = {
     "name": "dead",
     "variants": [

@@ -28,7 +28,7 @@ from tests.product import Answer, Client, Product, plain, running
 pytestmark = pytest.mark.chaos
 
 PAYMENTS = 20
-SETTLED_WITHIN_S = 60
+SETTLED_WITHIN_S = 120
 GROUP = Settings().verifier_consumer_group
 
 

@@ -41,7 +41,7 @@ TELLS: Mapping[str, object] = {
     "enabled": False,
 }
 """A gateway that sends notifications."""
-WITHIN_S = 60
+WITHIN_S = 120
 DOCUMENT = openapi()
 
 

@@ -53,7 +53,7 @@ from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
 pytestmark = pytest.mark.integration
 
-SETTLES_WITHIN_S = 60
+SETTLES_WITHIN_S = 120
 POLICY = CircuitPolicy()
 _numbers = count(1)
 _clock = SystemClock()

@@ -24,7 +24,7 @@ from streams.app import BUNDLE_MAX, STOP_WITHIN_S, make_app
 pytestmark = pytest.mark.integration
 
 PARTITIONS = 3
-COMES_WITHIN_S = 60
+COMES_WITHIN_S = 120
 _numbers = count(1)
 
 

@@ -47,7 +47,7 @@ from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
 pytestmark = pytest.mark.integration
 
-WITHIN_S = 60
+WITHIN_S = 120
 _numbers = count(1)
 _clock = SystemClock()
 GOOD: tuple[Event, ...] = (succeeded(), paid())

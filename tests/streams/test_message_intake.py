@@ -30,7 +30,7 @@ from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
 pytestmark = pytest.mark.integration
 
-CATCHES_UP_WITHIN_S = 60
+CATCHES_UP_WITHIN_S = 120
 _numbers = count(1)
 _clock = SystemClock()
 

@@ -42,7 +42,7 @@ from tests.waiting import ACKNOWLEDGED_WITHIN_MS, until
 
 pytestmark = pytest.mark.integration
 
-CATCHES_UP_WITHIN_S = 60
+CATCHES_UP_WITHIN_S = 120
 AT_ONCE = 100
 """Payments that are told at a time: making their records must not keep the loop for long."""
 SAID = [SUCCESS, SUCCESS, decline("customer"), decline("gateway", "gateway_error"), UNREACHED, DOUBT]

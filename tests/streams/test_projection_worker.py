@@ -66,7 +66,7 @@ STORIES: list[list[Event]] = [
     [requested(), started(), in_doubt(), handed_over(FIRST)],
 ]
 LONG = Window(valid_from_ms=0, valid_until_ms=2**50)
-CATCHES_UP_WITHIN_S = 60
+CATCHES_UP_WITHIN_S = 120
 REJOINS_WITHIN_S = 40
 """A group that waited for a dead member's session to end would take more than a minute."""
 _numbers = count(1)

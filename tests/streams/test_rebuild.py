@@ -123,7 +123,7 @@ async def test_what_a_forgotten_owner_writes_while_the_command_waits_is_in_the_t
     rebuilding = asyncio.create_task(
         rebuild_reservations(settings, LEASE_MS, lambda line: waiting.set() if "waiting" in line else None)
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         await waiting.wait()
     assert forgotten.value is not None
     message = (forgotten.key, forgotten.value, list(forgotten.headers))

@@ -40,7 +40,7 @@ from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
 pytestmark = pytest.mark.integration
 
-WITHIN_S = 60
+WITHIN_S = 120
 PAID: tuple[Event, ...] = (requested(), started(), succeeded(), paid())
 _numbers = count(1)
 _clock = SystemClock()

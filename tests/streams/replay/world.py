@@ -23,7 +23,7 @@ from tests.bench.history import life, messages_of
 from tests.projections.outcomes import SUCCESS
 from tests.projections.story import BEGIN, new_payment_id
 
-WITHIN_S = 60.0
+WITHIN_S = 120.0
 _numbers = count(1)
 
 
