@@ -33,6 +33,7 @@ from tests.bench.history import messages_of
 from tests.commands.test_experiment import started as experiment_started
 from tests.projections.exposed import FATES, assigned
 from tests.projections.story import renamed, requested, routed, started
+from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
 pytestmark = pytest.mark.integration
 _numbers = count(1)
@@ -52,7 +53,7 @@ class World:
     async def open(self) -> None:
         await make_topics(self.settings)
         await migrate(self.settings.database_url)
-        self.publisher = Publisher(self.settings.kafka_bootstrap_servers)
+        self.publisher = Publisher(self.settings.kafka_bootstrap_servers, ACKNOWLEDGED_WITHIN_MS)
         await self.publisher.start()
         self.reader = LogReader(self.settings.kafka_bootstrap_servers)
         self.database = await Database.connect(self.settings.database_url)
