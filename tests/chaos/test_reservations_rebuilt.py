@@ -14,7 +14,7 @@ from infra.local import ROOT
 from infra.local.processes import surroundings
 from schemas.payment import AttemptStarted, PaymentRequested
 from tests.chaos.load import ACKNOWLEDGED
-from tests.chaos.test_one_key import ALMOST_TOO_LATE_MS, new_key
+from tests.chaos.test_one_key import ALMOST_TOO_LATE_MS, IN_TIME_MS, new_key
 from tests.product import Answer, Client, Product, read_topic
 
 pytestmark = pytest.mark.chaos
@@ -51,7 +51,7 @@ class Repeats:
 
     async def since_now(self, seconds: float) -> set[int]:
         """The statuses of those posts only that were made and answered within so many seconds."""
-        await asyncio.sleep(1.5)  # longer than any call that is under way
+        await asyncio.sleep(3)  # longer than any call that is under way
         before = {key: len(answers) for key, answers in self.answers.items()}
         await asyncio.sleep(seconds)
         return {a.status for key, answers in self.answers.items() for a in answers[before.get(key, 0) :]}
@@ -93,13 +93,13 @@ def hashed(keys: Iterable[str]) -> set[str]:
     return {sha256(key.encode()).hexdigest() for key in keys}
 
 
-async def slow_down(client: Client, gateway: str = "razorpay") -> None:
-    await client.set_profile(gateway, seed=7, success_rate=1.0, latency={"fixed_ms": ALMOST_TOO_LATE_MS})
+async def slow_down(client: Client, takes_ms: int) -> None:
+    await client.set_profile("razorpay", seed=7, success_rate=1.0, latency={"fixed_ms": takes_ms})
 
 
 async def killed_in_the_call(product: Product, client: Client, keys: Iterable[str]) -> None:
     """Each key's payment is started and charged, and nobody has heard of it."""
-    await slow_down(client)
+    await slow_down(client, ALMOST_TOO_LATE_MS)
     before = (await client.ledger_summary())["requests"]
     posts = [asyncio.create_task(client.pay(key, api=1)) for key in keys]
     await client.at_the_gateways(before + len(posts))
@@ -107,6 +107,7 @@ async def killed_in_the_call(product: Product, client: Client, keys: Iterable[st
     assert {answer.status for answer in await asyncio.gather(*posts)} == {0}
     await product.apis[1].start()
     await product.apis[1].wait_ready()
+    await slow_down(client, IN_TIME_MS)
 
 
 async def test_no_key_is_paid_twice_when_the_table_is_dropped_under_load_and_rebuilt(
