@@ -1,9 +1,9 @@
 """Generations of the payments' read model: another one made beside the live one, and put in its place.
 
-A generation is a schema that holds the three tables, made from the definition of the live ones, and watermarks of its
-own. Whoever fills it has that schema alone in the search path: the statements of the live projection are then about
-these rows, and what would touch anything else (reservations, verifications) fails. All that is known of a rebuild is
-in its schema, so one that was killed goes on from there, and dropping the schema leaves nothing behind.
+A generation is a schema that holds the three tables, made from the definition of the live ones, and watermarks and
+errors of its own. Whoever fills it has that schema alone in the search path: the statements of the live projection are
+then about these rows, and what would touch anything else (reservations, verifications) fails. All that is known of a
+rebuild is in its schema, so one that was killed goes on from there, and dropping the schema leaves nothing behind.
 """
 
 import asyncio
@@ -48,6 +48,8 @@ Columns = Mapping[str, Collection[str]]
 """By table."""
 
 _sql = queries.load(Path(__file__).with_suffix(".sql"))
+Finish = Callable[[Mapping[int, int]], Awaitable[None]]
+"""Is called with the live watermarks, from when on nothing is written to the live tables until it returns."""
 _rows = msgspec.json.Decoder(dict[str, dict[str, Any]]).decode
 
 
@@ -177,33 +179,43 @@ class Generations:
         finally:
             await database.close()
 
-    async def switch(
-        self, name: Name, finish: Callable[[Mapping[int, int]], Awaitable[None]], finish_within_s: float
-    ) -> None:
+    async def switch(self, name: Name, finish: Finish, finish_within_s: float) -> None:
         """The live tables become the previous ones, and these the live ones, or nothing is changed.
 
-        From when `finish` is called with the live watermarks nothing is written to the live tables; it brings the other
-        ones to there, and raises where they must not take their place. Raises SwitchPutOff, AnotherDefinition.
+        `finish` brings the other ones to where the live ones are, and raises where they must not take their place.
+        Raises SwitchPutOff, AnotherDefinition.
         """
         await self._make(name)
-        connection = self._connection
+        async with self._all_or_nothing() as connection:
+            await self._wait_at_most(VACUUM_GIVES_WAY_WITHIN_MS)
+            await connection.execute(_sql.keep_vacuum_away)
+            await self._require_same_definition(name)
+            await self._let_finish(finish, finish_within_s)
+            await self._wait_at_most(READERS_GIVE_WAY_WITHIN_MS)
+            await self._execute_made(_sql.lock_tables, name)
+            await self._change_places(name)
+
+    async def while_live_waits(self, finish: Finish, finish_within_s: float) -> None:
+        """And the live tables stay the live ones. Raises SwitchPutOff."""
+        async with self._all_or_nothing():
+            await self._let_finish(finish, finish_within_s)
+
+    @asynccontextmanager
+    async def _all_or_nothing(self) -> AsyncIterator[Connection]:
         try:
-            async with connection.transaction():
-                await self._wait_at_most(VACUUM_GIVES_WAY_WITHIN_MS)
-                await connection.execute(_sql.keep_vacuum_away)
-                await self._require_same_definition(name)
-                await self._wait_at_most(WORKER_GIVES_WAY_WITHIN_MS)
-                live = await self._locked_watermarks()
-                try:
-                    async with asyncio.timeout(finish_within_s):
-                        await finish(live)
-                except TimeoutError as error:
-                    raise SwitchPutOff("the last records could not be taken in fast enough") from error
-                await self._wait_at_most(READERS_GIVE_WAY_WITHIN_MS)
-                await self._execute_made(_sql.lock_tables, name)
-                await self._change_places(name)
+            async with self._connection.transaction():
+                yield self._connection
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
             raise SwitchPutOff("somebody reads or writes the tables for long") from error
+
+    async def _let_finish(self, finish: Finish, within_s: float) -> None:
+        await self._wait_at_most(WORKER_GIVES_WAY_WITHIN_MS)
+        live = await self._locked_watermarks()
+        try:
+            async with asyncio.timeout(within_s):
+                await finish(live)
+        except TimeoutError as error:
+            raise SwitchPutOff("the last records could not be taken in fast enough") from error
 
     async def drop(self, name: Name) -> None:
         await self._execute_made(_sql.drop, name)
@@ -236,6 +248,7 @@ class Generations:
         await self._execute_made(_sql.moves, "public", _OUT)
         await self._execute_made(_sql.moves, name, "public")
         await self._execute_made(_sql.keep_watermarks, _OUT, *PROJECTION)
+        await self._execute_made(_sql.change_errors, name, _OUT, *PROJECTION)
         await connection.execute(_sql.next_generation, *PROJECTION)
         await self._execute_made(_sql.leave, name, _OUT, PREVIOUS)
 

@@ -40,6 +40,10 @@ statements AS (
     UNION ALL
     SELECT 5, 'watermarks', format('CREATE TABLE %I.watermarks (LIKE public.watermarks INCLUDING ALL)', $1::text)
     WHERE to_regclass(format('%I.watermarks', $1::text)) IS NULL
+    UNION ALL
+    SELECT 5, 'projection_errors', format(
+        'CREATE TABLE %I.projection_errors (LIKE public.projection_errors INCLUDING ALL)', $1::text)
+    WHERE to_regclass(format('%I.projection_errors', $1::text)) IS NULL
 )
 SELECT statement FROM statements ORDER BY step, name
 
@@ -194,12 +198,24 @@ SELECT format(
     'INSERT INTO %1$I.watermarks SELECT * FROM public.watermarks WHERE projection = %2$L AND version = %3$s',
     $1::text, $2::text, $3::int)
 
+-- name: change_errors
+-- What the rows that are put out, and those that are taken in, could not be made of goes with them: `verify` leaves it out.
+-- One that is an error of both stays as it was noted first.
+SELECT format(
+    'CREATE TABLE %2$I.projection_errors (LIKE public.projection_errors INCLUDING ALL); '
+    'INSERT INTO %2$I.projection_errors SELECT * FROM public.projection_errors WHERE projection = %3$L AND version = %4$s; '
+    'DELETE FROM public.projection_errors AS e WHERE projection = %3$L AND version = %4$s AND NOT EXISTS ('
+    'SELECT FROM %1$I.projection_errors AS n WHERE (n.projection, n.version, n.topic, n.partition, n."offset") '
+    '= (e.projection, e.version, e.topic, e.partition, e."offset")); '
+    'INSERT INTO public.projection_errors SELECT * FROM %1$I.projection_errors ON CONFLICT DO NOTHING',
+    $1::text, $2::text, $3::text, $4::int)
+
 -- name: next_generation
 UPDATE public.watermarks SET generation = generation + 1 WHERE projection = $1 AND version = $2
 
 -- name: leave
 -- What is left of a schema whose tables were taken in, and the name of the one that the others were put out to.
-SELECT format('DROP TABLE %1$I.watermarks; DROP SCHEMA %1$I; ALTER SCHEMA %2$I RENAME TO %3$I', $1::text, $2::text, $3::text)
+SELECT format('DROP TABLE %1$I.watermarks, %1$I.projection_errors; DROP SCHEMA %1$I; ALTER SCHEMA %2$I RENAME TO %3$I', $1::text, $2::text, $3::text)
 
 -- name: drop
 SELECT format('DROP SCHEMA %I CASCADE', $1::text)

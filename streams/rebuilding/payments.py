@@ -6,8 +6,9 @@ there.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 from infra.clock import SystemClock
 from infra.kafka.partition import partition_for
@@ -17,6 +18,7 @@ from infra.postgres.generations import (
     COMPARED_AT_ONCE,
     NEXT,
     PREVIOUS,
+    Finish,
     Generation,
     Generations,
     Name,
@@ -68,10 +70,9 @@ async def rebuild_payments(settings: Settings, accepted: Accepted, verify_only: 
             raise Refused("the previous generation stands: drop it, or roll back to it")
         async with _beside(settings, known, NEXT, accepted, tell) as rebuild:
             await rebuild.fill()
-            compared = await rebuild.verify()
-            if not verify_only:
-                await rebuild.take_the_place(verified=True)
-            return compared
+            await rebuild.verify()
+            await (rebuild.prove() if verify_only else rebuild.take_the_place(verified=True))
+            return rebuild.compared
 
 
 async def roll_back(settings: Settings, tell: Tell) -> None:
@@ -93,6 +94,7 @@ async def drop(settings: Settings, accepted: Accepted, unproven: bool, tell: Tel
             async with _beside(settings, known, PREVIOUS, accepted, tell) as rebuild:
                 await rebuild.fill()
                 await rebuild.verify()
+                await rebuild.prove()
         for name in standing:
             await known.drop(name)
         return standing
@@ -141,6 +143,12 @@ class Rebuild:
         self._rows = RowsOnly(PostgresPaymentSink(generation.database))
         self._projection = Projection(PAYMENTS_TOPIC, self._rows, reader, NoLetters(), partition_for)
         self._differences = Differences(accepted, partition_for)
+        self._compared_at_first = 0
+
+    @property
+    def compared(self) -> int:
+        """Payments, those that came after the first look at all of them too."""
+        return self._compared_at_first + len(self._rows.added)
 
     async def fill(self) -> None:
         """Up to where the live one is, but for a few records."""
@@ -149,9 +157,9 @@ class Rebuild:
         self._tell("analyzing the tables")
         await self._generation.analyze()
 
-    async def verify(self) -> int:
-        """Compares every payment, and those that changed meanwhile again. Raises Differ."""
-        self._rows.touched.clear()
+    async def verify(self) -> None:
+        """Compares every payment, and those that changed meanwhile again: all but the last records. Raises Differ."""
+        self._rows.forget()
         about = await self._generation.payments_about()
         progress = Progress("payments compared", self._tell, self._clock.elapsed_ms)
         after: str | None = ""
@@ -163,26 +171,33 @@ class Rebuild:
             self._rows.touched.update(self._differences.judge(comparison))
             progress.advance(comparison.payments, about - progress.done, self._pacer.note)
             await self._pacer.rest(self._clock.elapsed_ms() - begun_ms)
+        self._compared_at_first = progress.done
         await self._settle()
-        return progress.done
 
     async def take_the_place(self, *, verified: bool) -> None:
         """The live projection waits while the last records are taken in and what they changed is compared."""
+        await self._finish_by(partial(self._known.switch, self._generation.name), verified=verified)
 
+    async def prove(self) -> None:
+        """The same, after which the live projection goes on where it is. Raises Differ."""
+        await self._finish_by(self._known.while_live_waits, verified=True)
+
+    async def _finish_by(self, act: Callable[[Finish, float], Awaitable[None]], *, verified: bool) -> None:
         async def finish(live: Mapping[int, int]) -> None:
-            reached = await self._generation.reached()
+            beside = {partition: ours for partition, (_, ours) in (await self._generation.reached()).items()}
             await self._take_at_once(
-                {partition: range(reached[partition][1], end) for partition, end in live.items()}
+                {partition: range(beside.get(partition, 0), end) for partition, end in live.items()}
             )
             reached = await self._generation.reached()
             assert all(beside == live for live, beside in reached.values()), reached
             if verified:
                 await self._compare_touched()
+                assert not self._rows.touched, self._rows.touched
 
         for tries_left in reversed(range(TRIES)):
             await (self._settle() if verified else self._follow())
             try:
-                await self._known.switch(self._generation.name, finish, SWITCH_WITHIN_S)
+                await act(finish, SWITCH_WITHIN_S)
                 return
             except SwitchPutOff as reason:
                 if not tries_left:

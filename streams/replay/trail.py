@@ -1,4 +1,5 @@
-"""All records of one payment: by the index in Postgres or, where that is away, by a search from its first moment on.
+"""All records of one payment: by the index in Postgres or, where that is away or does not know it, by a search from its
+first moment on.
 
 From the topic, or from the files of an export and then the topic.
 """
@@ -40,10 +41,10 @@ class Trail(NamedTuple):
 async def trail(source: Source, database_url: str, payment_id: PaymentId) -> Trail:
     """Without records where there is no such payment. Raises LogUnavailable, LogBroken."""
     seams = await source.seams([partition_for(payment_id)])
-    try:
-        return Trail(await _indexed(source, database_url, payment_id), seams)
-    except (StoreUnavailable, ReadTooFarBehind):
-        return Trail(await _searched(source, payment_id), seams)
+    indexed: Sequence[Recorded[Event]] = ()
+    with suppress(StoreUnavailable, ReadTooFarBehind):
+        indexed = await _indexed(source, database_url, payment_id)
+    return Trail(indexed or await _searched(source, payment_id), seams)
 
 
 async def _searched(source: Source, payment_id: PaymentId) -> list[Recorded[Event]]:

@@ -5,9 +5,10 @@ them by then is compared with the fold of its own further records.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from functools import partial
+from heapq import nsmallest
 from typing import Literal
 
 import uvloop
@@ -60,7 +61,39 @@ class _Share(Value, frozen=True, kw_only=True):
 
     payments: dict[int, int]
     """How many the log has, by partition."""
-    differences: tuple[Difference, ...]
+    differences: int
+    missing: dict[int, int]
+    """Of them, by partition."""
+    named: tuple[Difference, ...]
+    """The first of them by id, `MOST_NAMED` at most."""
+
+
+class Found:
+    """What differs: counted, and the first of it named, however much it is."""
+
+    def __init__(self) -> None:
+        self.differences = 0
+        self.missing: Counter[int] = Counter()
+        self.named: list[Difference] = []
+
+    def note(self, some: Iterable[Difference]) -> None:
+        for one in some:
+            self.differences += 1
+            if one.kind == "missing":
+                self.missing[partition_for(one.payment_id)] += 1
+            self.named.append(one)
+            if len(self.named) > 2 * MOST_NAMED:
+                self._keep_the_first()
+        self._keep_the_first()
+
+    def add(self, share: _Share) -> None:
+        self.differences += share.differences
+        self.missing.update(share.missing)
+        self.named += share.named
+        self._keep_the_first()
+
+    def _keep_the_first(self) -> None:
+        self.named = nsmallest(MOST_NAMED, self.named, key=lambda one: one.payment_id)
 
 
 async def projected(source: Source, url: str) -> Plan:
@@ -87,17 +120,16 @@ def verify(source: Source, plan: Plan, url: str, processes: int, tell: Tell = la
     """Raises LogBroken, LogUnavailable, StoreUnavailable."""
     shares = in_processes(partial(_work, source, url), plan.parts, processes, tell)
     payments: Counter[int] = Counter()
+    found = Found()
     for share in shares:
         payments.update(share.payments)
-    found = [difference for share in shares for difference in share.differences]
-    there = payments - Counter(partition_for(one.payment_id) for one in found if one.kind == "missing")
-    found += uvloop.run(_unexpected(source, plan, url, there))
-    found.sort(key=lambda one: one.payment_id)
+        found.add(share)
+    uvloop.run(_note_unexpected(source, plan, url, payments - found.missing, found))
     return Verified(
         records=plan.records,
         payments=payments.total(),
-        differences=len(found),
-        named=tuple(found[:MOST_NAMED]),
+        differences=found.differences,
+        named=tuple(found.named),
     )
 
 
@@ -126,13 +158,19 @@ async def _verify(source: Source, url: str, parts: Sequence[Part], monitor: Moni
         comparison = _Comparison(PaymentViews(database, partition_for, source.topic), reader, source.topic)
         left_out = await unreadable(database, source.topic)
         payments: Counter[int] = Counter()
-        differences: list[Difference] = []
+        found = Found()
         for part in parts:
             async with aclosing(in_turns(source, part, partial(Histories, left_out), monitor)) as turns:
                 async for folded in turns:
                     payments[part.partition] += len(folded.known)
-                    differences += await comparison.of(folded.known, part)
-        return _Share(payments=dict(payments), differences=tuple(differences))
+                    async for some in comparison.of(folded.known, part):
+                        found.note(some)
+        return _Share(
+            payments=dict(payments),
+            differences=found.differences,
+            missing=dict(found.missing),
+            named=tuple(found.named),
+        )
 
 
 class _Comparison:
@@ -141,8 +179,9 @@ class _Comparison:
         self._reader = reader
         self._topic = topic
 
-    async def of(self, histories: Mapping[PaymentId, PaymentHistory], part: Part) -> list[Difference]:
-        found: list[Difference] = []
+    async def of(
+        self, histories: Mapping[PaymentId, PaymentHistory], part: Part
+    ) -> AsyncIterator[list[Difference]]:
         ids = list(histories)
         for first in range(0, len(ids), ROWS_AT_ONCE):
             some = {payment_id: histories[payment_id] for payment_id in ids[first : first + ROWS_AT_ONCE]}
@@ -150,8 +189,7 @@ class _Comparison:
             for payment_id, history in live.items():
                 if history.payment.offsets[-1] >= part.stop:
                     some[payment_id] = await self._further(some[payment_id], history, part)
-            found += compared(some, live)
-        return found
+            yield compared(some, live)
 
     async def _further(self, folded: PaymentHistory, live: PaymentHistory, part: Part) -> PaymentHistory:
         """With the records that the live projection has taken in meanwhile."""
@@ -166,7 +204,9 @@ class _Comparison:
         return further.known[payment_id]
 
 
-async def _unexpected(source: Source, plan: Plan, url: str, there: Mapping[int, int]) -> list[Difference]:
+async def _note_unexpected(
+    source: Source, plan: Plan, url: str, there: Mapping[int, int], found: Found
+) -> None:
     """Rows of payments that the log does not have, looked for by name only where there are more than that."""
     stops = {part.partition: part.stop for part in plan.parts}
     database = await Database.connect(url, max_size=1)
@@ -176,7 +216,6 @@ async def _unexpected(source: Source, plan: Plan, url: str, there: Mapping[int, 
             partition = partition_for(payment_id)
             rows[partition] += first < stops.get(partition, 0)
         crowded = [part for part in plan.parts if rows[part.partition] > there.get(part.partition, 0)]
-        found = []
         for part in crowded:
             keys = await _keys(source, part)
             async for payment_id, first in first_offsets(database):
@@ -185,8 +224,7 @@ async def _unexpected(source: Source, plan: Plan, url: str, there: Mapping[int, 
                     and first < part.stop
                     and payment_id.encode() not in keys
                 ):
-                    found.append(Difference(payment_id=payment_id, kind="unexpected"))
-        return found
+                    found.note([Difference(payment_id=payment_id, kind="unexpected")])
     finally:
         await database.close()
 

@@ -9,8 +9,10 @@ from signal import SIGKILL
 import pytest
 
 from infra.clock import SystemClock
+from infra.kafka.partition import partition_for
 from infra.local.stack import Stack
 from infra.postgres.database import Database
+from schemas.codec import PAYMENTS_TOPIC
 from schemas.ids import PaymentId
 from schemas.views import PaymentView
 from tests.projections.story import (
@@ -93,6 +95,63 @@ async def test_verifying_only_keeps_what_was_made_and_changes_nothing_live(world
     code, said = await world.types("drop")
     assert (code, "dropped payments_next" in said) == (DONE, True), said
     assert await world.schemas() == set()
+
+
+async def test_the_last_records_are_compared_too_and_counted(world: World) -> None:
+    await world.tell(20)
+    await world.catch_up()
+    _, said = await world.types("payments", "--verify-only")
+    payment, *_ = await world.tell(20)
+    await world.catch_up()
+    alike = f"{len((await world.rows())['payments']):,} payments are alike"
+
+    await world.fetch("UPDATE payments SET routing_reason = 'a slip' WHERE payment_id = $1", payment)
+    code, said = await world.types("payments", "--verify-only")
+    assert (code, payment in said) == (DIFFERS, True), said
+    await world.fetch(
+        "UPDATE payments SET routing_reason = 'lowest priority number' WHERE payment_id = $1", payment
+    )
+    await world.types("drop")
+    for words in (("--verify-only",), ()):
+        code, said = await world.types("payments", *words)
+        assert (code, alike in said) == (DONE, True), said
+
+    payment, *_ = await world.tell(20)
+    await world.catch_up()
+    await world.fetch("UPDATE payments SET routing_reason = 'a slip' WHERE payment_id = $1", payment)
+    code, said = await world.types("drop")
+    assert (code, await world.schemas()) == (DIFFERS, {"payments_previous"}), said
+
+
+async def test_partitions_that_never_had_a_payment_do_not_hold_a_rebuild_up(world: World) -> None:
+    payment, *_ = await world.tell(1)
+    partition = partition_for(payment)
+    end = await world.reader.end_offset(PAYMENTS_TOPIC, partition)
+    await world.live.absorb(await world.reader.read(PAYMENTS_TOPIC, partition, end - 1, end))
+    rows = await world.rows()
+    code, said = await world.types("payments")
+    assert code == DONE, said
+    assert await world.rows() == rows
+
+
+async def test_what_can_be_read_by_now_is_an_error_no_more_after_the_switch_and_one_again_after_the_way_back(
+    world: World,
+) -> None:
+    await world.tell(4)
+    await world.catch_up()
+    payment, *_ = await world.tell(1)
+    await world.misread(payment)
+    await world.catch_up()
+    errors = await world.rows(EFFECTS)
+    code, said = await world.types("payments", "--accept", "payments", "--accept", "attempts")
+    assert code == DONE, said
+    code, said = await world.types_command("verify", "payments")
+    assert (code, ": 0 differences" in said) == (DONE, True), said
+    code, said = await world.types("rollback")
+    assert code == DONE, said
+    assert await world.rows(EFFECTS) == errors
+    code, said = await world.types_command("verify", "payments")
+    assert (code, ": 0 differences" in said) == (DONE, True), said
 
 
 async def test_going_back_brings_the_previous_rows_up_to_date_and_may_be_undone(world: World) -> None:

@@ -1,6 +1,7 @@
 """A read model that is what the log says is found to be, and every row that is not is named."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -9,7 +10,8 @@ import pytest
 from infra.kafka.partition import partition_for
 from infra.local.stack import Stack
 from streams.replay.plan import Plan
-from streams.replay.verify import Difference, Verified, projected, verify
+from streams.replay.trail import trail
+from streams.replay.verify import Difference, Found, Verified, projected, verify
 from tests.projections.story import new_payment_id
 from tests.streams.replay.test_into_postgres import World
 
@@ -62,6 +64,23 @@ async def test_a_row_that_was_changed_lost_or_made_up_is_named(world: World) -> 
     assert sorted(found.named, key=lambda one: one.payment_id) == sorted(
         expected, key=lambda one: one.payment_id
     )
+
+
+def test_however_much_differs_it_is_counted_and_the_first_of_it_by_name_kept() -> None:
+    found = Found()
+    ids = sorted(new_payment_id(number) for number in range(1_000))
+    for some in (ids[500:], ids[:500]):
+        found.note(Difference(payment_id=payment_id, kind="missing") for payment_id in some)
+    assert (found.differences, found.missing) == (1_000, Counter(map(partition_for, ids)))
+    assert [one.payment_id for one in found.named] == ids[:100]
+
+
+async def test_a_payment_that_lost_its_row_has_its_history_all_the_same(world: World) -> None:
+    lost = world.payments[0]
+    before = await trail(world.source, world.url, lost)
+    assert before.records
+    await world.fetch(f"DELETE FROM payments WHERE payment_id = '{lost}'")
+    assert await trail(world.source, world.url, lost) == before
 
 
 async def test_a_projection_that_goes_on_meanwhile_is_no_difference(world: World) -> None:
