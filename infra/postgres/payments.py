@@ -90,6 +90,10 @@ class SinkTransaction:
             )
         await marks.move(connection, PROJECTION, self._topic, changes.watermarks)
 
+    async def forget_errors(self, partition: int, offsets: Collection[int]) -> None:
+        """Of records that could not be taken in once, and are by now."""
+        await self._connection.execute(_sql.forget_errors, *PROJECTION, self._topic, partition, list(offsets))
+
 
 def payment_row(row: PaymentView) -> tuple[object, ...]:
     return (

@@ -118,6 +118,11 @@ INSERT INTO projection_errors (projection, version, topic, partition, "offset", 
 SELECT $1, $2, $3, new.* FROM unnest($4::int[], $5::bigint[], $6::text[]) AS new
 ON CONFLICT DO NOTHING
 
+-- name: forget_errors
+-- Of records that were taken in after all.
+DELETE FROM projection_errors
+WHERE projection = $1 AND version = $2 AND topic = $3 AND partition = $4 AND "offset" = ANY ($5::bigint[])
+
 -- name: histories
 -- Everything that is known of some payments, each as JSON in the shape of the view.
 SELECT p.payment_id, to_json(p)::text AS payment, a.rows AS attempts, d.rows AS decisions

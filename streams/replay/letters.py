@@ -11,6 +11,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from infra.kafka.partition import partition_for
 from infra.kafka.topics import DEAD_LETTERS_TOPIC
 from infra.postgres.database import Database
 from infra.postgres.payments import PostgresPaymentSink
@@ -21,7 +22,7 @@ from projections.project import REMEMBERED_PER_PARTITION, Step
 from schemas.base import Value
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.envelope import Position
-from schemas.errors import Unreadable
+from schemas.errors import LogBroken, Unreadable
 from schemas.ids import PaymentId, is_payment_id
 from streams.replay.plan import Asked
 from streams.replay.source import Source
@@ -78,6 +79,18 @@ async def retry(settings: Settings, letter: Letter) -> tuple[Retried, str]:
     if letter.reader != settings.projection_consumer_group or not is_payment_id(letter.key):
         return "not of payments", "only the view of a payment can be made again by itself"
     payment_id, partition = PaymentId(letter.key), letter.position.partition
+    if partition != partition_for(payment_id):
+        return "still unreadable", "its key belongs in another partition"
+    try:
+        return await _retry(settings, letter, payment_id, partition)
+    except Unreadable as refusal:
+        return "still unreadable", str(refusal)
+
+
+async def _retry(
+    settings: Settings, letter: Letter, payment_id: PaymentId, partition: int
+) -> tuple[Retried, str]:
+    """Raises Unreadable where Postgres cannot hold what it comes to."""
     source = Source(bootstrap_servers=settings.kafka_bootstrap_servers, topic=PAYMENTS_TOPIC)
     part = await part_of(source, payment_id)
     records = await records_of(source, payment_id, part)
@@ -94,10 +107,23 @@ async def retry(settings: Settings, letter: Letter) -> tuple[Retried, str]:
             if dead.position == letter.position:
                 return "still unreadable", dead.reason
         step.before = dict(await transaction.load([payment_id]))
+        read = {record.offset for record in records if record.offset < reached}
+        if unread := _known(step, payment_id, letter) - read:
+            raise LogBroken(
+                f"offset {min(unread)} of partition {partition} is not among the records of {payment_id}, and the "
+                "payment cannot be made again without it"
+            )
         await step.store(transaction, dict(transaction.watermarks))
+        await transaction.forget_errors(partition, read - {dead.position.offset for dead in step.dead})
     if reached - records[-1].offset < RECORDS_REMEMBERED:
         return "taken in", "restart the projection workers, which may remember it as it was"
     return "taken in", ""
+
+
+def _known(step: Step, payment_id: PaymentId, letter: Letter) -> set[int]:
+    """Where records of it lie for certain: what is shown was made of them, and the letter is about one."""
+    shown = step.before.get(payment_id)
+    return {letter.position.offset, *(shown.payment.offsets if shown else ())}
 
 
 def _folded(records: Iterable[RawRecord]) -> Step:

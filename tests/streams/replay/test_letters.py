@@ -8,9 +8,10 @@ from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
+from msgspec.structs import replace
 
 from infra.clock import SystemClock
-from infra.kafka.partition import partition_for
+from infra.kafka.partition import PAYMENT_PARTITIONS, partition_for
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.kafka.topics import make_topics
@@ -18,12 +19,13 @@ from infra.local.stack import Stack
 from infra.postgres.database import Database
 from infra.postgres.migrate import migrate
 from infra.postgres.payments import PaymentViews, PostgresPaymentSink
+from infra.postgres.verifying import unreadable
 from infra.settings import Settings
 from projections.payments import evolve
 from projections.project import Projection
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.errors import LogBroken
-from schemas.views import PaymentHistory
+from schemas.views import DeadLetter, PaymentHistory
 from streams.dead_letters import KafkaDeadLetters
 from streams.replay.letters import Letter, letter, letter_box, letters, retry
 from streams.replay.source import Source
@@ -88,6 +90,16 @@ class Projected:
             history = evolve(history, recorded)
         return history
 
+    async def left_out(self) -> frozenset[tuple[int, int]]:
+        return await unreadable(self.database, PAYMENTS_TOPIC)
+
+    async def bury(self, letter: DeadLetter) -> None:
+        """As if the projection had met it."""
+        publisher = Publisher(self.settings.kafka_bootstrap_servers, ACKNOWLEDGED_WITHIN_MS)
+        await publisher.start()
+        await KafkaDeadLetters(publisher, self.settings.projection_consumer_group).publish([letter])
+        await publisher.stop()
+
     async def letter(self) -> Letter:
         return [one async for one in letters(letter_box(self.settings)) if one.key == self.payment][-1]
 
@@ -114,6 +126,46 @@ async def test_what_can_be_read_by_now_is_taken_in_and_nothing_is_counted_twice(
     assert after == await projected.folded()
     await retry(projected.settings, await projected.letter())
     assert await projected.shown() == after
+
+
+async def test_what_was_taken_in_after_all_is_no_longer_left_out_where_rows_are_compared(
+    projected: Projected,
+) -> None:
+    position = (await projected.letter()).position
+    assert await projected.left_out() == {(position.partition, position.offset)}
+    await retry(projected.settings, await projected.letter())
+    assert await projected.left_out() == set()
+
+
+async def test_a_record_in_a_partition_that_is_not_its_keys_changes_nothing_of_that_payment(
+    projected: Projected,
+) -> None:
+    before, told = await projected.shown(), await projected.letter()
+    elsewhere = (told.position.partition + 1) % PAYMENT_PARTITIONS
+    stray = DeadLetter(
+        position=replace(told.position, partition=elsewhere),
+        stamp_ms=0,
+        reason="Unreadable: its key belongs in another partition",
+        key=projected.payment.encode(),
+        value=b"{}",
+        headers=(),
+    )
+    await projected.bury(stray)
+    assert await retry(projected.settings, await projected.letter()) == (
+        "still unreadable",
+        "its key belongs in another partition",
+    )
+    assert await projected.shown() == before
+
+
+async def test_a_payment_is_not_made_again_of_fewer_records_than_are_known_of_it(
+    projected: Projected,
+) -> None:
+    before, told = await projected.shown(), await projected.letter()
+    nowhere = replace(told, position=replace(told.position, offset=2**40))
+    with pytest.raises(LogBroken, match=f"offset {2**40} of partition {told.position.partition}"):
+        await retry(projected.settings, nowhere)
+    assert await projected.shown() == before
 
 
 async def test_a_letter_says_why_and_where_its_record_lies(projected: Projected) -> None:
