@@ -7,6 +7,7 @@ PaymentsError
 ├── LogBroken           records that were asked for are not, or no longer, on the log: nobody may go on as if they were
 └── Unavailable         a part we need did not answer in time
     ├── LogUnavailable      certainly nothing was appended
+    │   └── NoSuchTopic         or partition: mistyped, or yet to be made
     ├── AppendAmbiguous     some, all or none of it may be on the log, now or later
     ├── StoreUnavailable    Postgres
     └── ReadTooFarBehind    the projection lags by more than may be folded on top
@@ -71,6 +72,10 @@ class Unavailable(PaymentsError):
 
 
 class LogUnavailable(Unavailable):
+    pass
+
+
+class NoSuchTopic(LogUnavailable):
     pass
 
 

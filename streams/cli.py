@@ -1,8 +1,8 @@
 """`payments-gateway`, or `python -m streams.cli`: what analysts and operators ask of the log, and what is done by hand.
 
-Exit codes: 0 done, 1 differences, or nothing found, 2 wrong arguments, 3 a server is away, 4 refused (a gap, what
-retention took), 130 stopped. Of `reservations` and `decisions`: 1 not done (the message says why; do it again), or a
-decision that does not follow from what it recorded, 3 another one is at it.
+Exit codes: 0 done, 1 differences, nothing found, or not done (the message says why), 2 wrong arguments, 3 a server is
+away or refuses us, 4 refused (a gap, what retention took), 130 stopped. Of `reservations` and `decisions`: 1 not done
+(do it again), or a decision that does not follow from what it recorded, 3 another one is at it.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import uvloop
 from infra.postgres.database import describe
 from infra.postgres.rebuild import AnotherRebuild
 from schemas.envelope import LONGEST_WINDOW_MS
-from schemas.errors import LogBroken, LogUnavailable, Unavailable
+from schemas.errors import LogBroken, LogUnavailable, NoSuchTopic, Unavailable
 from streams.calculator.command import add_calculations
 from streams.command_line import dead_letters, export, lag, metrics, payment, replay, tail, verify
 from streams.command_line.asking import settings
@@ -27,7 +27,7 @@ from streams.rebuilding import command as rebuilding
 from streams.replay.errors import FolderTaken, ProcessLost, Stopped, StoreTaken
 from streams.what_if import command as what_if
 
-DONE, NOT_DONE, ANOTHER = 0, 1, 3
+DONE, NOT_DONE, WRONG, ANOTHER = 0, 1, 2, 3
 AWAY, REFUSED, STOPPED = 3, 4, 130
 CUT_OFF = 141
 """As shells have it: whoever read the answer, such as `head`, has seen enough."""
@@ -41,17 +41,26 @@ def main(arguments: list[str]) -> int:
         code: int = asked.run(asked)
     except BrokenPipeError:
         raise
-    except (Unavailable, OSError) as error:
+    except NoSuchTopic as error:
+        complain(str(error))
+        return WRONG
+    except (Unavailable, ConnectionError, TimeoutError) as error:
         complain(f"not done, a server is away: {error}")
+        return AWAY
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        complain(f"not done, Postgres refuses: {describe(error)}")
         return AWAY
     except (LogBroken, FolderTaken, StoreTaken) as error:
         complain(f"refused: {error}")
         return REFUSED
-    except ProcessLost as error:
+    except (ProcessLost, OSError) as error:
         complain(f"not done: {error}")
         return NOT_DONE
     except Stopped:
         complain("stopped: the same command goes on from here, or makes its file anew")
+        return STOPPED
+    except KeyboardInterrupt:
+        complain("stopped")
         return STOPPED
     return code
 

@@ -8,7 +8,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from schemas.errors import LogUnavailable
+from schemas.errors import LogUnavailable, NoSuchTopic
 
 LEAST_FETCH_BYTES, MOST_FETCH_BYTES = 8_192, 262_144
 RECORD_BYTES = 1_536
@@ -78,13 +78,13 @@ class LogReader:
             return int((await consumer.beginning_offsets([here]))[here])
 
     async def end_offsets(self, topic: str, timeout_s: float = 2.0) -> dict[int, int]:
-        """The next offset of every partition of the topic. Raises LogUnavailable, also if there is no such topic."""
+        """The next offset of every partition of the topic. Raises LogUnavailable, and NoSuchTopic."""
         async with self._consumer(timeout_s) as consumer:
             # The public way knows only the topics that this consumer has read.
             cluster = await consumer._client.fetch_all_metadata()
             partitions = [TopicPartition(topic, p) for p in cluster.partitions_for_topic(topic) or ()]
             if not partitions:
-                raise LogUnavailable(f"there is no {topic}; `python -m infra.kafka topics` makes it")
+                raise NoSuchTopic(f"there is no {topic}; `python -m infra.kafka topics` makes it")
             return {here.partition: end for here, end in (await consumer.end_offsets(partitions)).items()}
 
     @asynccontextmanager

@@ -12,6 +12,7 @@ import asyncpg
 from infra.postgres.database import describe
 from infra.postgres.migrate import migrate
 from infra.settings import Settings
+from schemas.errors import StoreUnavailable
 
 
 def main(arguments: list[str]) -> None:
@@ -20,7 +21,7 @@ def main(arguments: list[str]) -> None:
     settings = Settings.from_environment(os.environ)
     try:
         applied = asyncio.run(migrate(settings.database_url))
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (StoreUnavailable, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise SystemExit(f"migrate: {describe(error)}") from error
     sys.stdout.write(f"applied {', '.join(applied)}\n" if applied else "nothing to apply\n")
 

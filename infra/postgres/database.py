@@ -28,9 +28,11 @@ _FAILURES = (
     asyncpg.InternalClientError,
 )
 _BROKEN = (*_FAILURES, asyncio.CancelledError)
-_MISSING = asyncpg.UndefinedTableError
-"""A table that is being rebuilt, or not yet made, comes back like a server does: requests are answered 503, workers
-wait. The connection that was told so is a good one."""
+_MISSING = (asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError)
+"""A table that is being rebuilt, or not yet made or granted, comes back like a server does: requests are answered 503,
+workers wait. The connection that was told so is a good one."""
+NO_CONNECTION = (*_FAILURES, asyncpg.PostgresError, ValueError)
+"""What making one raises, also where there is no such database or role, or the URL is none (a ValueError)."""
 
 
 IDLE_IN_TRANSACTION_MS = 15_000
@@ -69,7 +71,7 @@ class Database:
         try:
             async with asyncio.timeout(5):
                 await pool
-        except _FAILURES as error:
+        except NO_CONNECTION as error:
             pool.terminate()
             raise StoreUnavailable(f"no connection: {describe(error)}") from error
         return cls(pool)
@@ -113,7 +115,7 @@ class Database:
                     raise
                 finally:
                     await self._release(connection)
-        except (*_FAILURES, _MISSING) as error:
+        except (*_FAILURES, *_MISSING) as error:
             raise StoreUnavailable(describe(error)) from error
 
     async def _release(self, connection: Connection) -> None:

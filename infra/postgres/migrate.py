@@ -9,7 +9,8 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from infra.postgres import queries
-from infra.postgres.database import Connection, Database
+from infra.postgres.database import NO_CONNECTION, Connection, Database, describe
+from schemas.errors import StoreUnavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 MONTHS_AHEAD = 3
@@ -19,9 +20,15 @@ _sql = queries.load(Path(__file__).parent / "migrate.sql")
 
 
 async def migrate(url: str) -> list[str]:
-    """Create the database if there is none, and apply what is new; returns the names of the files it applied."""
-    await _create_database(url)
-    connection = await asyncpg.connect(url, timeout=5, command_timeout=STATEMENT_TIMEOUT_S)
+    """Create the database if there is none, and apply what is new; returns the names of the files it applied.
+
+    Raises StoreUnavailable where there is no connection to it, and what asyncpg raises.
+    """
+    try:
+        await _create_database(url)
+        connection = await asyncpg.connect(url, timeout=5, command_timeout=STATEMENT_TIMEOUT_S)
+    except NO_CONNECTION as error:
+        raise StoreUnavailable(f"no connection: {describe(error)}") from error
     try:
         await connection.execute(_sql.lock)
         await connection.execute(_sql.create_schema_migrations)

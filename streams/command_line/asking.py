@@ -2,8 +2,9 @@
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from infra.clock import SystemClock
@@ -38,11 +39,11 @@ def settings() -> Settings:
 
 def moment(text: str) -> datetime:
     """An instant as RFC 3339, a day (its beginning, UTC), or how long ago: `15m`, `2h`, `7d`."""
-    if text[:-1].isdecimal() and text[-1:] in _UNITS:
-        return SystemClock().now() - timedelta(seconds=int(text[:-1]) * _UNITS[text[-1]])
     try:
+        if text[:-1].isdecimal() and text[-1:] in _UNITS:
+            return SystemClock().now() - timedelta(seconds=int(text[:-1]) * _UNITS[text[-1]])
         found = datetime.fromisoformat(text)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise argparse.ArgumentTypeError(
             f"{text} is no moment: 2026-11-23, 2026-11-23T09:30:00Z or 2h (two hours ago) would be"
         ) from error
@@ -53,6 +54,42 @@ def payment(text: str) -> PaymentId:
     if not is_payment_id(text):
         raise argparse.ArgumentTypeError(f"{text} is no payment id")
     return PaymentId(text)
+
+
+def offset(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is no offset: 0 or 120000 would be")
+    return int(text)
+
+
+def file(text: str) -> Path:
+    """To be written."""
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is no file in a folder that there is")
+    return path
+
+
+def folder(text: str) -> Path:
+    """To be made, if there is none."""
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is no folder")
+    return path
+
+
+def names_of(known: Collection[str]) -> Callable[[str], tuple[str, ...]]:
+    """Some of them, each once, with commas between them."""
+
+    def names(text: str) -> tuple[str, ...]:
+        found = tuple(text.split(","))
+        if unknown := [name for name in found if name not in known]:
+            raise argparse.ArgumentTypeError(f"{unknown[0]} is none of {', '.join(known)}")
+        if len(set(found)) < len(found):
+            raise argparse.ArgumentTypeError(f"{text} has a name twice")
+        return found
+
+    return names
 
 
 def partitions(text: str) -> frozenset[int]:
@@ -72,7 +109,7 @@ def add_range(parser: argparse.ArgumentParser) -> None:
     begin.add_argument(
         "--from", dest="since", type=moment, metavar="MOMENT", help="what was appended then or later"
     )
-    begin.add_argument("--from-offset", type=int, metavar="N", help="of each partition")
+    begin.add_argument("--from-offset", type=offset, metavar="N", help="of each partition")
     begin.add_argument(
         "--from-earliest",
         action="store_true",
@@ -82,7 +119,7 @@ def add_range(parser: argparse.ArgumentParser) -> None:
     end.add_argument(
         "--to", dest="until", type=moment, metavar="MOMENT", help="what was appended before (default: now)"
     )
-    end.add_argument("--to-offset", type=int, metavar="N", help="of each partition, without it")
+    end.add_argument("--to-offset", type=offset, metavar="N", help="of each partition, without it")
     parser.add_argument("--partitions", type=partitions, metavar="N,N", help="only these")
 
 

@@ -1,12 +1,17 @@
 """`dead-letters`: what no projection could take in."""
 
 import argparse
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 import uvloop
 
 from streams.command_line.asking import Subjects, add_json, command, moment, settings
 from streams.command_line.printing import complain, say, say_json, say_json_lines, say_table
 from streams.replay.letters import Letter, letter, letter_box, letters, retry
+
+IN_A_TABLE = 1_000
+"""Letters, which are all that is held at a time."""
 
 
 def add(subjects: Subjects) -> None:
@@ -34,10 +39,25 @@ def add(subjects: Subjects) -> None:
 
 
 def _list(asked: argparse.Namespace) -> int:
-    found = [one for one in uvloop.run(_all(asked)) if asked.reader in (None, one.reader)]
-    if asked.json:
-        say_json_lines(found)
-        return 0
+    uvloop.run(tell(letters(letter_box(settings()), asked.since), asked.reader, asked.json))
+    return 0
+
+
+async def tell(found: AsyncGenerator[Letter, None], reader: str | None, as_json: bool) -> None:
+    """As they are read, since there may be any number of them."""
+    say_some = say_json_lines if as_json else _say_table
+    some: list[Letter] = []
+    async with aclosing(found):
+        async for one in found:
+            if reader in (None, one.reader):
+                some.append(one)
+            if len(some) == IN_A_TABLE:
+                say_some(some)
+                some = []
+    say_some(some)
+
+
+def _say_table(found: Sequence[Letter]) -> None:
     say_table(
         ("number", "told", "reader", "record", "key", "reason"),
         [
@@ -52,7 +72,6 @@ def _list(asked: argparse.Namespace) -> int:
             for one in found
         ],
     )
-    return 0
 
 
 def _show(asked: argparse.Namespace) -> int:
@@ -73,7 +92,3 @@ def _retry(asked: argparse.Namespace) -> int:
 def _unknown(number: int) -> int:
     complain(f"there is no dead letter {number}")
     return 1
-
-
-async def _all(asked: argparse.Namespace) -> list[Letter]:
-    return [one async for one in letters(letter_box(settings()), asked.since)]

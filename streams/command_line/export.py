@@ -1,7 +1,6 @@
 """`export`: a part of the log as files."""
 
 import argparse
-from pathlib import Path
 
 import uvloop
 
@@ -13,6 +12,7 @@ from streams.command_line.asking import (
     add_range,
     asked_range,
     command,
+    folder,
     settings,
 )
 from streams.command_line.printing import complain, progress, say, say_json
@@ -31,7 +31,7 @@ def add(subjects: Subjects) -> None:
         "--topic circuits.events.v1 circuits",
     )
     parser.add_argument(
-        "folder", type=Path, help="one that was stopped in it goes on; one that is whole grows"
+        "folder", type=folder, help="one that was stopped in it goes on; one that is whole grows"
     )
     parser.add_argument("--topic", default=PAYMENTS_TOPIC, help="(default: %(default)s)")
     parser.add_argument(

@@ -4,7 +4,16 @@ import argparse
 
 import uvloop
 
-from streams.command_line.asking import Subjects, add_cold, add_json, add_processes, command, moment, settings
+from streams.command_line.asking import (
+    Subjects,
+    add_cold,
+    add_json,
+    add_processes,
+    command,
+    moment,
+    names_of,
+    settings,
+)
 from streams.command_line.printing import complain, progress, say_json_lines, say_table, tell_seams
 from streams.replay.metrics import BY, Question, asked_of, metrics
 from streams.replay.processes import processes_for
@@ -27,7 +36,7 @@ def add(subjects: Subjects) -> None:
     )
     parser.add_argument(
         "--by",
-        type=_cuts,
+        type=names_of(BY),
         default=("gateway", "method"),
         metavar="NAME,NAME",
         help=f"of {', '.join(BY)} (default: gateway,method)",
@@ -35,13 +44,6 @@ def add(subjects: Subjects) -> None:
     add_cold(parser)
     add_processes(parser)
     add_json(parser)
-
-
-def _cuts(text: str) -> tuple[str, ...]:
-    names = tuple(text.split(","))
-    if unknown := [name for name in names if name not in BY]:
-        raise argparse.ArgumentTypeError(f"{unknown[0]} is none of {', '.join(BY)}")
-    return names
 
 
 def _metrics(asked: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from streams.command_line.asking import (
     add_range,
     asked_range,
     command,
+    file,
     settings,
 )
 from streams.command_line.printing import complain, progress, say, tell_seams
@@ -117,7 +118,7 @@ def _add(
     target.add_argument("--into", type=_url_of(schemes), metavar="URL", help=store)
     target.add_argument(
         "--file",
-        type=_file,
+        type=file,
         metavar="FILE",
         help="a JSON object a line, always in the same order; it replaces what had that name once it is whole",
     )
@@ -134,13 +135,6 @@ def _url_of(schemes: Sequence[str]) -> Callable[[str], str]:
         return text
 
     return url
-
-
-def _file(text: str) -> Path:
-    path = Path(text)
-    if path.is_dir() or not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"{text} is no file in a folder that there is")
-    return path
 
 
 def _replay(asked: argparse.Namespace) -> int:

@@ -1,8 +1,6 @@
 """`tail`: records as they come."""
 
 import argparse
-import asyncio
-import signal
 
 import uvloop
 
@@ -38,17 +36,8 @@ def add(subjects: Subjects) -> None:
 
 
 def _tail(asked: argparse.Namespace) -> int:
-    uvloop.run(_until_interrupted(asked))
-    return 0
-
-
-async def _until_interrupted(asked: argparse.Namespace) -> None:
-    showing = asyncio.ensure_future(_show(asked))
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, showing.cancel)
-    await asyncio.wait([showing])
-    if not showing.cancelled():
-        showing.result()
+    uvloop.run(_show(asked))
+    raise AssertionError("it has no end")
 
 
 async def _show(asked: argparse.Namespace) -> None:

@@ -1,11 +1,11 @@
 """`python -m streams.cli rebuild`: a read model made anew beside the live one.
 
 Exit codes: 0 done, 1 something differs, 3 a part is away or too slow (do it again: it goes on where it stopped), 4
-refused (the message says why).
+refused (the message says why), 130 stopped (do it again).
 """
 
 import argparse
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import asyncpg
@@ -15,12 +15,13 @@ from infra.postgres.database import describe
 from infra.postgres.generations import AnotherAtIt, AnotherDefinition, SwitchPutOff
 from infra.settings import Settings
 from schemas.errors import Unavailable
-from streams.command_line.asking import Subjects, settings
-from streams.command_line.printing import complain, say
+from streams.command_line.asking import Subjects, add_json, command, settings
+from streams.command_line.printing import complain, say, say_json
 from streams.rebuilding.differences import Accepted, Differences, NotAcceptable
 from streams.rebuilding.metrics import rebuild_metrics
 from streams.rebuilding.pacer import LiveTooLate
 from streams.rebuilding.payments import Differ, Refused, drop, rebuild_payments, roll_back, status
+from streams.replay.errors import Stopped
 
 
 class ShardsDiffer(Exception):
@@ -31,8 +32,12 @@ DONE, DIFFERS, AWAY, REFUSED = 0, 1, 3, 4
 
 
 def add(subjects: Subjects) -> None:
-    rebuild = subjects.add_parser(
-        "rebuild", help="make a read model anew beside the live one, and switch to it"
+    rebuild = command(
+        subjects,
+        "rebuild",
+        lambda _: 2,
+        "make a read model anew beside the live one, and switch to it",
+        "payments --verify-only\npayments --accept attempts.detail\nmetrics\nstatus --json\nrollback\ndrop",
     )
     verbs = rebuild.add_subparsers(required=True, metavar="payments|metrics|status|rollback|drop")
     payments = verbs.add_parser(
@@ -62,6 +67,8 @@ def add(subjects: Subjects) -> None:
     )
     _add_accept(verb)
     verb.set_defaults(run=_command(_drop))
+    for verb in verbs.choices.values():
+        add_json(verb)
 
 
 def _add_accept(parser: argparse.ArgumentParser) -> None:
@@ -74,45 +81,61 @@ def _add_accept(parser: argparse.ArgumentParser) -> None:
     )
 
 
-async def _rebuild(settings: Settings, asked: argparse.Namespace) -> str:
+Answer = tuple[str, Mapping[str, object]]
+"""For people, and for programs."""
+
+
+async def _rebuild(settings: Settings, asked: argparse.Namespace) -> Answer:
     compared = await rebuild_payments(settings, Accepted.of(asked.accept), asked.verify_only, complain)
+    found = {"alike": compared, "is_switched": not asked.verify_only}
     alike = f"{compared:,} payments are alike"
     if asked.verify_only:
-        return f"{alike}; what was made stands beside the live tables"
-    return f"{alike}, and the new tables are live; `rebuild rollback` goes back, `rebuild drop` drops the old ones"
+        return f"{alike}; what was made stands beside the live tables", found
+    what_now = "`rebuild rollback` goes back, `rebuild drop` drops the old ones"
+    return f"{alike}, and the new tables are live; {what_now}", found
 
 
-async def _metrics(settings: Settings, asked: argparse.Namespace) -> str:
+async def _metrics(settings: Settings, asked: argparse.Namespace) -> Answer:
     rebuilt = await rebuild_metrics(settings, asked.verify_only, complain)
     if rebuilt.switched != rebuilt.differing:
         raise ShardsDiffer(f"{len(rebuilt.differing) - len(rebuilt.switched)} partitions differ")
-    return f"all partitions are what the log says; {len(rebuilt.switched)} were switched"
+    return (
+        f"all partitions are what the log says; {len(rebuilt.switched)} were switched",
+        {"switched": rebuilt.switched},
+    )
 
 
-async def _roll_back(settings: Settings, _: argparse.Namespace) -> str:
+async def _roll_back(settings: Settings, _: argparse.Namespace) -> Answer:
     await roll_back(settings, complain)
-    return "the previous tables are live again, and those that were live are the previous ones"
+    return (
+        "the previous tables are live again, and those that were live are the previous ones",
+        {"is_switched": True},
+    )
 
 
-async def _drop(settings: Settings, asked: argparse.Namespace) -> str:
+async def _drop(settings: Settings, asked: argparse.Namespace) -> Answer:
     dropped = await drop(settings, Accepted.of(asked.accept), asked.unproven, complain)
-    return f"dropped {' and '.join(sorted(dropped))}" if dropped else "there was nothing to drop"
+    line = f"dropped {' and '.join(sorted(dropped))}" if dropped else "there was nothing to drop"
+    return line, {"dropped": sorted(dropped)}
 
 
-async def _status(settings: Settings, _: argparse.Namespace) -> str:
+async def _status(settings: Settings, _: argparse.Namespace) -> Answer:
     standing = await status(settings)
     lines = [f"{name}: {behind:,} records behind the live tables" for name, behind in standing.items()]
-    return "\n".join(lines) or "nothing stands beside the live tables"
+    return "\n".join(lines) or "nothing stands beside the live tables", {"behind": standing}
 
 
 def _command(
-    work: Callable[[Settings, argparse.Namespace], Coroutine[Any, Any, str]],
+    work: Callable[[Settings, argparse.Namespace], Coroutine[Any, Any, Answer]],
 ) -> Callable[[argparse.Namespace], int]:
     def run(asked: argparse.Namespace) -> int:
         try:
-            done = uvloop.run(work(settings(), asked))
-        except Differ as found:
-            _complain_of(found.differences)
+            line, found = uvloop.run(work(settings(), asked))
+        except Differ as error:
+            if asked.json:
+                say_json(_told(error.differences))
+            else:
+                _complain_of(error.differences)
             return DIFFERS
         except ShardsDiffer as error:
             complain(f"{error} and were left as they are")
@@ -132,9 +155,11 @@ def _command(
             complain(f"not done, do it again: {describe(error)}")
             return AWAY
         except KeyboardInterrupt:
-            complain("stopped; run it again to go on from here")
-            return AWAY
-        say(done)
+            raise Stopped from None
+        if asked.json:
+            say_json(found)
+        else:
+            say(line)
         return DONE
 
     return run
@@ -143,6 +168,14 @@ def _command(
 def _refuse(why: str) -> int:
     complain(f"refused: {why}")
     return REFUSED
+
+
+def _told(differences: Differences) -> Mapping[str, object]:
+    return {
+        "differ": differences.payments,
+        "columns": differences.columns,
+        "examples": differences.examples,
+    }
 
 
 def _complain_of(differences: Differences) -> None:

@@ -45,7 +45,7 @@ class Manifest(Value, frozen=True, kw_only=True):
 
 
 def unfinished(folder: Path, topic: str) -> Plan | None:
-    """What an export that was stopped was to bring into that folder."""
+    """What an export that was stopped was to bring into that folder. Raises FolderTaken."""
     manifest = _manifest(folder / topic)
     if manifest is None or manifest.is_complete:
         return None
@@ -133,6 +133,8 @@ def _manifest(folder: Path) -> Manifest | None:
         return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
     except FileNotFoundError:
         return None
+    except msgspec.DecodeError as error:
+        raise FolderTaken(f"{folder / MANIFEST} is not of an export: {error}") from error
 
 
 def _save(files: Files, manifest: Manifest) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from schemas.base import Value
-from schemas.errors import LogBroken
+from schemas.errors import LogBroken, NoSuchTopic
 
 Edge = datetime | int
 """A moment, or an offset of every partition that is read."""
@@ -71,7 +71,7 @@ class Log(Protocol):
 
 
 async def resolve(asked: Asked, log: Log) -> Plan:
-    """Raises LogBroken and LogUnavailable."""
+    """Raises LogBroken, LogUnavailable, and NoSuchTopic, also where a partition is not there."""
     ends = await log.end_offsets(asked.topic)
     parts = [await _part(asked, log, partition, ends[partition]) for partition in _wanted(asked, ends)]
     return Plan(topic=asked.topic, parts=tuple(parts))
@@ -80,7 +80,7 @@ async def resolve(asked: Asked, log: Log) -> Plan:
 def _wanted(asked: Asked, there: Collection[int]) -> list[int]:
     wanted = sorted(there if asked.partitions is None else asked.partitions)
     if absent := [partition for partition in wanted if partition not in there]:
-        raise LogBroken(f"{asked.topic} has partitions 0 to {max(there)}, and no {absent[0]}")
+        raise NoSuchTopic(f"{asked.topic} has partitions 0 to {max(there)}, and no {absent[0]}")
     return wanted
 
 

@@ -89,9 +89,10 @@ def _spread(work: Work[R], divided: Sequence[list[Part]], tell: Tell) -> list[R]
     try:
         while len(results) < len(running):
             waiting = {answer: place for place, (_, answer) in enumerate(running) if place not in results}
-            for answer in wait(list(waiting), LOOK_EVERY_S):
+            answers = wait(list(waiting), LOOK_EVERY_S)
+            tell(sum(counts))  # first: what the same signal ended while it began is stopped, not lost
+            for answer in answers:
                 results[waiting[answer]] = _heard(answer)  # type: ignore[index, arg-type]
-            tell(sum(counts))
         return [results[place] for place in range(len(running))]
     finally:
         wish.value = True
@@ -125,8 +126,9 @@ def _heard(answer: Connection) -> Any:
 def _run(
     work: Work[R], share: Sequence[Part], place: int, wish: Any, counts: Any, answer: Connection, parent: int
 ) -> None:
-    """In its own process. The terminal interrupts all of them; only the parent decides what that means."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """In its own process. A terminal or a supervisor signals all of them; only the parent decides what that means."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     collect_rarely(OF_A_REPLAY)
 
     def note(records: int) -> None:

@@ -9,10 +9,10 @@ import uvloop
 
 from schemas.codec import PAYMENTS_TOPIC, SHADOW_TOPIC
 from schemas.routing_configuration import AlternativePolicy
-from streams.command_line.asking import Subjects, add_cold, add_json, moment, settings
+from streams.command_line.asking import Subjects, add_cold, add_json, file, moment, names_of, settings
 from streams.command_line.printing import complain, progress, say, say_json, tell_seams
 from streams.replay.source import Source
-from streams.what_if.evaluation import DIMENSIONS, Dimension
+from streams.what_if.evaluation import DIMENSIONS
 from streams.what_if.plot import svg
 from streams.what_if.question import Past, Question, ask, past
 from streams.what_if.table import lines
@@ -50,14 +50,14 @@ def add(subjects: Subjects) -> None:
         )
     parser.add_argument(
         "--by",
-        type=_dimensions,
+        type=names_of(DIMENSIONS),
         default=DIMENSIONS,
         metavar="DIMENSION,…",
         help=f"some of {','.join(DIMENSIONS)} (all of them)",
     )
     add_cold(parser)
     add_json(parser)
-    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="also draw the uplifts")
+    parser.add_argument("--plot", type=file, metavar="FILE.svg", help="also draw the uplifts")
     parser.set_defaults(run=_what_if)
 
 
@@ -73,17 +73,17 @@ def _what_if(asked: argparse.Namespace) -> int:
     question = Question(policy, asked.from_, asked.to_)
     with progress("read", payments.plan.records) as tell:
         found = uvloop.run(ask(question, payments, shadows, asked.by, tell))
-    if asked.plot is not None:
-        asked.plot.write_text(svg(found))
     if asked.json:
         say_json(found)
     else:
         say("\n".join(lines(found)))
+    if asked.plot is not None:
+        asked.plot.write_text(svg(found))
     return DONE
 
 
-def _read(file: Path) -> AlternativePolicy:
-    text = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+def _read(policy: Path) -> AlternativePolicy:
+    text = sys.stdin.buffer.read() if str(policy) == "-" else policy.read_bytes()
     return msgspec.json.decode(text, type=AlternativePolicy)
 
 
@@ -92,7 +92,3 @@ def _past(topic: str, asked: argparse.Namespace) -> Past:
     found = uvloop.run(past(source, asked.from_))
     tell_seams(topic, found.plan.seams)
     return found
-
-
-def _dimensions(text: str) -> tuple[Dimension, ...]:
-    return msgspec.convert(text.split(","), tuple[Dimension, ...])

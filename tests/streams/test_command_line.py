@@ -24,7 +24,7 @@ from streams.cli import main, parser
 from tests.bench.history import life, messages_of
 from tests.projections.outcomes import SUCCESS
 from tests.streams.replay.world import World, interrupted
-from tests.waiting import ACKNOWLEDGED_WITHIN_MS
+from tests.waiting import ACKNOWLEDGED_WITHIN_MS, HANGS_AFTER_S
 
 AWAY = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
 
@@ -88,7 +88,41 @@ async def test_records_are_told_as_they_come_until_somebody_interrupts(
     assert process.stdout is not None
     line = (await asyncio.wait_for(process.stdout.readline(), 60)).decode()
     assert line.split()[2:4] == [payment, "PaymentSucceeded"], line
-    assert (await interrupted(process))[0] == 0
+    code, _, complained = await interrupted(process)
+    assert (code, complained) == (130, "stopped\n")
+
+
+@pytest.mark.integration
+async def test_whatever_is_interrupted_says_so_in_a_line(world: World) -> None:
+    """A broker that takes a connection and never answers keeps a plan waiting."""
+    asked, closed = asyncio.Event(), asyncio.Event()
+
+    async def hears(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+        writer.close()
+        closed.set()
+
+    async with await asyncio.start_server(hears, "127.0.0.1", 0) as silent:
+        port = silent.sockets[0].getsockname()[1]
+        process = await world.begins("dead-letters", "list", KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{port}")
+        async with asyncio.timeout(HANGS_AFTER_S):
+            await asked.wait()
+        assert await interrupted(process) == (130, "", "stopped\n")
+        async with asyncio.timeout(HANGS_AFTER_S):
+            await closed.wait()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("path", ["/no_such_database", "/postgres?sslmode=perhaps"])
+async def test_a_postgres_that_lets_nobody_in_is_away_and_payments_are_told_without_it(
+    world: World, payment: PaymentId, path: str
+) -> None:
+    url = world.settings.database_url.rpartition("/")[0] + path
+    code, said, complained = await world.types("history", payment, "--json", DATABASE_URL=url)
+    assert (code, len(said.splitlines())) == (0, 5), complained
+    code, said, complained = await world.types("verify", "circuits", DATABASE_URL=url)
+    assert (code, said, "no connection" in complained.splitlines()[-1]) == (3, "", True), complained
 
 
 @pytest.mark.integration
@@ -149,6 +183,14 @@ async def test_a_broker_that_is_away_has_a_code_of_its_own(world: World, words: 
 
 
 @pytest.mark.integration
+async def test_a_topic_or_a_partition_that_is_mistyped_is_a_wrong_argument(world: World) -> None:
+    await world.open()
+    for words, named in ((("misspelt",), "no misspelt"), ((world.topic, "--partitions", "99"), "no 99")):
+        code, said, complained = await world.types("export", "folder", "--topic", *words)
+        assert (code, said, named in complained) == (2, "", True), complained
+
+
+@pytest.mark.integration
 async def test_a_range_that_is_not_on_the_log_is_refused_by_a_code_of_its_own(world: World) -> None:
     await world.open()
     code, said, complained = await world.types("export", "--topic", world.topic, "--to-offset", "9", "folder")
@@ -164,6 +206,12 @@ async def test_a_range_that_is_not_on_the_log_is_refused_by_a_code_of_its_own(wo
         "state pay_01kasdf8g0e008000000000001 --at noon",
         "export --from 2026-11-23 --from-offset 3 folder",
         "export --partitions all folder",
+        "export --from-offset -5 folder",
+        "export pyproject.toml",
+        "metrics --from 99999999999d",
+        "metrics --by gateway,gateway",
+        "what-if policy.json --by method,method",
+        "what-if policy.json --plot no-such-folder/plot.svg",
         "replay payments",
         "replay payments --into redis://127.0.0.1:6379/7",
         "replay metrics --into postgres://localhost/analysis",
@@ -183,7 +231,19 @@ def test_what_it_does_not_understand_is_refused_before_anything_is_done(
 
 @pytest.mark.parametrize(
     "name",
-    ["history", "state", "explain", "tail", "lag", "metrics", "export", "replay", "verify", "dead-letters"],
+    [
+        "history",
+        "state",
+        "explain",
+        "tail",
+        "lag",
+        "metrics",
+        "export",
+        "replay",
+        "verify",
+        "dead-letters",
+        "rebuild",
+    ],
 )
 def test_every_command_teaches_by_examples_that_it_understands(
     name: str, capsys: pytest.CaptureFixture[str]

@@ -1,6 +1,7 @@
 """The command as an operator types it: what is rebuilt is what was there, and nobody notices."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
@@ -73,6 +74,18 @@ async def test_a_live_row_that_is_wrong_is_shown_and_nothing_is_switched_until_t
     code, said = await world.types("payments", "--accept", "payments.routing_reason")
     assert code == DONE, said
     assert await world.rows() == rows
+
+
+async def test_a_program_is_told_what_differs_and_what_stands(world: World) -> None:
+    payment, *_ = await world.tell(4)
+    await world.catch_up()
+    await world.fetch("UPDATE payments SET routing_reason = 'a slip' WHERE payment_id = $1", payment)
+    code, said = await world.types("payments", "--json")
+    found = json.loads(said[said.index("{") :])
+    assert (code, found["differ"], found["columns"]) == (DIFFERS, 1, {"payments.routing_reason": 1})
+    assert found["examples"][0]["payment_id"] == payment
+    code, said = await world.types("status", "--json")
+    assert (code, json.loads(said)) == (DONE, {"behind": {"payments_next": 0}})
 
 
 @pytest.mark.parametrize("table", ["payments", "attempts", "routing_decisions"])

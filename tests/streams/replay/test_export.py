@@ -111,6 +111,15 @@ async def test_what_retention_takes_after_the_plan_was_made_is_refused_too(
         await asyncio.to_thread(partial(export, written.source, plan, tmp_path, "parquet", 2))
 
 
+async def test_a_manifest_of_something_else_is_left_alone(written: World, tmp_path: Path) -> None:
+    manifest = tmp_path / written.topic / "manifest.json"
+    manifest.parent.mkdir()
+    manifest.write_text('{"name": "an extension"}')
+    with pytest.raises(FolderTaken, match=r"manifest\.json is not of an export"):
+        await exported(written, tmp_path)
+    assert manifest.read_text() == '{"name": "an extension"}'
+
+
 async def test_a_folder_is_of_one_format(written: World, tmp_path: Path) -> None:
     await exported(written, tmp_path)
     plan = await written.source.plan(Asked(topic=written.topic))

@@ -1,7 +1,7 @@
 """A record that a projection could not take in, and takes in at the second try."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack
 from itertools import count
 from types import SimpleNamespace
@@ -24,14 +24,17 @@ from infra.settings import Settings
 from projections.payments import evolve
 from projections.project import Projection
 from schemas.codec import PAYMENTS_TOPIC
+from schemas.envelope import Position
 from schemas.errors import LogBroken
 from schemas.views import DeadLetter, PaymentHistory
+from streams.command_line.dead_letters import IN_A_TABLE, tell
 from streams.dead_letters import KafkaDeadLetters
 from streams.replay.letters import Letter, letter, letter_box, letters, retry
 from streams.replay.source import Source
 from streams.replay.trail import trail
 from tests.bench.history import life, messages_of
 from tests.projections.outcomes import SUCCESS
+from tests.projections.story import BEGIN
 from tests.streams.replay.world import World, messages
 from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
@@ -187,3 +190,31 @@ async def test_one_letter_is_read_by_itself_whatever_became_of_those_before_it(s
     assert found is not None
     assert (found.number, found.key) == (2, (second[0] or b"").decode())
     assert await letter(box.source, 3) is None
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+async def test_a_list_is_told_while_it_is_read_and_held_by_nobody(
+    capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    told = ""
+
+    async def found() -> AsyncGenerator[Letter, None]:
+        nonlocal told
+        for number in range(2 * IN_A_TABLE + 1):
+            if number == IN_A_TABLE + 1:
+                told = capsys.readouterr().out
+            yield Letter(
+                number=number,
+                stamp=BEGIN,
+                reader="others" if number == 3 else "audit",
+                reason=f"reason {number}.",
+                position=Position(topic="t", partition=0, offset=number),
+                key="k",
+                value="{",
+                headers={},
+            )
+
+    await tell(found(), "audit", as_json)
+    later = capsys.readouterr().out
+    assert ("reason 0." in told, "reason 3." in told + later) == (True, False)
+    assert all(f"reason {number}." in told + later for number in (IN_A_TABLE, 2 * IN_A_TABLE))

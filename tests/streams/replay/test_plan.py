@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from schemas.errors import LogBroken
+from schemas.errors import LogBroken, NoSuchTopic
 from streams.replay.plan import Asked, Part, Plan, resolve
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -74,7 +74,7 @@ async def test_an_offset_that_is_not_there_yet_is_refused(asked: Asked) -> None:
 
 
 async def test_a_partition_that_there_is_not_is_refused() -> None:
-    with pytest.raises(LogBroken, match="no 3"):
+    with pytest.raises(NoSuchTopic, match="no 3"):
         await resolve(Asked(topic="t", partitions=frozenset({3})), Topic(5, 5))
 
 
