@@ -20,6 +20,7 @@ from infra.postgres.payments import (
     decision_row,
     payment_row,
 )
+from schemas.errors import Unreadable
 from schemas.ids import PaymentId
 from schemas.views import (
     AttemptView,
@@ -89,8 +90,12 @@ class BulkTransaction(SinkTransaction):
         )
 
     async def _copy(self, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
-        if rows:
+        if not rows:
+            return
+        try:
             await self._connection.copy_records_to_table(table, records=rows, columns=columns)
+        except OverflowError as error:  # COPY is encoded here: a statement's would be a DataError
+            raise Unreadable(f"Postgres cannot hold it: {error}") from error
 
 
 def _copied(payment: PaymentView) -> tuple[object, ...]:

@@ -27,10 +27,11 @@ from schemas.ids import PaymentId
 from schemas.views import PaymentHistory
 from streams.replay.errors import Stopped, StoreTaken
 from streams.replay.into_postgres import PAYMENTS, into_postgres, prepare
-from streams.replay.plan import Part, Plan
+from streams.replay.plan import Asked, Part, Plan
 from streams.replay.source import Source
 from tests.bench.history import life, messages_of
 from tests.projections.outcomes import DOUBT, SUCCESS
+from tests.projections.story import paid, requested, started
 from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
 pytestmark = pytest.mark.integration
@@ -140,6 +141,20 @@ async def test_what_comes_later_is_folded_upon_what_is_there(world: World) -> No
     world.plan = whole
     await world.replayed()
     assert await world.shown() == await world.folded()
+
+
+async def test_what_postgres_cannot_hold_is_left_out_and_those_behind_it_are_taken_in(world: World) -> None:
+    payment = SystemClock().payment_id()
+    partition = partition_for(payment)
+    beyond = replace(started(), number=2**40)
+    publisher = Publisher(world.settings.kafka_bootstrap_servers, ACKNOWLEDGED_WITHIN_MS)
+    await publisher.start()
+    await publisher.publish(PAYMENTS_TOPIC, partition, messages_of(payment, [requested(), beyond, paid()]))
+    await publisher.stop()
+    end = (await world.source.plan(Asked(topic=PAYMENTS_TOPIC, since="earliest"))).parts[partition].stop
+    world.plan = replace(world.plan, parts=(Part(partition=partition, start=end - 3, stop=end),))
+    assert await world.replayed() == 1
+    assert await world.fetch("SELECT status FROM payments") == [("SUCCESS",)]
 
 
 async def test_nobody_acts_on_what_was_made_by_a_replay(world: World) -> None:
