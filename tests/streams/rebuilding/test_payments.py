@@ -343,7 +343,7 @@ async def test_verify_and_a_replay_find_what_is_live_during_a_switch_and_the_way
 async def replayed(world: World) -> dict[str, list[str]]:
     """The rows that a replay beside comes to; the second one goes on from where the first one ended."""
     url = f"{world.settings.database_url}_beside"
-    code, said = await world.types_command("replay", "payments", url)
+    code, said = await world.types_command("replay", "payments", "--into", url)
     assert code == DONE, said
     database = await Database.connect(url)
     try:
