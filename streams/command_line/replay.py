@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import uvloop
 
@@ -21,6 +22,7 @@ from streams.command_line.asking import (
 from streams.command_line.printing import complain, progress, say, tell_seams
 from streams.replay.audit import audit_into_file, audit_into_postgres, planned
 from streams.replay.circuits import circuits_into_file, circuits_into_postgres
+from streams.replay.errors import StoreTaken
 from streams.replay.hot_metrics import last_hour, metrics_into_file, metrics_into_redis
 from streams.replay.into_file import experiments_into_file, payments_into_file
 from streams.replay.into_postgres import EXPERIMENTS, PAYMENTS, Kind, into_postgres, prepare
@@ -142,11 +144,28 @@ def _replay(asked: argparse.Namespace) -> int:
         if getattr(asked, name) not in (None, False):
             option = {"since": "from", "until": "to"}.get(name, name.replace("_", "-"))
             asked.refuse(f"--{option} has no meaning: {asked.because}")
-    records, dead = asked.replay(asked, settings())
+    found = settings()
+    if asked.into is not None:
+        _require_another_store(asked.into, found)
+    records, dead = asked.replay(asked, found)
     say(f"{records:,} records were read")
     if dead:
         complain(f"{dead:,} could not be taken in")
     return 0
+
+
+def _require_another_store(url: str, found: Settings) -> None:
+    """Were the product's own database filled where it is empty, as after a loss, keys that were reserved before would
+    be free again, and nobody would know. Raises StoreTaken."""
+    for its_own in (found.database_url, found.redis_url):
+        if _place(url) == _place(its_own):
+            raise StoreTaken("the product itself works with that store: a replay needs one of its own")
+
+
+def _place(url: str) -> tuple[str | None, int | None, str]:
+    parts = urlsplit(url)
+    port = parts.port or (6379 if parts.scheme.startswith("redis") else 5432)
+    return parts.hostname, port, parts.path or "/0"
 
 
 def _payments(asked: argparse.Namespace, found: Settings) -> Done:

@@ -20,7 +20,7 @@ from infra.local import ROOT
 from infra.local.stack import Stack
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.ids import PaymentId
-from streams.cli import main, parser
+from streams.cli import REFUSED, main, parser
 from tests.bench.history import life, messages_of
 from tests.projections.outcomes import SUCCESS
 from tests.streams.replay.world import World, interrupted
@@ -227,6 +227,24 @@ def test_what_it_does_not_understand_is_refused_before_anything_is_done(
         main(line.split())
     assert ended.value.code == 2
     assert "usage" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "replay payments --into postgres://somebody@db.example:5432/product?sslmode=require",
+        "replay circuits --into postgresql://db.example/product",
+        "replay metrics --into redis://cache.example/0",
+    ],
+)
+def test_a_replay_into_what_the_product_works_with_is_refused_unasked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    """Also where it is empty: keys that were reserved before it was lost would be free again."""
+    monkeypatch.setenv("DATABASE_URL", "postgres://payments:secret@db.example/product")
+    monkeypatch.setenv("REDIS_URL", "redis://cache.example:6379")
+    assert main(line.split()) == REFUSED
+    assert "needs one of its own" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
