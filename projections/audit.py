@@ -64,7 +64,7 @@ class OnceByNumber:
 def _said(event: Event) -> Said | None:
     if isinstance(event, UnreadSet):
         return None
-    told: Said = msgspec.to_builtins(event)
+    told: Said = msgspec.to_builtins(event, str_keys=True)
     return {name: value for name, value in told.items() if name not in _WHO_AND_WHY}
 
 

@@ -102,6 +102,7 @@ class _Load:
 
     async def _drain(self) -> None:
         """Waits for what is due or in flight, as long as a request may take, and lets go of the rest."""
+        self._send_what_is_due(time.perf_counter())  # also what became due while this process stood still
         give_up_at = self._tally.end + 2 * self._plan.timeout_s + SWEEP_S
         while (now := time.perf_counter()) < give_up_at and (
             self._waiting or any(c.busy for c in self._open)
