@@ -44,8 +44,8 @@ class Protocol(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._open_connections = open_connections
         self.logger = _QUIET
-        self._unframed_bytes = 0
-        """Since the last one that was part of a body: of a head, of trailers, or between chunks."""
+        self._unframed_bytes = self._head_bytes = 0
+        """Since the last one that was part of a body: all that came, and of it what is in a head or trailers."""
         self._is_in_head = self._is_in_message = self._is_over = False
         self._head_timer: TimerHandle | None = None
         self._rest_timer: TimerHandle | None = None
@@ -98,7 +98,7 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._is_in_head = self._is_in_message = True
-        self._unframed_bytes = 0
+        self._unframed_bytes = self._head_bytes = 0
         if self._head_timer is None:
             self._expect_head()
 
@@ -120,13 +120,13 @@ class Protocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        self._unframed_bytes = 0
+        self._unframed_bytes = self._head_bytes = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._is_in_message = False
-        self._unframed_bytes = 0
+        self._unframed_bytes = self._head_bytes = 0
         if self._rest_timer is not None:
             self._rest_timer.cancel()
             self._rest_timer = None
@@ -135,14 +135,16 @@ class Protocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        if self.pipeline:  # or each answer would let another buffer of requests in, to wait in memory
+            self.flow.pause_reading()
         if self._is_in_message and not self._is_in_head and self.cycle.response_complete:
             self._rest_timer = self.loop.call_later(REST_TIMEOUT_S, self.transport.close)
 
     # What is refused.
 
     def _count(self, size: int) -> None:
-        self._unframed_bytes += size
-        if self._unframed_bytes > HEAD_LIMIT_BYTES:
+        self._head_bytes += size
+        if self._head_bytes > HEAD_LIMIT_BYTES:
             self._refusal = _TOO_LARGE
             raise ValueError("refused")
 

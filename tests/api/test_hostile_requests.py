@@ -109,6 +109,18 @@ def test_the_corpus_is_large_and_names_each_case_once() -> None:
     assert len(names) == len(set(names)) > 300
 
 
+async def test_a_large_head_is_read_in_however_many_pieces_it_comes(server: Server) -> None:
+    case = next(case for case in QUICK if case.name == "header: ten thousand addresses")
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    for piece in (case.sent[:10_000], case.sent[10_000:30_000], case.sent[30_000:] + LAST):
+        writer.write(piece)
+        await writer.drain()
+        await asyncio.sleep(0.05)
+    async with asyncio.timeout(PATIENCE_S):
+        assert tuple(statuses(await _read(reader))) == case.answers
+    writer.close()
+
+
 @pytest.mark.parametrize("case", QUICK, ids=[case.name for case in QUICK])
 async def test_what_nobody_should_send_is_answered_or_cut(server: Server, case: Case) -> None:
     got = await answers_to(server, case.sent + LAST)
