@@ -111,6 +111,8 @@ class _Load:
             self._sweep(now)
             await asyncio.sleep(TICK_S)
         self._stopped = True
+        for due in self._waiting:
+            self._tally.gave_up(due, UNFINISHED, time.perf_counter())
         for task in self._connecting:
             task.cancel()
         for connection in list(self._open):

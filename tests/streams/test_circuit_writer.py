@@ -211,7 +211,7 @@ class World:
         await self.reaches_the_end()
         for number in numbers:
             told = await self.once(number)
-            for _ in range(5):
+            for _ in range(120):
                 if told == await self.folded(number):
                     break
                 await asyncio.sleep(0.5)
