@@ -135,9 +135,10 @@ async def test_what_was_taken_in_after_all_is_no_longer_left_out_where_rows_are_
     projected: Projected,
 ) -> None:
     position = (await projected.letter()).position
-    assert await projected.left_out() == {(position.partition, position.offset)}
+    place, before = (position.partition, position.offset), await projected.left_out()
+    assert place in before
     await retry(projected.settings, await projected.letter())
-    assert await projected.left_out() == set()
+    assert await projected.left_out() == before - {place}
 
 
 async def test_a_record_in_a_partition_that_is_not_its_keys_changes_nothing_of_that_payment(
