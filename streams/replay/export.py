@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
-import uvloop
 from msgspec.structs import replace
 
 from schemas.base import Value
@@ -66,14 +65,10 @@ def export(
         parts = tuple(_with(part, there.get(part.partition)) for part in plan.parts)
         manifest = Manifest(topic=source.topic, format=format, parts=parts)
         _save(files, manifest)
-        in_processes(partial(_export, source, files), missing, processes, tell)
+        in_processes(partial(_write, source, files), missing, processes, tell)
         manifest = replace(manifest, files=_listed(files), is_complete=True)
         _save(files, manifest)
     return manifest
-
-
-def _export(source: Source, files: Files, parts: Sequence[Part], monitor: Monitor) -> None:
-    uvloop.run(_write(source, files, parts, monitor))
 
 
 async def _write(source: Source, files: Files, parts: Sequence[Part], monitor: Monitor) -> None:

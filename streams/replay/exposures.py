@@ -3,28 +3,22 @@
 The customers are all in memory; exposures are only a share of a partition's at a time.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import NamedTuple
-
-import uvloop
 
 from infra.kafka.partition import partition_for
 from projections.experiment_intake import telling
 from projections.experiment_sums import ExperimentSums
 from projections.experiments import evolve
 from projections.ports import RawRecord
-from schemas.errors import Unreadable
 from schemas.exposure import Exposure
 from schemas.ids import PaymentId
 from streams.replay.plan import Part, Plan
 from streams.replay.processes import Monitor, Tell, in_processes
 from streams.replay.source import Source
-from streams.replay.turns import in_turns
-
-Places = frozenset[tuple[int, int]]
-"""Partitions and offsets."""
+from streams.replay.turns import Fold, Places, in_turns
 
 
 class Summed(NamedTuple):
@@ -33,25 +27,17 @@ class Summed(NamedTuple):
     """Records that could not be read."""
 
 
-class Exposures:
+class Exposures(Fold):
     def __init__(self, left_out: Places) -> None:
-        self._left_out = left_out
+        super().__init__(left_out)
         self.known: dict[PaymentId, Exposure] = {}
-        self.dead = 0
 
-    def take(self, records: Iterable[RawRecord]) -> None:
-        for record in records:
-            if (record.partition, record.offset) in self._left_out:
-                continue
-            try:
-                recorded = telling(record, partition_for)
-            except Unreadable:
-                self.dead += 1
-                continue
-            if recorded is not None:
-                payment_id = PaymentId(recorded.envelope.aggregate_id)
-                if (exposure := evolve(self.known.get(payment_id), recorded)) is not None:
-                    self.known[payment_id] = exposure
+    def _take_in(self, record: RawRecord) -> None:
+        recorded = telling(record, partition_for)
+        if recorded is not None:
+            payment_id = PaymentId(recorded.envelope.aggregate_id)
+            if (exposure := evolve(self.known.get(payment_id), recorded)) is not None:
+                self.known[payment_id] = exposure
 
 
 def sums(
@@ -63,14 +49,10 @@ def sums(
 ) -> Summed:
     """`left_out` is what the live projection could not take in. Raises LogBroken, LogUnavailable."""
     together, dead = ExperimentSums(), 0
-    for share in in_processes(partial(_work, source, left_out), plan.parts, processes, tell):
+    for share in in_processes(partial(_sum, source, left_out), plan.parts, processes, tell):
         together.add_all(share.sums)
         dead += share.dead
     return Summed(together, dead)
-
-
-def _work(source: Source, left_out: Places, parts: Sequence[Part], monitor: Monitor) -> Summed:
-    return uvloop.run(_sum(source, left_out, parts, monitor))
 
 
 async def _sum(source: Source, left_out: Places, parts: Sequence[Part], monitor: Monitor) -> Summed:

@@ -108,12 +108,8 @@ async def _store(topic: str, url: str, shards: Sequence[Refolded]) -> None:
 
 def _shards(source: Source, plan: Plan, processes: int, tell: Tell) -> list[Refolded]:
     """In the order of their partitions."""
-    shares = in_processes(partial(_work, source), plan.parts, processes, tell)
+    shares = in_processes(partial(_refold, source), plan.parts, processes, tell)
     return sorted((shard for share in shares for shard in share), key=lambda one: one.partition)
-
-
-def _work(source: Source, parts: Sequence[Part], monitor: Monitor) -> list[Refolded]:
-    return uvloop.run(_refold(source, parts, monitor))
 
 
 async def _refold(source: Source, parts: Sequence[Part], monitor: Monitor) -> list[Refolded]:

@@ -7,8 +7,6 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-import uvloop
-
 from projections.experiment_sums import ExperimentSums
 from schemas.base import Value
 from schemas.ids import ExperimentId
@@ -41,7 +39,7 @@ def payments_into_file(
         whole_file(path) as file,
         tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder,
     ):
-        dead = sum(in_processes(partial(_work, source, Path(folder)), plan.parts, processes, tell))
+        dead = sum(in_processes(partial(_write_runs, source, Path(folder)), plan.parts, processes, tell))
         merge(sorted(Path(folder).iterdir()), file)
     return dead
 
@@ -65,10 +63,6 @@ def _sums_rows(found: ExperimentSums) -> Iterator[SumsRow]:
                 yield SumsRow(**arm._asdict(), customer_id=one.customer_id, sums=figures._asdict())
         if arms[arm]:
             yield SumsRow(**arm._asdict(), customer_id=None, sums=arms[arm])
-
-
-def _work(source: Source, folder: Path, parts: Sequence[Part], monitor: Monitor) -> int:
-    return uvloop.run(_write_runs(source, folder, parts, monitor))
 
 
 async def _write_runs(source: Source, folder: Path, parts: Sequence[Part], monitor: Monitor) -> int:

@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from functools import partial
 from typing import NamedTuple
 
-import uvloop
 from msgspec.structs import replace
 
 from infra.kafka.partition import partition_for
@@ -91,11 +90,7 @@ def into_postgres(
 ) -> int:
     """How many records could not be taken in. Of a plan that was prepared. Raises LogBroken, LogUnavailable,
     StoreUnavailable."""
-    return sum(in_processes(partial(_work, kind, source, url), plan.parts, processes, tell))
-
-
-def _work(kind: Kind, source: Source, url: str, parts: Sequence[Part], monitor: Monitor) -> int:
-    return uvloop.run(_fill(kind, source, url, parts, monitor))
+    return sum(in_processes(partial(_fill, kind, source, url), plan.parts, processes, tell))
 
 
 async def _fill(kind: Kind, source: Source, url: str, parts: Sequence[Part], monitor: Monitor) -> int:

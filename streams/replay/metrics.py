@@ -10,8 +10,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple, cast
 
-import uvloop
-
 from projections.absorption import readable
 from projections.figures import figures
 from projections.hot_metrics import may_be_an_outcome
@@ -74,7 +72,7 @@ def metrics(
     source: Source, plan: Plan, question: Question, processes: int, tell: Tell = lambda _: None
 ) -> tuple[list[Row], int]:
     """The rows in the order of what they are cut by, and how many records could not be read."""
-    counted = together(in_processes(partial(_work, source, question), plan.parts, processes, tell))
+    counted = together(in_processes(partial(_count, source, question), plan.parts, processes, tell))
     rows = [
         Row(by=dict(zip(question.by, group, strict=True)), figures=figures(tally))
         for group, tally in sorted(counted.tallies.items())
@@ -120,10 +118,6 @@ def together(parts: Iterable[Counted]) -> Counted:
 def _add_all(tallies: dict[Group, Tally], more: Mapping[Group, Tally]) -> None:
     for group, tally in more.items():
         add(tallies.setdefault(group, {}), tally)
-
-
-def _work(source: Source, question: Question, parts: Sequence[Part], monitor: Monitor) -> Counted:
-    return uvloop.run(_count(source, question, parts, monitor))
 
 
 async def _count(source: Source, question: Question, parts: Sequence[Part], monitor: Monitor) -> Counted:

@@ -7,12 +7,14 @@ somewhere by then.
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from ctypes import c_bool, c_int64
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, TypeVar
+
+import uvloop
 
 from infra.garbage import OF_A_REPLAY, collect_rarely
 from streams.replay.errors import ProcessLost, Stopped
@@ -45,7 +47,7 @@ class Monitor:
         self._note(records)
 
 
-Work = Callable[[Sequence[Part], Monitor], R]
+Work = Callable[[Sequence[Part], Monitor], Coroutine[Any, Any, R]]
 """What one process does, of a module that others can import; it is sent to it."""
 
 
@@ -58,7 +60,7 @@ def in_processes(work: Work[R], parts: Iterable[Part], processes: int, tell: Tel
     if len(divided) > 1:
         return _spread(work, divided, tell)
     monitor = Monitor(telling(tell))
-    return [work(share, monitor) for share in divided]
+    return [uvloop.run(work(share, monitor)) for share in divided]
 
 
 def shares(parts: Iterable[Part], processes: int) -> list[list[Part]]:
@@ -137,7 +139,7 @@ def _run(
             raise Stopped
 
     try:
-        result, error = work(share, Monitor(note)), None
+        result, error = uvloop.run(work(share, Monitor(note))), None
     except Exception as raised:
         result, error = None, raised
     with suppress(BrokenPipeError):

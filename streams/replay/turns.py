@@ -1,11 +1,13 @@
 """A partition folded key by key in bounded memory: a long one is read several times, a share of its keys each time."""
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from zlib import crc32
 
 from projections.ports import RawRecord
+from schemas.errors import Unreadable
 from streams.replay.plan import Part
 from streams.replay.processes import Monitor
 from streams.replay.source import Source
@@ -14,8 +16,30 @@ RECORDS_IN_MEMORY = 250_000
 """So many are folded at a time: some fifty thousand payments."""
 
 
-class Fold(Protocol):
-    def take(self, records: Iterable[RawRecord]) -> None: ...
+Places = frozenset[tuple[int, int]]
+"""Partitions and offsets."""
+
+
+class Fold(ABC):
+    """In memory, as the live projection folds: what that could not take in is left out."""
+
+    def __init__(self, left_out: Places = frozenset()) -> None:
+        self._left_out = left_out
+        self.dead = 0
+        """Records that could not be read."""
+
+    def take(self, records: Iterable[RawRecord]) -> None:
+        for record in records:
+            if (record.partition, record.offset) in self._left_out:
+                continue
+            try:
+                self._take_in(record)
+            except Unreadable:
+                self.dead += 1
+
+    @abstractmethod
+    def _take_in(self, record: RawRecord) -> None:
+        """Raises Unreadable."""
 
 
 F = TypeVar("F", bound=Fold)

@@ -118,7 +118,7 @@ async def projected(source: Source, url: str) -> Plan:
 
 def verify(source: Source, plan: Plan, url: str, processes: int, tell: Tell = lambda _: None) -> Verified:
     """Raises LogBroken, LogUnavailable, StoreUnavailable."""
-    shares = in_processes(partial(_work, source, url), plan.parts, processes, tell)
+    shares = in_processes(partial(_verify, source, url), plan.parts, processes, tell)
     payments: Counter[int] = Counter()
     found = Found()
     for share in shares:
@@ -143,10 +143,6 @@ def compared(
         for payment_id, history in folded.items()
         if live.get(payment_id) != history
     ]
-
-
-def _work(source: Source, url: str, parts: Sequence[Part], monitor: Monitor) -> _Share:
-    return uvloop.run(_verify(source, url, parts, monitor))
 
 
 async def _verify(source: Source, url: str, parts: Sequence[Part], monitor: Monitor) -> _Share:

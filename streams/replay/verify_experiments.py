@@ -25,11 +25,12 @@ from schemas.experiment import ExperimentEvent
 from schemas.exposure import ArmKey, CustomerKey, Figures, Tally
 from schemas.ids import ExperimentId
 from schemas.views import Watermark
-from streams.replay.exposures import Places, sums
+from streams.replay.exposures import sums
 from streams.replay.letters import letter_box, letters
 from streams.replay.plan import Asked, Part, Plan
 from streams.replay.processes import Tell
 from streams.replay.source import Source
+from streams.replay.turns import Places
 from streams.replay.verify_stores import Compared, compared
 
 

@@ -151,11 +151,7 @@ def _processor_s() -> float:
 Take = Callable[[Sequence[RawRecord]], object]
 
 
-def _read(source: Source, take: Take, parts: Sequence[Part], monitor: Monitor) -> None:
-    uvloop.run(_read_all(source, take, parts, monitor))
-
-
-async def _read_all(source: Source, take: Take, parts: Sequence[Part], monitor: Monitor) -> None:
+async def _read(source: Source, take: Take, parts: Sequence[Part], monitor: Monitor) -> None:
     for part in parts:
         async with aclosing(source.batches(part)) as batches:
             async for batch in batches:
@@ -181,7 +177,7 @@ def _fold(records: Sequence[RawRecord]) -> None:
         _histories[payment] = evolve(_histories.get(payment), recorded)
 
 
-def _begin(parts: Sequence[Part], monitor: Monitor) -> None:
+async def _begin(parts: Sequence[Part], monitor: Monitor) -> None:
     pass
 
 

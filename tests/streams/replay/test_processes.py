@@ -13,7 +13,7 @@ from streams.replay.processes import Monitor, in_processes
 PARTS = [Part(partition=partition, start=0, stop=5) for partition in range(2)]
 
 
-def told_to_end(parts: Sequence[Part], monitor: Monitor) -> int:
+async def told_to_end(parts: Sequence[Part], monitor: Monitor) -> int:
     """As by a supervisor, which tells all processes of a group."""
     os.kill(os.getpid(), signal.SIGTERM)
     records = sum(part.records for part in parts)
@@ -21,7 +21,7 @@ def told_to_end(parts: Sequence[Part], monitor: Monitor) -> int:
     return records
 
 
-def killed(_: Sequence[Part], monitor: Monitor) -> int:
+async def killed(_: Sequence[Part], monitor: Monitor) -> int:
     monitor.read(1)
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError
