@@ -19,6 +19,7 @@ from schemas.errors import LogBroken, LogUnavailable, NoSuchTopic, Unavailable
 from streams.calculator.command import add_calculations
 from streams.command_line import dead_letters, export, lag, metrics, payment, replay, tail, verify
 from streams.command_line.asking import settings
+from streams.command_line.codes import AWAY, CUT_OFF, DONE, NOT_DONE, REFUSED, STOPPED, WRONG
 from streams.command_line.printing import complain, say
 from streams.decisions import recompute_decisions
 from streams.keys import add_keys
@@ -27,10 +28,8 @@ from streams.rebuilding import command as rebuilding
 from streams.replay.errors import FolderTaken, ProcessLost, Stopped, StoreTaken
 from streams.what_if import command as what_if
 
-DONE, NOT_DONE, WRONG, ANOTHER = 0, 1, 2, 3
-AWAY, REFUSED, STOPPED = 3, 4, 130
-CUT_OFF = 141
-"""As shells have it: whoever read the answer, such as `head`, has seen enough."""
+ANOTHER = 3
+"""A rebuild of the reservations is at it."""
 
 COMMANDS = (payment, tail, lag, metrics, export, replay, verify, rebuilding, what_if, dead_letters)
 

@@ -18,7 +18,7 @@ from infra.postgres.payments import (
     SinkTransaction,
     attempt_row,
     decision_row,
-    payment_row,
+    payment_fields,
 )
 from schemas.errors import Unreadable
 from schemas.ids import PaymentId
@@ -100,4 +100,4 @@ class BulkTransaction(SinkTransaction):
 
 def _copied(payment: PaymentView) -> tuple[object, ...]:
     """COPY takes an array as what it is."""
-    return *payment_row(payment)[:-1], payment.offsets
+    return *payment_fields(payment), payment.offsets

@@ -96,6 +96,12 @@ class SinkTransaction:
 
 
 def payment_row(row: PaymentView) -> tuple[object, ...]:
+    offsets = ",".join(map(str, row.offsets))  # arrays of different lengths do not go into one array
+    return *payment_fields(row), f"{{{offsets}}}"
+
+
+def payment_fields(row: PaymentView) -> tuple[object, ...]:
+    """All but its offsets."""
     return (
         row.payment_id,
         row.status,
@@ -119,7 +125,6 @@ def payment_row(row: PaymentView) -> tuple[object, ...]:
         row.latency_ms,
         row.owned_until_ms,
         row.handed_over,
-        "{" + ",".join(map(str, row.offsets)) + "}",  # arrays of different lengths do not go into one array
     )
 
 

@@ -14,8 +14,8 @@ from schemas.experiment import BucketRange
 from streams.calculator.answers import answer
 from streams.calculator.glossary import EXAMPLES, explained
 from streams.calculator.requests import KINDS, AnyRequest, Request
+from streams.command_line.codes import WRONG
 
-WRONG = 2
 LONGEST_LINE = 16 * 2**20
 """Bytes: what a batch holds in memory at once."""
 COMMAND = "python -m streams.cli experiment calc"

@@ -7,6 +7,7 @@ from contextlib import aclosing
 import uvloop
 
 from streams.command_line.asking import Subjects, add_json, command, moment, settings
+from streams.command_line.codes import DONE, NOT_DONE, NOT_FOUND
 from streams.command_line.printing import complain, say, say_json, say_json_lines, say_table
 from streams.replay.letters import Letter, letter, letter_box, letters, retry
 
@@ -40,7 +41,7 @@ def add(subjects: Subjects) -> None:
 
 def _list(asked: argparse.Namespace) -> int:
     uvloop.run(tell(letters(letter_box(settings()), asked.since), asked.reader, asked.json))
-    return 0
+    return DONE
 
 
 async def tell(found: AsyncGenerator[Letter, None], reader: str | None, as_json: bool) -> None:
@@ -78,7 +79,7 @@ def _show(asked: argparse.Namespace) -> int:
     if (found := uvloop.run(letter(letter_box(settings()), asked.number))) is None:
         return _unknown(asked.number)
     say_json(found)
-    return 0
+    return DONE
 
 
 def _retry(asked: argparse.Namespace) -> int:
@@ -86,9 +87,9 @@ def _retry(asked: argparse.Namespace) -> int:
         return _unknown(asked.number)
     came_to, why = uvloop.run(retry(settings(), found))
     say(f"{came_to}: {why}" if why else came_to)
-    return 0 if came_to == "taken in" else 1
+    return DONE if came_to == "taken in" else NOT_DONE
 
 
 def _unknown(number: int) -> int:
     complain(f"there is no dead letter {number}")
-    return 1
+    return NOT_FOUND

@@ -15,6 +15,7 @@ from streams.command_line.asking import (
     folder,
     settings,
 )
+from streams.command_line.codes import DONE
 from streams.command_line.printing import complain, progress, say, say_json
 from streams.replay.plan import Plan
 from streams.replay.processes import processes_for
@@ -66,4 +67,4 @@ def _export(asked: argparse.Namespace) -> int:
         say(
             f"{records:,} records are in {len(done.files)} files of {asked.folder / asked.topic}, {size_mb:,.1f} MB"
         )
-    return 0
+    return DONE

@@ -8,6 +8,7 @@ import uvloop
 
 from schemas.errors import Unavailable
 from streams.command_line.asking import Subjects, add_json, command, settings
+from streams.command_line.codes import DONE
 from streams.command_line.printing import complain, say_json, say_table
 
 WITHIN_S = 5.0
@@ -30,7 +31,7 @@ def _lag(asked: argparse.Namespace) -> int:
     answer = uvloop.run(_ask(asked.api or f"http://127.0.0.1:{port}"))
     if asked.json:
         say_json(answer)
-        return 0
+        return DONE
     for source in answer["sources"]:
         if not source["ok"]:
             complain(f"{source['name']}: {source['detail']}")
@@ -46,7 +47,7 @@ def _lag(asked: argparse.Namespace) -> int:
         "status",
     )
     say_table(columns, [[row[column] for column in columns] for row in answer["partitions"]])
-    return 0
+    return DONE
 
 
 async def _ask(api: str) -> Any:

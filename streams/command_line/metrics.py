@@ -14,6 +14,7 @@ from streams.command_line.asking import (
     names_of,
     settings,
 )
+from streams.command_line.codes import DONE
 from streams.command_line.printing import complain, progress, say_json_lines, say_table, tell_seams
 from streams.replay.metrics import BY, Question, asked_of, metrics
 from streams.replay.processes import processes_for
@@ -60,7 +61,7 @@ def _metrics(asked: argparse.Namespace) -> int:
         complain(f"{unreadable:,} records could not be read")
     if asked.json:
         say_json_lines(rows)
-        return 0
+        return DONE
     say_table(
         (
             *asked.by,
@@ -92,4 +93,4 @@ def _metrics(asked: argparse.Namespace) -> int:
             for row in rows
         ],
     )
-    return 0
+    return DONE

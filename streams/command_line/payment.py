@@ -11,13 +11,13 @@ from schemas.envelope import Recorded
 from schemas.ids import PaymentId
 from schemas.views import PaymentHistory
 from streams.command_line.asking import Subjects, add_cold, add_json, command, moment, payment, settings
+from streams.command_line.codes import DONE, NOT_FOUND
 from streams.command_line.printing import complain, say, say_json, say_json_lines, say_table, tell_seams
 from streams.replay.explanation import Choice, Explanation, explain
 from streams.replay.source import Source
 from streams.replay.timeline import money, timeline
 from streams.replay.trail import state_at, trail
 
-FOUND, NOT_FOUND = 0, 1
 _EXAMPLE = "pay_01kasdf8g0e008000000000001"
 
 
@@ -53,7 +53,7 @@ def _history(asked: argparse.Namespace) -> int:
         return _unknown(asked.payment)
     if asked.json:
         say_json_lines(moments)
-        return FOUND
+        return DONE
     say_table(
         ("appended", "ms", "offset", "epoch", "event", "what"),
         [
@@ -68,7 +68,7 @@ def _history(asked: argparse.Namespace) -> int:
             for one in moments
         ],
     )
-    return FOUND
+    return DONE
 
 
 def _state(asked: argparse.Namespace) -> int:
@@ -79,7 +79,7 @@ def _state(asked: argparse.Namespace) -> int:
         say_json(history)
     else:
         _show_state(history)
-    return FOUND
+    return DONE
 
 
 def _explain(asked: argparse.Namespace) -> int:
@@ -90,7 +90,7 @@ def _explain(asked: argparse.Namespace) -> int:
         say_json(found)
     else:
         _show_explanation(found)
-    return FOUND
+    return DONE
 
 
 def _records(asked: argparse.Namespace) -> Sequence[Recorded[Event]]:

@@ -19,6 +19,7 @@ from streams.command_line.asking import (
     file,
     settings,
 )
+from streams.command_line.codes import DONE
 from streams.command_line.printing import complain, progress, say, tell_seams
 from streams.replay.audit import audit_into_file, audit_into_postgres, planned
 from streams.replay.circuits import circuits_into_file, circuits_into_postgres
@@ -151,7 +152,7 @@ def _replay(asked: argparse.Namespace) -> int:
     say(f"{records:,} records were read")
     if dead:
         complain(f"{dead:,} could not be taken in")
-    return 0
+    return DONE
 
 
 def _require_another_store(url: str, found: Settings) -> None:

@@ -6,6 +6,7 @@ import uvloop
 
 from schemas.codec import PAYMENTS_TOPIC
 from streams.command_line.asking import Subjects, add_cold, add_json, add_processes, command, settings
+from streams.command_line.codes import DIFFERS, DONE
 from streams.command_line.printing import progress, say, say_json, say_table, tell_seams
 from streams.replay.processes import processes_for
 from streams.replay.source import Source
@@ -13,8 +14,6 @@ from streams.replay.verify import projected, verify
 from streams.replay.verify_experiments import projected as summed
 from streams.replay.verify_experiments import stored_sums, verify_experiments
 from streams.replay.verify_stores import Compared, verify_circuits, verify_metrics
-
-AGREES, DIFFERS = 0, 1
 
 
 def add(subjects: Subjects) -> None:
@@ -69,7 +68,7 @@ def _payments(asked: argparse.Namespace) -> int:
                 ("payment", "", "what differs"),
                 [(one.payment_id, one.kind, ", ".join(one.fields)) for one in verified.named],
             )
-    return AGREES if verified.agrees else DIFFERS
+    return DONE if verified.agrees else DIFFERS
 
 
 def _experiments(asked: argparse.Namespace) -> int:
@@ -94,4 +93,4 @@ def _say(compared: Compared, asked: argparse.Namespace) -> int:
             say_table(
                 ("", "stored", "by the log"), [(one.name, one.stored, one.folded) for one in compared.named]
             )
-    return AGREES if compared.agrees else DIFFERS
+    return DONE if compared.agrees else DIFFERS

@@ -16,6 +16,7 @@ from infra.postgres.generations import AnotherAtIt, AnotherDefinition, SwitchPut
 from infra.settings import Settings
 from schemas.errors import Unavailable
 from streams.command_line.asking import Subjects, add_json, command, settings
+from streams.command_line.codes import AWAY, DIFFERS, DONE, REFUSED
 from streams.command_line.printing import complain, say, say_json
 from streams.rebuilding.differences import Accepted, Differences, NotAcceptable
 from streams.rebuilding.metrics import rebuild_metrics
@@ -26,9 +27,6 @@ from streams.replay.errors import Stopped
 
 class ShardsDiffer(Exception):
     """And were not switched."""
-
-
-DONE, DIFFERS, AWAY, REFUSED = 0, 1, 3, 4
 
 
 def add(subjects: Subjects) -> None:

@@ -10,6 +10,7 @@ import uvloop
 from schemas.codec import PAYMENTS_TOPIC, SHADOW_TOPIC
 from schemas.routing_configuration import AlternativePolicy
 from streams.command_line.asking import Subjects, add_cold, add_json, file, moment, names_of, settings
+from streams.command_line.codes import DONE, WRONG
 from streams.command_line.printing import complain, progress, say, say_json, tell_seams
 from streams.replay.source import Source
 from streams.what_if.evaluation import DIMENSIONS
@@ -17,7 +18,6 @@ from streams.what_if.plot import svg
 from streams.what_if.question import Past, Question, ask, past
 from streams.what_if.table import lines
 
-DONE, WRONG = 0, 2
 POLICY = """\
 POLICY is JSON in the words of the configuration's events; what it leaves out is as it was:
   {"weights": {"cost": 0.002}}

@@ -20,7 +20,8 @@ from infra.local import ROOT
 from infra.local.stack import Stack
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.ids import PaymentId
-from streams.cli import REFUSED, main, parser
+from streams.cli import main, parser
+from streams.command_line.codes import REFUSED
 from tests.bench.history import life, messages_of
 from tests.projections.outcomes import SUCCESS
 from tests.streams.replay.world import World, interrupted
