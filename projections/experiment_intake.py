@@ -41,10 +41,10 @@ class ExperimentIntake(Absorption):
             step = Step(self._partition_of)
             for record in run:
                 step.note(record, refusal)
-            if step.dead:
-                await self._dead_letters.publish(step.dead)
             if run:
                 await step.store(transaction, run)
+            if step.dead:  # after the store, which may refuse a value: its halves would tell of them again
+                await self._dead_letters.publish(step.dead)
         self._count(batch, run, gaps, step.dead)
         return gaps
 

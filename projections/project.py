@@ -61,9 +61,11 @@ class Projection(Absorption):
                 self._forget_what_is_old(batch, transaction.watermarks)
                 step = await self._fold(run, transaction, refusal)
                 if run:
-                    if step.dead:
-                        await self._dead_letters.publish(step.dead)
                     await step.store(transaction, dict(transaction.watermarks))
+                if (
+                    step.dead
+                ):  # after the store, which may refuse a value: its halves would tell of them again
+                    await self._dead_letters.publish(step.dead)
         except BaseException:
             for partition in batch:
                 self._memories.pop(partition, None)

@@ -65,10 +65,10 @@ class WebhookIntake(Absorption):
             run, gaps = continuing(batch, transaction.watermarks)
             news, dead = self._read(run, refusal)
             deliveries = await self._deliveries(news, transaction) if news else []
-            if dead:
-                await self._dead_letters.publish(dead)
             if run:
                 await transaction.store(deliveries, reached(run))
+            if dead:  # after the store, which may refuse a value: its halves would tell of them again
+                await self._dead_letters.publish(dead)
         self._count(batch, run, gaps, dead)
         if deliveries:
             self._stored()

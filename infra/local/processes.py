@@ -13,6 +13,7 @@ from infra.local.child import Child, last_lines
 
 PING_SECONDS = 2.0
 COMMAND_SECONDS = 120.0
+SHOWN_CHARACTERS = 2_000
 
 
 class Service(Child):
@@ -46,7 +47,15 @@ class Service(Child):
             aiohttp.ClientSession(timeout=limit) as client,
             client.get(self._url + self._ready) as answer,
         ):
-            answer.raise_for_status()
+            if not answer.ok:
+                raise NotOkError(answer.status, await answer.text())
+
+
+class NotOkError(LocalError):
+    """What it answered, so that the reason is shown where somebody gave up waiting."""
+
+    def __init__(self, status: int, body: str) -> None:
+        super().__init__(f"{status} {body[:SHOWN_CHARACTERS]}")
 
 
 class CommandFailedError(LocalError):

@@ -363,6 +363,18 @@ async def test_a_poisonous_record_becomes_a_dead_letter_and_stops_nothing(
     assert (await world.store.views.find(payment))[1].next_offset == 6
 
 
+async def test_many_poisonous_records_are_one_dead_letter_each(world: World) -> None:
+    payment = new_payment_id(1)
+    bad = []
+    for poison in POISONS:
+        world.tell(payment, requested())
+        bad.append(world.append(poison(payment)))
+    await world.projection.absorb(world.records)
+
+    told = [letter.position.offset for letter in world.dead_letters.published]
+    assert sorted(told) == [record.offset for record in bad if record.partition == bad[0].partition]
+
+
 @pytest.mark.parametrize("text", [r"bad\u0000text", r"\\u0000", "\\\\\\u0000"])
 async def test_what_somebody_wrote_as_an_escape_is_no_poison(world: World, text: str) -> None:
     payment = new_payment_id(1)

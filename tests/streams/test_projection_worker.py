@@ -30,6 +30,7 @@ from schemas.configuration import KillSwitchTurnedOff, KillSwitchTurnedOn, kill_
 from schemas.envelope import Window
 from schemas.errors import Unavailable, Unreadable
 from schemas.ids import PaymentId
+from schemas.payment import AttemptStarted
 from schemas.routing_configuration import MerchantSwitch
 from schemas.views import PaymentHistory
 from tests.projections.story import (
@@ -65,6 +66,8 @@ STORIES: list[list[Event]] = [
     ],
     [requested(), started(), in_doubt(), handed_over(FIRST)],
 ]
+MOST_IN_POSTGRES = 2**31 - 1
+"""What an integer column holds; the worker buries a record with more."""
 LONG = Window(valid_from_ms=0, valid_until_ms=2**50)
 CATCHES_UP_WITHIN_S = 120
 REJOINS_WITHIN_S = 40
@@ -146,6 +149,8 @@ class World:
                     told = readable(record)
                 except Unreadable:
                     continue
+                if isinstance(told.event, AttemptStarted) and told.event.number > MOST_IN_POSTGRES:
+                    continue  # another test's
                 payment = PaymentId(told.envelope.aggregate_id)
                 histories[payment] = evolve(histories.get(payment), told)
         return histories
