@@ -68,9 +68,12 @@ class Consumption:
     async def _give_up_when_stalled(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            stalled = self.watchdog.stalled(GIVEN_UP_AFTER_MS)
-            if stalled and self.watchdog.blind is None and self._patience.waiting_for is None:
+            if self.watchdog.blind is not None or self._patience.waiting_for is not None:
+                continue
+            if stalled := self.watchdog.stalled(GIVEN_UP_AFTER_MS):
                 raise Stalled(f"partitions {stalled} of {self._topic} do not move")
+            if abandoned := self.watchdog.abandoned(GIVEN_UP_AFTER_MS):
+                raise Stalled(f"no partition of {self._topic} is assigned, and {abandoned} do not move")
 
 
 def assigned(app: faust.App, topic: str) -> list[int]:

@@ -1,7 +1,7 @@
 """Health is *the watermark advances while the log grows*. That a process runs, or that its group has no lag, is not."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from schemas.errors import Unavailable
@@ -49,6 +49,9 @@ class Watchdog:
         self._looked_at_ms: float | None = None
         self.blind: str | None = "has not looked yet"
         self.progress: dict[int, Progress] = {}
+        """Of the partitions that are assigned."""
+        self._elsewhere: dict[int, Progress] = {}
+        """Of all others, while none is."""
 
     async def watch(self) -> None:
         while True:
@@ -69,15 +72,23 @@ class Watchdog:
         self.blind = None
         self._looked_at_ms = self._elapsed_ms()
         nothing = Watermark(next_offset=0, last_stamp_ms=0)
-        self.progress = {
-            partition: self._moved(
-                partition, ends.get(partition, 0), watermarks.get((self._topic, partition), nothing)
-            )
-            for partition in self._assigned()
-        }
+        assigned = self._assigned()
 
-    def _moved(self, partition: int, end: int, watermark: Watermark) -> Progress:
-        now_ms, before = self._elapsed_ms(), self.progress.get(partition)
+        def look_at(partitions: Iterable[int], before: Mapping[int, Progress]) -> dict[int, Progress]:
+            return {
+                partition: self._moved(
+                    before.get(partition),
+                    ends.get(partition, 0),
+                    watermarks.get((self._topic, partition), nothing),
+                )
+                for partition in partitions
+            }
+
+        self.progress = look_at(assigned, self.progress)
+        self._elsewhere = look_at(() if assigned else ends, self._elsewhere)
+
+    def _moved(self, before: Progress | None, end: int, watermark: Watermark) -> Progress:
+        now_ms = self._elapsed_ms()
         moved = before is None or watermark.next_offset > before.next_offset or watermark.next_offset >= end
         return Progress(
             next_offset=watermark.next_offset,
@@ -87,11 +98,21 @@ class Watchdog:
         )
 
     def stalled(self, after_ms: float = STALLED_AFTER_MS) -> list[int]:
-        """The partitions whose log has grown while their watermark has not moved for so long."""
+        """The assigned partitions whose log has grown while their watermark has not moved for so long."""
+        return self._standing(self.progress, after_ms)
+
+    def abandoned(self, after_ms: float) -> list[int]:
+        """Partitions that stand still while this worker has none: the group may have lost it without its knowledge.
+
+        If another has them and is at fault, a new process here does no harm: this one had nothing to do.
+        """
+        return self._standing(self._elsewhere, after_ms)
+
+    def _standing(self, seen: Mapping[int, Progress], after_ms: float) -> list[int]:
         now_ms = self._elapsed_ms()
         return sorted(
             partition
-            for partition, progress in self.progress.items()
+            for partition, progress in seen.items()
             if progress.lag and now_ms - progress.moved_at_ms > after_ms
         )
 

@@ -17,6 +17,7 @@ def product(stack: Stack) -> Iterator[Product]:
 
 @pytest.fixture
 async def client(product: Product) -> AsyncIterator[Client]:
+    await revive(product)
     client = Client(product)
     for gateway in ("razorpay", "stripe", "payu", "cashfree"):
         await client.set_profile(gateway, seed=7, success_rate=1.0, latency={"fixed_ms": 30})
@@ -24,3 +25,12 @@ async def client(product: Product) -> AsyncIterator[Client]:
         yield client
     finally:
         await client.close()
+
+
+async def revive(product: Product) -> None:
+    """As a supervisor would: a worker that stands still, or cannot go on, ends for that."""
+    for service in product.services:
+        if not service.running:
+            print(f"{service.name} had ended; its log is {service.log}")
+            await service.start()
+            await service.wait_ready()
