@@ -48,7 +48,7 @@ SHADOW_SECONDS = Histogram(
 )
 SHADOW_LAG = Gauge(
     "payments_gateway_shadow_lag_seconds",
-    "From the last recorded payments' decisions to the shadow's being on its topic.",
+    "From the last payments' decisions to the shadow's being on its topic; while it is not, since the first of them.",
 )
 _REQUESTS = Counter(
     "payments_gateway_http_requests",

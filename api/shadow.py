@@ -7,6 +7,7 @@ goes wrong is counted.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from typing import Protocol
 
 import structlog
@@ -43,10 +44,16 @@ class LiveShadow:
         self._clock = clock
         self._waiting = asyncio.Queue[Followed](most_waiting)
         self._has_complained = False
+        self._behind_since: datetime | None = None
+        """When the first payment was followed of which nothing is recorded, and nothing of a later one."""
+        self._last_lag_s = 0.0
+        SHADOW_LAG.set_function(self._lag_s)
 
     def follow(self, command: RequestPayment, routed: PaymentRouted) -> None:
         if (policy := command.facts.configuration.shadow) is None:
+            self._behind_since = None
             return
+        self._behind_since = self._behind_since or self._clock.now()
         try:
             self._waiting.put_nowait((command, routed, policy))
         except asyncio.QueueFull:
@@ -68,12 +75,14 @@ class LiveShadow:
             told = [await self._waiting.get()]
             while len(told) < MOST_AT_ONCE and not self._waiting.empty():
                 told.append(self._waiting.get_nowait())
+            gathered_at = self._clock.now()
             events = []
             for command, routed, policy in told:
                 if (event := self._shadowed(command, routed, policy)) is not None:
                     events.append((command.payment_id, event))
                 await asyncio.sleep(0)
-            await self._append(events)
+            if await self._append(events):
+                self._behind_since = None if self._waiting.empty() else gathered_at
 
     def _shadowed(
         self, command: RequestPayment, routed: PaymentRouted, policy: AlternativePolicy
@@ -90,16 +99,22 @@ class LiveShadow:
         finally:
             SHADOW_SECONDS.observe((self._clock.elapsed_ms() - begun_ms) / 1000)
 
-    async def _append(self, events: Sequence[tuple[PaymentId, PaymentShadowed]]) -> None:
+    async def _append(self, events: Sequence[tuple[PaymentId, PaymentShadowed]]) -> bool:
         try:
             await self._log.append(events)
         except Exception as error:  # the next are followed all the same
             if not isinstance(error, Unavailable):
                 log.warning("the shadow's events are not recorded", error=repr(error))
             SHADOWED.labels("not_recorded").inc(len(events))
-            return
+            return False
         for _, event in events:
             SHADOWED.labels("agrees" if event.agrees else "differs").inc()
         if events:
             oldest = min(event.decided_at for _, event in events)
-            SHADOW_LAG.set((self._clock.now() - oldest).total_seconds())
+            self._last_lag_s = (self._clock.now() - oldest).total_seconds()
+        return True
+
+    def _lag_s(self) -> float:
+        if self._behind_since is None:
+            return self._last_lag_s
+        return max(self._last_lag_s, (self._clock.now() - self._behind_since).total_seconds())

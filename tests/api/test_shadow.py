@@ -126,6 +126,34 @@ async def test_a_log_that_is_away_costs_what_the_shadow_said_and_no_more() -> No
     assert counted() == {"agrees": 1, "not_recorded": 1}
 
 
+async def test_the_lag_grows_while_nothing_can_be_recorded_and_is_gone_when_something_is() -> None:
+    log, clock = ShadowLog(), MemoryClock()
+    shadow = LiveShadow(log, clock)
+
+    def lag() -> float | None:
+        return REGISTRY.get_sample_value("payments_gateway_shadow_lag_seconds")
+
+    async def follow() -> None:
+        request, routed = a_payment(first("alpha"))
+        shadow.follow(replace(request, at=clock.now()), routed)
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+    async with shadow.running():
+        await follow()
+        await asyncio.sleep(10)
+        assert lag() == pytest.approx(0, abs=0.1)
+        log.is_away = True
+        await follow()
+        await asyncio.sleep(10)
+        await follow()
+        await asyncio.sleep(10)
+        assert lag() == pytest.approx(20, abs=0.1)
+        log.is_away = False
+        await follow()
+        assert lag() == pytest.approx(0, abs=0.1)
+
+
 async def test_a_policy_that_fails_is_counted_and_the_next_payment_is_followed() -> None:
     log, counted = ShadowLog(), Counted()
     shadow = LiveShadow(log, MemoryClock())
