@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 _RETRY_S = 1.0
 _CATCH_UP_POLL_S = 0.05
+_TOLD_EVERY_S = 10.0
 
 _SQL = queries.load(Path(__file__).with_suffix(".sql"))
 
@@ -108,6 +109,8 @@ class Admission:
                 log.info("payments are admitted")
                 return
             except Unavailable as error:
+                if self.detail != str(error):
+                    log.warning("payments cannot be admitted yet", reason=str(error))
                 self.detail = str(error)
             except (
                 Exception
@@ -141,8 +144,12 @@ class Admission:
 
     async def _catch_up(self, ends: Mapping[int, int]) -> None:
         """Wait for the projection that heals the reservations; it has no deadline, but says how far it is."""
+        told_at_s = -_TOLD_EVERY_S
         while behind := _behind(ends, await self._watermarks()):
             self.detail = f"the projection is {behind} records behind the log as it was at start"
+            if (now_s := asyncio.get_running_loop().time()) - told_at_s >= _TOLD_EVERY_S:
+                log.warning("payments cannot be admitted yet", reason=self.detail)
+                told_at_s = now_s
             await asyncio.sleep(_CATCH_UP_POLL_S)
 
 
