@@ -10,6 +10,8 @@ from schemas.views import Watermark
 LOOK_EVERY_S = 1.0
 STALLED_AFTER_MS = 15_000
 GIVEN_UP_AFTER_MS = 60_000
+SEEN_FOR_MS = 5_000
+"""Between two looks, when all is well, at most."""
 
 
 class Log(Protocol):
@@ -25,7 +27,7 @@ class Progress(NamedTuple):
     end_offset: int
     last_stamp_ms: int
     moved_at_ms: float
-    """When it last advanced or had nothing to do, on a clock that never jumps."""
+    """When it last advanced or had nothing to do, on a clock that never jumps and stops while nobody looks."""
 
     @property
     def lag(self) -> int:
@@ -70,7 +72,12 @@ class Watchdog:
             self.blind = f"nothing is known of {self._topic}"
             return
         self.blind = None
-        self._looked_at_ms = self._elapsed_ms()
+        now_ms = self._elapsed_ms()
+        # What it could not see, because a part was away or the process itself stood still, is not held against anybody.
+        unseen_ms = 0.0
+        if self._looked_at_ms is not None:
+            unseen_ms = max(0.0, now_ms - self._looked_at_ms - SEEN_FOR_MS)
+        self._looked_at_ms = now_ms
         nothing = Watermark(next_offset=0, last_stamp_ms=0)
         assigned = self._assigned()
 
@@ -78,6 +85,7 @@ class Watchdog:
             return {
                 partition: self._moved(
                     before.get(partition),
+                    unseen_ms,
                     ends.get(partition, 0),
                     watermarks.get((self._topic, partition), nothing),
                 )
@@ -87,14 +95,14 @@ class Watchdog:
         self.progress = look_at(assigned, self.progress)
         self._elsewhere = look_at(() if assigned else ends, self._elsewhere)
 
-    def _moved(self, before: Progress | None, end: int, watermark: Watermark) -> Progress:
+    def _moved(self, before: Progress | None, unseen_ms: float, end: int, watermark: Watermark) -> Progress:
         now_ms = self._elapsed_ms()
         moved = before is None or watermark.next_offset > before.next_offset or watermark.next_offset >= end
         return Progress(
             next_offset=watermark.next_offset,
             end_offset=end,
             last_stamp_ms=watermark.last_stamp_ms,
-            moved_at_ms=now_ms if moved or before is None else before.moved_at_ms,
+            moved_at_ms=now_ms if moved or before is None else before.moved_at_ms + unseen_ms,
         )
 
     def stalled(self, after_ms: float = STALLED_AFTER_MS) -> list[int]:

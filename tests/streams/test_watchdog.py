@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from schemas.errors import LogUnavailable
 from schemas.views import Watermark
-from streams.watchdog import GIVEN_UP_AFTER_MS, STALLED_AFTER_MS, Watchdog
+from streams.watchdog import GIVEN_UP_AFTER_MS, LOOK_EVERY_S, STALLED_AFTER_MS, Watchdog
 
 TOPIC = "topic"
 
@@ -29,9 +29,12 @@ class World:
         return {(TOPIC, p): Watermark(next_offset=o, last_stamp_ms=0) for p, o in self.reached.items()}
 
     async def pass_by(self, ms: float) -> None:
+        """A little more, looking as often as it does."""
+        end_ms = self.now_ms + ms + 1
         await self.watchdog.look()
-        self.now_ms += ms + 1
-        await self.watchdog.look()
+        while self.now_ms < end_ms:
+            self.now_ms = min(self.now_ms + 1000 * LOOK_EVERY_S, end_ms)
+            await self.watchdog.look()
 
 
 async def test_what_does_not_move_while_its_log_grows_is_stalled() -> None:
@@ -83,6 +86,25 @@ async def test_a_partition_that_has_just_come_has_time_to_move() -> None:
     await world.pass_by(0)
     assert world.watchdog.stalled() == []
     assert world.watchdog.abandoned(GIVEN_UP_AFTER_MS) == []
+
+
+async def test_what_nobody_could_see_is_not_held_against_a_worker() -> None:
+    """It takes seconds to have its partitions again when the log is back, and would begin anew for nothing."""
+    world = World(0)
+    world.ends[0] = 11
+    await world.pass_by(1_000)
+    world.is_away = True
+    await world.pass_by(GIVEN_UP_AFTER_MS)
+    world.is_away = False
+    await world.pass_by(1_000)
+    assert world.watchdog.stalled() == []
+
+    world.now_ms += GIVEN_UP_AFTER_MS  # stopped, and continued
+    await world.pass_by(1_000)
+    assert world.watchdog.stalled() == []
+
+    await world.pass_by(STALLED_AFTER_MS)
+    assert world.watchdog.stalled() == [0]
 
 
 async def test_who_cannot_look_says_so() -> None:
