@@ -3,9 +3,12 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import structlog
 
 from infra.local.stack import Stack
 from tests.product import Client, Product, running
+
+log = structlog.get_logger(__name__)
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +34,6 @@ async def revive(product: Product) -> None:
     """As a supervisor would: a worker that stands still, or cannot go on, ends for that."""
     for service in product.services:
         if not service.running:
-            print(f"{service.name} had ended; its log is {service.log}")
+            log.warning("it had ended", process=service.name, log=str(service.log))
             await service.start()
             await service.wait_ready()
