@@ -5,7 +5,7 @@ The manifest holds the plan from the beginning, so that one that was stopped goe
 
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,7 @@ class ExportedFile(Value, frozen=True, kw_only=True):
 
 
 class Manifest(Value, frozen=True, kw_only=True):
-    """`files` is empty until all of them are there."""
+    """`files` is empty until all of them are there. `parts` are of the whole folder, whatever was asked for last."""
 
     topic: str
     format: Format
@@ -61,8 +61,8 @@ def export(
             raise FolderTaken(f"{files.folder} is an export as {known.format}")
         files.clear_unfinished()
         there = _there(files)
-        missing = [_missing(part, there.get(part.partition)) for part in plan.parts]
-        parts = tuple(_with(part, there.get(part.partition)) for part in plan.parts)
+        missing = [_missing(files, part, there.get(part.partition)) for part in plan.parts]
+        parts = _joined(there, missing, () if known is None else known.parts)
         manifest = Manifest(topic=source.topic, format=format, parts=parts)
         _save(files, manifest)
         in_processes(partial(_write, source, files), missing, processes, tell)
@@ -93,21 +93,24 @@ def _there(files: Files) -> dict[int, Part]:
     return there
 
 
-def _missing(part: Part, there: Part | None) -> Part:
-    if there is None or not part.records:
-        return part
-    if not there.start <= part.start <= there.stop:
-        raise LogBroken(
-            f"the folder has offsets {there.start} to {there.stop} of partition {part.partition}: with others from "
-            f"{part.start} on it would be no history without a gap"
-        )
-    return replace(part, start=min(there.stop, part.stop))
-
-
-def _with(part: Part, there: Part | None) -> Part:
+def _missing(files: Files, part: Part, there: Part | None) -> Part:
+    """What is to be added to the files of its partition."""
     if there is None:
         return part
-    return replace(part, start=min(part.start, there.start), stop=max(part.stop, there.stop))
+    if part.records and not there.start <= part.start <= there.stop:
+        raise LogBroken(
+            f"{files.folder} has offsets {there.start} to {there.stop} of partition {part.partition}, and "
+            f"{part.start} to {part.stop} were asked for: an export grows from where it ends, without a hole"
+        )
+    return replace(part, start=there.stop, stop=max(part.stop, there.stop) if part.records else there.stop)
+
+
+def _joined(there: Mapping[int, Part], missing: Sequence[Part], known: Sequence[Part]) -> tuple[Part, ...]:
+    """All that the folder is to have: also of partitions that are not asked for now, and of those that had nothing."""
+    joined = {part.partition: part for part in known if not part.records} | dict(there)
+    for part in missing:
+        joined[part.partition] = replace(part, start=there.get(part.partition, part).start)
+    return tuple(joined[partition] for partition in sorted(joined))
 
 
 def _listed(files: Files) -> tuple[ExportedFile, ...]:

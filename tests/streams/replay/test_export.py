@@ -2,17 +2,20 @@
 
 import asyncio
 import time
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet
 import pytest
+from msgspec.structs import replace
 
 from infra.kafka.producer import Message
 from schemas.errors import LogBroken
 from streams.replay.errors import FolderTaken
 from streams.replay.export import Manifest, export
 from streams.replay.plan import Asked
+from streams.replay.source import Source
 from tests.streams.replay.world import World, interrupted, messages
 
 pytestmark = pytest.mark.integration
@@ -73,12 +76,95 @@ async def test_an_export_that_is_whole_grows_from_where_it_ends(written: World, 
     ]
 
 
-async def test_an_export_that_would_leave_a_hole_in_its_folder_is_refused(
+def ranges(manifest: Manifest) -> list[tuple[int, int, int]]:
+    return [(part.partition, part.start, part.stop) for part in manifest.parts]
+
+
+def in_files(manifest: Manifest) -> list[tuple[int, int, int]]:
+    """What the files together have, by partition."""
+    found: dict[int, tuple[int, int, int]] = {}
+    for file in manifest.files:
+        first = found.get(file.partition, (file.partition, file.start, file.stop))
+        found[file.partition] = (file.partition, first[1], file.stop)
+    return list(found.values())
+
+
+async def test_an_export_of_some_partitions_leaves_what_is_there_of_the_others_in_the_manifest(
     written: World, tmp_path: Path
 ) -> None:
-    await exported(written, tmp_path, Asked(topic=written.topic, until=100))
-    with pytest.raises(LogBroken, match="the folder has offsets 0 to 100 of partition 0"):
-        await exported(written, tmp_path, Asked(topic=written.topic, since=101))
+    await exported(written, tmp_path)
+    for partition in range(written.partitions):
+        await written.publish(messages(10, first=5_000 + 1_000 * partition), partition)
+    manifest = await exported(written, tmp_path, Asked(topic=written.topic, partitions=frozenset({1})))
+    assert ranges(manifest) == in_files(manifest) == [(0, 0, 500), (1, 0, 555), (2, 0, 510)]
+    manifest = await exported(written, tmp_path)
+    assert ranges(manifest) == in_files(manifest) == [(0, 0, 550), (1, 0, 555), (2, 0, 560)]
+
+
+async def test_an_export_of_everything_goes_on_from_one_of_some_partitions(
+    written: World, tmp_path: Path
+) -> None:
+    await exported(written, tmp_path / "grown", Asked(topic=written.topic, partitions=frozenset({1})))
+    await exported(written, tmp_path / "grown")
+    await exported(written, tmp_path / "at once")
+    assert contents(tmp_path / "grown") == contents(tmp_path / "at once")
+
+
+async def test_a_partition_without_records_stays_in_the_manifest(world: World, tmp_path: Path) -> None:
+    await world.publish(messages(2))
+    await exported(world, tmp_path)
+    manifest = await exported(world, tmp_path, Asked(topic=world.topic, partitions=frozenset({0})))
+    assert ranges(manifest) == [(0, 0, 10), (1, 0, 0), (2, 0, 0)]
+
+
+async def test_a_range_without_records_adds_nothing_to_what_is_there(written: World, tmp_path: Path) -> None:
+    await exported(written, tmp_path, Asked(topic=written.topic, since=10, until=100))
+    for offset in (0, 400):
+        nothing = Asked(topic=written.topic, since=offset, until=offset)
+        manifest = await exported(written, tmp_path, nothing)
+        assert ranges(manifest) == in_files(manifest) == [(0, 10, 100), (1, 10, 100), (2, 10, 100)]
+
+
+async def test_whoever_reads_files_of_partitions_that_were_exported_at_different_times_finds_an_exact_seam_of_each(
+    written: World, tmp_path: Path
+) -> None:
+    await exported(written, tmp_path)
+    await written.publish(messages(10, first=5_000), 1)
+    await exported(written, tmp_path, Asked(topic=written.topic, partitions=frozenset({1})))
+    before = await read(written.source, written.topic)
+    await written.retire(before=400, partition=0)
+    await written.retire(before=555, partition=1)
+    cold = replace(written.source, cold=str(tmp_path))
+    seams = (await cold.plan(Asked(topic=written.topic))).seams
+    assert [(seam.partition, seam.offset, seam.is_compared) for seam in seams] == [
+        (0, 500, True),
+        (1, 555, False),
+        (2, 510, True),
+    ]
+    assert await read(cold, written.topic) == before
+
+
+async def read(source: Source, topic: str) -> list[tuple[object, ...]]:
+    found: list[tuple[object, ...]] = []
+    for part in (await source.plan(Asked(topic=topic))).parts:
+        async with aclosing(source.batches(part)) as batches:
+            async for batch in batches:
+                found += [(part.partition, one.offset, one.timestamp, one.key, one.value) for one in batch]
+    return found
+
+
+@pytest.mark.parametrize("since", [101, 9])
+async def test_an_export_that_does_not_join_what_is_in_its_folder_is_refused_and_changes_nothing(
+    written: World, tmp_path: Path, since: int
+) -> None:
+    await exported(written, tmp_path, Asked(topic=written.topic, since=10, until=100))
+    before = contents(tmp_path)
+    asked = Asked(topic=written.topic, since=since, until=200, partitions=frozenset({1}))
+    with pytest.raises(
+        LogBroken, match=f"has offsets 10 to 100 of partition 1, and {since} to 200 were asked"
+    ):
+        await exported(written, tmp_path, asked)
+    assert contents(tmp_path) == before
 
 
 @pytest.mark.parametrize("after", [[], messages(1, first=9)])
