@@ -60,8 +60,8 @@ def add(subjects: Subjects) -> None:
         _payments,
         POSTGRES,
         ITS_OWN,
-        "Payments with their attempts and decisions, of the records of the range. Memory is bounded: for a file a "
-        "partition of more than a quarter of a million records is read several times.",
+        "Payments with their attempts and decisions, of the records of the range. Memory is bounded: for a file the "
+        "records of long partitions are put aside in its folder meanwhile, some hundred bytes each.",
     )
     metrics = _add(
         projections,

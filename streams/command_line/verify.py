@@ -25,7 +25,12 @@ def add(subjects: Subjects) -> None:
         "payments\npayments --json\npayments --cold cold\nmetrics\ncircuits\nexperiments",
     )
     stores = parser.add_subparsers(required=True, metavar="payments|metrics|circuits|experiments")
-    payments = stores.add_parser("payments", help="the read model in Postgres, row for row")
+    payments = stores.add_parser(
+        "payments",
+        help="the read model in Postgres, row for row",
+        description="the read model in Postgres, row for row; records of long partitions are put aside in TMPDIR "
+        "meanwhile, some hundred bytes each",
+    )
     add_cold(payments)
     add_processes(payments)
     add_json(payments)

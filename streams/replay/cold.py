@@ -7,7 +7,7 @@ their last one, it is refused.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -16,21 +16,10 @@ from infra.kafka.reader import LogReader
 from projections.ports import RawRecord
 from schemas.errors import LogBroken
 from streams.replay.files import Files, Stretch
+from streams.replay.kept import KeptRecord
 from streams.replay.plan import Part, Seam
 
 _RECORD = ["offset", "stamp", "key", "value", "raw", "headers"]
-
-
-class ColdRecord(NamedTuple):
-    """As it lay on the topic, with the broker's stamp: what was void stays void."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
 
 
 class Cold:
@@ -68,7 +57,7 @@ class Cold:
                 )
         return None
 
-    def batches(self, part: Part) -> Iterator[list[ColdRecord]]:
+    def batches(self, part: Part) -> Iterator[list[KeptRecord]]:
         """Those of the part that are in the files."""
         for one in self._files.get(part.partition, []):
             if one.start < part.stop and part.start < one.stop:
@@ -76,7 +65,7 @@ class Cold:
                     if wanted := [record for record in records if part.start <= record.offset < part.stop]:
                         yield wanted
 
-    def last(self, partition: int) -> ColdRecord:
+    def last(self, partition: int) -> KeptRecord:
         stop = self.stop(partition)
         ((record,),) = self.batches(Part(partition=partition, start=stop - 1, stop=stop))
         return record
@@ -86,7 +75,7 @@ class Cold:
             stamps = file.read(columns=["stamp"])["stamp"]
         return int(max(stamps.cast(pa.int64()).to_pylist())) // 1000
 
-    def _read(self, one: Stretch, part: Part) -> Iterator[list[ColdRecord]]:
+    def _read(self, one: Stretch, part: Part) -> Iterator[list[KeptRecord]]:
         """Of the row groups that have some of the part."""
         with _opened(one) as file:
             start = one.start
@@ -172,7 +161,7 @@ def _content(record: RawRecord) -> tuple[Any, ...]:
     return record.timestamp, record.key, record.value, tuple(record.headers)
 
 
-def _records(batch: pa.RecordBatch, topic: str, partition: int) -> Iterator[ColdRecord]:
+def _records(batch: pa.RecordBatch, topic: str, partition: int) -> Iterator[KeptRecord]:
     offset, stamp, key, value, raw, headers = (batch.column(name) for name in _RECORD)
     first, ends = headers.offsets[0].as_py(), headers.offsets.to_pylist()
     pairs = list(
@@ -191,7 +180,7 @@ def _records(batch: pa.RecordBatch, topic: str, partition: int) -> Iterator[Cold
         strict=True,
     )
     for place, (its_offset, stamp_us, its_key, text, bytes_) in enumerate(rows):
-        yield ColdRecord(
+        yield KeptRecord(
             topic,
             partition,
             its_offset,

@@ -70,7 +70,7 @@ async def _write_runs(source: Source, folder: Path, parts: Sequence[Part], monit
     dead = 0
     for part in parts:
         turn = 0
-        async with aclosing(in_turns(source, part, Histories, monitor)) as turns:
+        async with aclosing(in_turns(source, part, Histories, monitor, folder)) as turns:
             async for folded in turns:
                 histories = sorted(folded.known.values(), key=lambda one: one.payment.payment_id)
                 (folder / f"{part.partition:04}-{turn:06}").write_bytes(encode_lines(histories))

@@ -97,7 +97,7 @@ async def test_a_partition_that_is_folded_in_turns_comes_to_the_same(world: Worl
     folded: dict[PaymentId, PaymentHistory] = {}
     for part in world.plan.parts:
         monitor = Monitor(lambda _: None)
-        async with aclosing(in_turns(world.source, part, Histories, monitor, at_once)) as turns:
+        async with aclosing(in_turns(world.source, part, Histories, monitor, at_once=at_once)) as turns:
             async for turn in turns:
                 assert not folded.keys() & turn.known.keys()
                 folded |= turn.known
