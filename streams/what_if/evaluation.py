@@ -4,10 +4,9 @@ The model of rewards is what was believed when each decision was made, shifted b
 far in the segment: it knows nothing but the past, so it needs no cross-fitting, and it follows every hour by itself.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import nan
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from schemas.routing_configuration import AlternativePolicy
 from schemas.shadow import PaymentShadowed, ShadowCandidate
 from streams.what_if.journeys import Journey
 from streams.what_if.retries import any_otherwise, first_otherwise
+from streams.what_if.rows import Names, Row, Rows, Sorted
 
 Dimension = Literal["merchant", "method", "amount_band", "issuer", "network", "currency", "segment"]
 DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
@@ -37,6 +37,7 @@ HELD_BACK = 20
 """Payments that a segment's beliefs count as right, beside its own."""
 _NONE = "-"
 
+_PLACES = {dimension: place for place, dimension in enumerate(DIMENSIONS)}
 _PARTS: Mapping[Dimension, Callable[[Journey], str | None]] = {
     "merchant": lambda one: one.order.merchant_id,
     "method": lambda one: one.order.payment_method,
@@ -61,25 +62,11 @@ class Part(Value, frozen=True, kw_only=True):
     """With intervals for as many parts as the dimension has (Bonferroni): all of them hold at once in 95 of 100."""
 
 
-class _Row(NamedTuple):
-    at: float
-    payment_id: str
-    customer: str
-    chosen: GatewayId
-    propensities: dict[GatewayId, float]
-    target: dict[GatewayId, float]
-    believed: dict[GatewayId, float]
-    unrecorded: float
-    rewards: tuple[float, float]
-    otherwise: tuple[float, float]
-    parts: tuple[str, ...]
-
-
 class Evaluation:
     def __init__(self, policy: AlternativePolicy | None) -> None:
         """None: the decisions of another policy come with the payments."""
         self._policy = policy
-        self._rows: list[_Row] = []
+        self._rows = Rows(len(METRICS), len(DIMENSIONS))
         self._memory: dict[object, tuple[float, ...]] = {}
         self._seen: set[GatewayId] = set()
 
@@ -102,66 +89,46 @@ class Evaluation:
             return ()
         return tuple(sorted(gateways_named(self._policy) - self._seen))
 
-    def overall(self) -> tuple[Judged, ...]:
-        return tuple(_judged(self._tables(), CONFIDENCE))
+    def judged(self, dimensions: tuple[Dimension, ...]) -> tuple[tuple[Judged, ...], tuple[Part, ...]]:
+        """All together, and by each of the dimensions. Of one payment at least."""
+        rows = self._rows.sorted()
+        tables = _tables(rows)
+        overall = tuple(_judged(tables, CONFIDENCE))
+        parts = [part for one in dimensions for part in _parts(one, rows.parts[_PLACES[one]], tables)]
+        return overall, tuple(parts)
 
-    def parts(self, dimensions: tuple[Dimension, ...] = DIMENSIONS) -> Iterator[Part]:
-        tables = self._tables()
-        for dimension in dimensions:
-            place = DIMENSIONS.index(dimension)
-            values = [row.parts[place] for row in self._sorted()]
-            told = [
-                value
-                for value, count in Counter(values).most_common(MOST_PARTS)
-                if count >= LEAST_PAYMENTS and value != _NONE
-            ]
-            if len(told) < 2 and len(set(values)) < 2:
-                continue
-            for value in told:
-                rows = np.array([one == value for one in values])
-                some = {metric: logged.of(rows) for metric, logged in tables.items()}
-                confidence = 1 - (1 - CONFIDENCE) / len(told)
-                yield Part(dimension=dimension, value=value, judged=tuple(_judged(some, confidence)))
 
-    def _sorted(self) -> list[_Row]:
-        self._rows.sort(key=lambda row: (row.at, row.payment_id))
-        return self._rows
-
-    def _tables(self) -> dict[Metric, Logged]:
-        rows = self._sorted()
-        gateways = sorted({gateway for row in rows for gateway in (*row.propensities, *row.target)})
-        places = {gateway: place for place, gateway in enumerate(gateways)}
-
-        def table(of: Callable[[_Row], dict[GatewayId, float]]) -> Floats:
-            filled = np.zeros((len(rows), len(gateways)))
-            for number, row in enumerate(rows):
-                for gateway, value in of(row).items():
-                    filled[number, places[gateway]] = value
-            return filled
-
-        segment = DIMENSIONS.index("segment")
-        segments = _codes([row.parts[segment] for row in rows])
-        chosen = np.array([places[row.chosen] for row in rows])
-        believed = table(lambda row: row.believed)
-        shared = Logged(
-            customers=_codes([row.customer for row in rows]),
-            chosen=chosen,
-            propensities=table(lambda row: row.propensities),
-            target=table(lambda row: row.target),
-            predicted=believed,
-            unrecorded=np.array([row.unrecorded for row in rows]),
-            reward=np.array([]),
-            otherwise=np.array([]),
+def _tables(rows: Sorted) -> dict[Metric, Logged]:
+    logged, segments = rows.logged, rows.parts[_PLACES["segment"]].numbers
+    return {
+        metric: logged._replace(
+            predicted=predicted(logged.predicted, logged.chosen, reward, segments),
+            reward=reward,
+            otherwise=otherwise,
         )
-        tables: dict[Metric, Logged] = {}
-        for place, metric in enumerate(METRICS):
-            reward = np.array([row.rewards[place] for row in rows])
-            tables[metric] = shared._replace(
-                predicted=predicted(believed, chosen, reward, segments),
-                reward=reward,
-                otherwise=np.array([row.otherwise[place] for row in rows]),
-            )
-        return tables
+        for metric, reward, otherwise in zip(METRICS, rows.rewards, rows.otherwise, strict=True)
+    }
+
+
+def _parts(dimension: Dimension, names: Names, tables: Mapping[Metric, Logged]) -> Iterator[Part]:
+    told = _told(names)
+    if len(told) < 2 and len(names.known) < 2:
+        return
+    for number in told:
+        some = {metric: logged.of(names.numbers == number) for metric, logged in tables.items()}
+        confidence = 1 - (1 - CONFIDENCE) / len(told)
+        yield Part(dimension=dimension, value=names.known[number], judged=tuple(_judged(some, confidence)))
+
+
+def _told(names: Names) -> list[int]:
+    """Those with the most payments; of as many, the one that was met first."""
+    numbers, met, payments = np.unique(names.numbers, return_index=True, return_counts=True)
+    most = np.lexsort((met, -payments))[:MOST_PARTS]
+    return [
+        int(numbers[place])
+        for place in most
+        if payments[place] >= LEAST_PAYMENTS and names.known[numbers[place]] != _NONE
+    ]
 
 
 def _judged(tables: Mapping[Metric, Logged], confidence: float) -> Iterator[Judged]:
@@ -191,8 +158,8 @@ def _of_shadow(journey: Journey, shadow: PaymentShadowed) -> tuple[tuple[float, 
 
 def _row(
     journey: Journey, target: dict[GatewayId, float], otherwise: tuple[float, float], is_unrecorded: bool
-) -> _Row:
-    return _Row(
+) -> Row:
+    return Row(
         at=journey.payment.created_at.timestamp(),
         payment_id=journey.payment.payment_id,
         customer=journey.order.customer_id,
@@ -202,7 +169,7 @@ def _row(
         believed={
             one.gateway: one.alpha / (one.alpha + one.beta) + one.fit for one in journey.routed.candidates
         },
-        unrecorded=float(is_unrecorded),
+        is_unrecorded=is_unrecorded,
         rewards=(journey.first_succeeded, journey.any_succeeded),
         otherwise=otherwise,
         parts=tuple(_PARTS[dimension](journey) or _NONE for dimension in DIMENSIONS),
@@ -221,8 +188,3 @@ def predicted(believed: Floats, chosen: Integers, reward: Floats, segments: Inte
         shifts[rows] = before / (known_before + HELD_BACK)
     found: Floats = np.where(believed > 0, np.clip(believed + shifts[:, None], 0.0, 1.0), 0.0)
     return found
-
-
-def _codes(values: list[str]) -> Integers:
-    _, codes = np.unique(np.array(values), return_inverse=True)
-    return np.asarray(codes, np.int64)

@@ -1,20 +1,21 @@
 """Reads the payments of a range of time from the log, and judges a policy on them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import aclosing
 from datetime import datetime, timedelta
+from functools import partial
 
-from projections.absorption import decoded
+from projections.absorption import decoded, readable
 from projections.ports import RawRecord
-from schemas.base import Event, Value
-from schemas.envelope import Recorded
+from schemas.base import Value
 from schemas.errors import Unreadable
 from schemas.ids import GatewayId
 from schemas.routing_configuration import AlternativePolicy
 from schemas.shadow import PaymentShadowed
 from streams.replay.plan import Asked, Plan
-from streams.replay.processes import Tell
+from streams.replay.processes import Monitor, Tell, telling
 from streams.replay.source import Source
+from streams.replay.turns import Fold, in_turns
 from streams.what_if.evaluation import Dimension, Evaluation, Judged, Part
 from streams.what_if.journeys import Journeys
 
@@ -58,7 +59,7 @@ class Past(Value, frozen=True, kw_only=True):
 
 
 class Question:
-    """Answered from partitions one after the other: of each all is in memory at once, of the others what counts."""
+    """Answered from some payments after others: of each what counts is kept."""
 
     def __init__(
         self, policy: AlternativePolicy | None, begin: datetime | None = None, end: datetime | None = None
@@ -83,6 +84,7 @@ class Question:
 
     def answer(self, by: tuple[Dimension, ...]) -> WhatIf:
         any_of_them = len(self._evaluation) > 0
+        overall, parts = self._evaluation.judged(by) if any_of_them else ((), ())
         return WhatIf(
             policy=self._policy,
             agreement=self._agreed / self._shadowed if self._shadowed else None,
@@ -93,8 +95,8 @@ class Question:
                 not_tried=self._not_tried, unexplained=self._unexplained, unreadable=self.unreadable
             ),
             strangers=self._evaluation.strangers() if any_of_them else (),
-            overall=self._evaluation.overall() if any_of_them else (),
-            parts=tuple(self._evaluation.parts(by)) if any_of_them else (),
+            overall=overall,
+            parts=parts,
         )
 
 
@@ -113,17 +115,26 @@ async def ask(
 ) -> WhatIf:
     """Of payments of the range, with all that is known of them by now; `shadows` are what a shadow said, if that is
     judged. Raises LogBroken, LogUnavailable."""
-    read = 0
+    monitor = Monitor(telling(tell))
     for part in payments.plan.parts:
-        journeys = Journeys(question.begin, question.end)
-        async with aclosing(payments.source.batches(part)) as batches:
-            async for records in batches:
-                journeys.take(_readable(records, question))
-                read += len(records)
-                tell(read)
         said = NOTHING_SAID if shadows is None else await _said(shadows, part.partition, question)
-        question.take(journeys, said)
+        new = partial(_Told, question)
+        async with aclosing(in_turns(payments.source, part, new, monitor)) as turns:
+            async for told in turns:
+                question.take(told.journeys, said)
+                question.unreadable += told.dead
     return question.answer(by)
+
+
+class _Told(Fold):
+    """Journeys of the payments of a range, from records as they lie on the log."""
+
+    def __init__(self, question: Question) -> None:
+        super().__init__()
+        self.journeys = Journeys(question.begin, question.end)
+
+    def _take_in(self, record: RawRecord) -> None:
+        self.journeys.take([readable(record)])
 
 
 async def _said(shadows: Past, partition: int, question: Question) -> dict[str, PaymentShadowed]:
@@ -133,15 +144,12 @@ async def _said(shadows: Past, partition: int, question: Question) -> dict[str, 
         if part.partition == partition:
             async with aclosing(shadows.source.batches(part)) as batches:
                 async for records in batches:
-                    for recorded in _readable(records, question):
+                    for record in records:
+                        try:
+                            recorded = decoded(record)
+                        except Unreadable:
+                            question.unreadable += 1
+                            continue
                         if isinstance(recorded.event, PaymentShadowed):
                             said[recorded.envelope.aggregate_id] = recorded.event
     return said
-
-
-def _readable(records: Sequence[RawRecord], question: Question) -> Iterator[Recorded[Event]]:
-    for record in records:
-        try:
-            yield decoded(record)
-        except Unreadable:
-            question.unreadable += 1
