@@ -44,10 +44,10 @@ def main(arguments: list[str]) -> int:
         complain(str(error))
         return WRONG
     except (Unavailable, ConnectionError, TimeoutError) as error:
-        complain(f"not done, a server is away: {error}")
+        complain(f"not done, a server is away or refuses us: {error}")
         return AWAY
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        complain(f"not done, Postgres refuses: {describe(error)}")
+        complain(f"not done, Postgres refuses us: {describe(error)}")
         return AWAY
     except (LogBroken, FolderTaken, StoreTaken) as error:
         complain(f"refused: {error}")

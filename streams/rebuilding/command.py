@@ -149,6 +149,8 @@ def _command(
         except (Unavailable, SwitchPutOff, LiveTooLate) as error:
             complain(f"not done, do it again: {error}")
             return AWAY
+        except asyncpg.InsufficientPrivilegeError:
+            raise  # to do it again would not help
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             complain(f"not done, do it again: {describe(error)}")
             return AWAY

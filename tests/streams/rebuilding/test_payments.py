@@ -88,6 +88,19 @@ async def test_a_program_is_told_what_differs_and_what_stands(world: World) -> N
     assert (code, json.loads(said)) == (DONE, {"behind": {"payments_next": 0}})
 
 
+async def test_a_program_is_told_what_was_switched_back_and_what_was_dropped(world: World) -> None:
+    await world.tell(4)
+    await world.catch_up()
+    await world.types("payments")
+    for verb, told in (
+        ("rollback", {"is_switched": True}),
+        ("drop", {"dropped": ["payments_previous"]}),
+        ("drop", {"dropped": []}),
+    ):
+        code, said = await world.types(verb, "--json")
+        assert (code, json.loads(said[said.index("{") :])) == (DONE, told), said
+
+
 @pytest.mark.parametrize("table", ["payments", "attempts", "routing_decisions"])
 async def test_rows_that_are_missing_or_too_many_are_found(world: World, table: str) -> None:
     payment, *_ = await world.tell(8)

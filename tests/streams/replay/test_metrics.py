@@ -1,5 +1,6 @@
 """Figures from the log: what is counted live, of any time and cut in any way."""
 
+import json
 from datetime import timedelta
 from itertools import pairwise
 
@@ -89,5 +90,13 @@ async def test_figures_of_a_topic_are_typed_and_answered(world: World) -> None:
         await world.publish(messages(5, first=100 * partition), partition)
     code, said, _ = await world.types("metrics", "--by", "gateway,issuer", METRICS_STREAM_KEY=world.topic)
     assert (code, said.split("\n")[1].split()[:5]) == (0, ["alpha", "bank", "15", "15", "1"]), said
+    code, said, _ = await world.types("metrics", "--by", "method", "--json", METRICS_STREAM_KEY=world.topic)
+    row = json.loads(said)
+    assert (code, row["by"], row["figures"]["attempts"], row["figures"]["success_rate"]) == (
+        0,
+        {"method": "UPI"},
+        15,
+        1,
+    )
     code, _, complained = await world.types("metrics", "--by", "weather")
     assert (code, "weather is none of" in complained) == (2, True)

@@ -39,6 +39,10 @@ class World:
         """Another topic on the same servers."""
         return World(self._env, self.partitions)
 
+    def on(self, topic: str) -> "World":
+        """One of the product's topics, on the same servers."""
+        return World(self._env, self.partitions, topic)
+
     @staticmethod
     def moment(stamp_ms: int) -> datetime:
         return datetime.fromtimestamp(stamp_ms / 1000, UTC)
@@ -78,11 +82,12 @@ class World:
         await admin.delete_records({here: RecordsToDelete(before_offset=before)})
         await admin.close()
 
-    async def begins(self, *words: str, **environment: str) -> Process:
+    async def begins(
+        self, *words: str, program: Sequence[str] = ("-m", "streams.cli"), **environment: str
+    ) -> Process:
         return await asyncio.create_subprocess_exec(
             sys.executable,
-            "-m",
-            "streams.cli",
+            *program,
             *words,
             cwd=ROOT,
             env=surroundings(self._env | environment),
@@ -90,9 +95,11 @@ class World:
             stderr=PIPE,
         )
 
-    async def types(self, *words: str, **environment: str) -> tuple[int, str, str]:
+    async def types(
+        self, *words: str, program: Sequence[str] = ("-m", "streams.cli"), **environment: str
+    ) -> tuple[int, str, str]:
         """The exit code, and what it says on standard output and on standard error."""
-        return await ended(await self.begins(*words, **environment))
+        return await ended(await self.begins(*words, program=program, **environment))
 
 
 async def ended(process: Process) -> tuple[int, str, str]:

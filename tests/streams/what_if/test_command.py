@@ -132,3 +132,6 @@ async def test_payments_of_a_range_are_read_from_the_log_and_judged(stack: Stack
     assert code == 0, said
     assert said.startswith("100 payments")
     assert plot.read_text().startswith("<svg")
+    code, said = await types(stack, "what-if", policy, *between, "--by", "method", "--plot", "/dev/full")
+    assert (code, "No space left" in said) == (1, True), said
+    assert said.startswith("100 payments"), "a plot that cannot be drawn takes no numbers with it"
