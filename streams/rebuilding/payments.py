@@ -117,7 +117,7 @@ async def _beside(
     database = await Database.connect(settings.database_url, max_size=1)
     pacer = Pacer(PAYMENTS_TOPIC, PaymentViews(database, partition_for), reader)
     try:
-        async with pacer.watching(), known.beside(name) as generation:
+        async with known.beside(name) as generation, pacer.watching():
             yield Rebuild(known, generation, reader, pacer, accepted, tell)
     finally:
         await database.close()
