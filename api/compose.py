@@ -58,7 +58,6 @@ from infra.memory.rate_limits import LocalRateLimits
 from infra.postgres.audit import PostgresAudit
 from infra.postgres.circuits import PostgresCircuits
 from infra.postgres.customers import PostgresCustomers
-from infra.postgres.database import Database
 from infra.postgres.deliveries import PostgresDeliveries
 from infra.postgres.experiments import PostgresExperiments
 from infra.postgres.messages import PostgresMessages
@@ -73,7 +72,7 @@ from infra.redis.publications import PublishedMetrics
 from infra.redis.rate_limits import RedisRateLimits
 from infra.redis.shards import RedisShards
 from infra.redis.snapshots import SnapshotFeed
-from infra.resources import admitted, tailed_circuits
+from infra.resources import admitted, product_database, tailed_circuits
 from infra.settings import Settings
 from infra.webhooks.secrets import Secrets
 from infra.webhooks.targets import Targets, ThreadedResolver
@@ -105,9 +104,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         await publisher.start()
         reader = LogReader(settings.kafka_bootstrap_servers)
         stack.push_async_callback(reader.stop)
-        database = await Database.connect(
-            settings.database_url, min_size=0, max_size=settings.database_pool_size
-        )
+        database = await product_database(settings, min_size=0, max_size=settings.database_pool_size)
         stack.push_async_callback(database.close)
         views = PaymentViews(database, partition_for)
         admission, reservations = await stack.enter_async_context(

@@ -13,12 +13,27 @@ from infra.postgres.admission import Admission
 from infra.postgres.circuits import PostgresCircuits
 from infra.postgres.database import Database
 from infra.postgres.payments import PaymentViews
+from infra.postgres.replays import refuse_replays
 from infra.settings import Settings
 from schemas.base import Event
 from schemas.circuit import CircuitKey, KnownCircuit
 from schemas.codec import CIRCUITS_TOPIC, PAYMENTS_TOPIC
 from schemas.envelope import Recorded
 from schemas.errors import StoreUnavailable
+
+
+async def product_database(
+    settings: Settings, *, min_size: int, max_size: int, server_settings: Mapping[str, str] | None = None
+) -> Database:
+    """For whoever acts on what is stored. Raises StoreUnavailable; of a database that a replay filled every connection
+    raises FilledByReplay."""
+    return await Database.connect(
+        settings.database_url,
+        min_size=min_size,
+        max_size=max_size,
+        on_connect=refuse_replays,
+        server_settings=server_settings,
+    )
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ PaymentsError
     │   └── NoSuchTopic         or partition: mistyped, or yet to be made
     ├── AppendAmbiguous     some, all or none of it may be on the log, now or later
     ├── StoreUnavailable    Postgres
+    │   └── FilledByReplay      it answers, and nobody may act on what it says
     └── ReadTooFarBehind    the projection lags by more than may be folded on top
 """
 
@@ -85,6 +86,14 @@ class AppendAmbiguous(Unavailable):
 
 class StoreUnavailable(Unavailable):
     pass
+
+
+class FilledByReplay(StoreUnavailable):
+    def __init__(self) -> None:
+        super().__init__(
+            "this database was filled by a replay, and keys that were reserved before are free in it: DATABASE_URL "
+            "must name the product's own, or a new one, which the workers fill from the log"
+        )
 
 
 class ReadTooFarBehind(Unavailable):

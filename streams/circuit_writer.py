@@ -22,8 +22,7 @@ from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.kafka.tail import TopicTail
 from infra.postgres.circuits import PostgresCircuits
-from infra.postgres.database import Database
-from infra.resources import tailed_circuits
+from infra.resources import product_database, tailed_circuits
 from infra.settings import Settings, host_and_port
 from projections.circuit_facts import CircuitFacts
 from schemas.codec import CIRCUIT_OUTCOMES_TOPIC, PAYMENTS_TOPIC
@@ -63,7 +62,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         stack.push_async_callback(publisher.stop)
         groups = GroupOffsets(servers)
         stack.push_async_callback(groups.stop)
-        database = await Database.connect(settings.database_url, min_size=0, max_size=2)
+        database = await product_database(settings, min_size=0, max_size=2)
         stack.push_async_callback(database.close)
         # A worker that starts before its topics would never hear of them.
         await patiently(lambda: reader.end_offsets(PAYMENTS_TOPIC))

@@ -15,7 +15,7 @@ import uvloop
 from infra.postgres.database import describe
 from infra.postgres.rebuild import AnotherRebuild
 from schemas.envelope import LONGEST_WINDOW_MS
-from schemas.errors import LogBroken, LogUnavailable, NoSuchTopic, Unavailable
+from schemas.errors import FilledByReplay, LogBroken, LogUnavailable, NoSuchTopic, Unavailable
 from streams.calculator.command import add_calculations
 from streams.command_line import dead_letters, export, lag, metrics, payment, replay, tail, verify
 from streams.command_line.asking import settings
@@ -43,15 +43,15 @@ def main(arguments: list[str]) -> int:
     except NoSuchTopic as error:
         complain(str(error))
         return WRONG
+    except (LogBroken, FolderTaken, StoreTaken, FilledByReplay) as error:
+        complain(f"refused: {error}")
+        return REFUSED
     except (Unavailable, ConnectionError, TimeoutError) as error:
         complain(f"not done, a server is away or refuses us: {error}")
         return AWAY
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         complain(f"not done, Postgres refuses us: {describe(error)}")
         return AWAY
-    except (LogBroken, FolderTaken, StoreTaken) as error:
-        complain(f"refused: {error}")
-        return REFUSED
     except (ProcessLost, OSError) as error:
         complain(f"not done: {error}")
         return NOT_DONE

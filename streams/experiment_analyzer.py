@@ -16,8 +16,8 @@ from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.kafka.tail import TopicTail
 from infra.kafka.topic_log import experiment_log
-from infra.postgres.database import Database
 from infra.postgres.experiments import PostgresExperiments
+from infra.resources import product_database
 from infra.settings import Settings, host_and_port
 from projections.experiment_intake import ExperimentIntake
 from schemas.codec import EXPERIMENTS_TOPIC, PAYMENTS_TOPIC
@@ -51,7 +51,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         publisher = Publisher(servers, settings.acknowledgement_timeout_ms)
         await publisher.start()
         stack.push_async_callback(publisher.stop)
-        database = await patiently(lambda: Database.connect(settings.database_url, min_size=1, max_size=4))
+        database = await patiently(lambda: product_database(settings, min_size=1, max_size=4))
         stack.push_async_callback(database.close)
         # A worker that starts before its topic would never hear of it.
         await patiently(lambda: reader.end_offsets(PAYMENTS_TOPIC))

@@ -22,11 +22,11 @@ from infra.kafka.partition import PAYMENT_PARTITIONS
 from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.kafka.tail import TopicTail
-from infra.postgres.database import Database
 from infra.postgres.metrics import PostgresMetricsCheckpoints
 from infra.redis.connection import connect
 from infra.redis.publications import RedisPublications
 from infra.redis.shards import RedisShards
+from infra.resources import product_database
 from infra.settings import Settings, host_and_port
 from projections.hot_metrics import HotMetrics
 from schemas.codec import RELIABILITY_TOPIC
@@ -68,7 +68,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         publisher = Publisher(settings.kafka_bootstrap_servers, settings.acknowledgement_timeout_ms)
         await publisher.start()
         stack.push_async_callback(publisher.stop)
-        database = await Database.connect(settings.database_url, min_size=0, max_size=2)
+        database = await product_database(settings, min_size=0, max_size=2)
         stack.push_async_callback(database.close)
         redis = connect(settings.redis_url)
         stack.push_async_callback(redis.aclose)

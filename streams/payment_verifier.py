@@ -21,10 +21,9 @@ from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.kafka.shared_reads import SharedReads
 from infra.postgres.backlog import backlog
-from infra.postgres.database import Database
 from infra.postgres.payments import PaymentViews
 from infra.postgres.verification_queue import PostgresVerificationQueue
-from infra.resources import admitted
+from infra.resources import admitted, product_database
 from infra.settings import Settings, host_and_port
 from schemas.errors import Unavailable
 from streams.agent import first_to_end, patiently
@@ -73,7 +72,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         publisher = Publisher(settings.kafka_bootstrap_servers, settings.acknowledgement_timeout_ms)
         await publisher.start()
         stack.push_async_callback(publisher.stop)
-        database = await patiently(lambda: Database.connect(settings.database_url, min_size=2, max_size=4))
+        database = await patiently(lambda: product_database(settings, min_size=2, max_size=4))
         stack.push_async_callback(database.close)
         views = PaymentViews(database, partition_for)
         _, claims = await stack.enter_async_context(

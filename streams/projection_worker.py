@@ -19,6 +19,7 @@ from infra.postgres.database import Database
 from infra.postgres.messages import forget_used
 from infra.postgres.migrate import make_month_partitions
 from infra.postgres.payments import PaymentViews, PostgresPaymentSink
+from infra.resources import product_database
 from infra.settings import Settings, host_and_port
 from projections.project import Projection
 from schemas.codec import PAYMENTS_TOPIC
@@ -48,7 +49,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         publisher = Publisher(settings.kafka_bootstrap_servers, settings.acknowledgement_timeout_ms)
         await publisher.start()
         stack.push_async_callback(publisher.stop)
-        database = await patiently(lambda: Database.connect(settings.database_url, min_size=2, max_size=4))
+        database = await patiently(lambda: product_database(settings, min_size=2, max_size=4))
         stack.push_async_callback(database.close)
         views = PaymentViews(database, partition_for)
         # A worker that starts before its topic would never hear of it.

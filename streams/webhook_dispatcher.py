@@ -18,8 +18,8 @@ from infra.kafka.producer import Publisher
 from infra.kafka.reader import LogReader
 from infra.kafka.tail import TopicTail
 from infra.kafka.topic_log import webhook_log
-from infra.postgres.database import Database
 from infra.postgres.deliveries import PostgresDeliveries
+from infra.resources import product_database
 from infra.settings import Settings, host_and_port
 from infra.webhooks.secrets import Secrets
 from infra.webhooks.sender import WebhookSender
@@ -58,9 +58,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         await publisher.start()
         stack.push_async_callback(publisher.stop)
         database = await patiently(
-            lambda: Database.connect(
-                settings.database_url, min_size=2, max_size=6, server_settings=NOT_WAITED_FOR
-            )
+            lambda: product_database(settings, min_size=2, max_size=6, server_settings=NOT_WAITED_FOR)
         )
         stack.push_async_callback(database.close)
         for topic in TOPICS:  # a worker that starts before a topic would never hear of it

@@ -16,6 +16,7 @@ import structlog
 
 from infra.postgres import queries
 from infra.postgres.database import Database, describe
+from infra.postgres.replays import refuse_replays
 from schemas.base import Value
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.envelope import LONGEST_WINDOW_MS
@@ -88,11 +89,7 @@ class Admission:
         """For each new connection of the reservations' pool. Raises StoreUnavailable while admission is closed."""
         if self._adopted is None:
             raise StoreUnavailable(f"no payments are admitted yet: {self.detail}")
-        try:
-            row = await connection.fetchrow(_SQL.identity)
-        except BaseException:
-            connection.terminate()  # the pool would wait without limit for a hung one to be closed
-            raise
+        row = await connection.fetchrow(_SQL.identity)
         found = _identity(row)
         if found != self._adopted or row["flushed"] < self._flushed:
             log.error("another Postgres answers: admission is closed", was=self._adopted, found=found)
@@ -120,6 +117,7 @@ class Admission:
             await asyncio.sleep(_RETRY_S)
 
     async def _adopt(self) -> StoreIdentity:
+        await refuse_replays(self._database)
         (row,) = await self._database.fetch(_SQL.identity)
         if not row["is_durable"]:
             raise StoreUnavailable(
@@ -137,6 +135,7 @@ class Admission:
             await asyncio.sleep(self._wait_s)
             ends = await self._end_offsets()
         await self._catch_up(ends)
+        await refuse_replays(self._database)  # or what caught up was a replay that began meanwhile
         if identity != known:
             await self._adoptions.append(identity)
         self._flushed = row["flushed"]

@@ -14,6 +14,8 @@ import asyncpg
 from schemas.errors import StoreUnavailable, Unreadable
 
 Connection = Any  # asyncpg's pool hands out proxies that its stubs do not unify with connections
+OnConnect = Callable[[Connection], Coroutine[Any, Any, None]]
+"""What each new connection of a pool has to pass."""
 
 _FAILURES = (
     OSError,
@@ -51,10 +53,10 @@ class Database:
         *,
         min_size: int = 1,
         max_size: int = 8,
-        on_connect: Callable[[Any], Coroutine[Any, Any, None]] | None = None,
+        on_connect: OnConnect | None = None,
         server_settings: Mapping[str, str] | None = None,
     ) -> "Database":
-        """Raises StoreUnavailable when no connection can be made within 5 s."""
+        """Raises StoreUnavailable when no connection can be made within 5 s, and what `on_connect` says of them."""
         pool = asyncpg.create_pool(
             url,
             min_size=min_size,
@@ -62,7 +64,7 @@ class Database:
             timeout=3,
             command_timeout=None,
             max_inactive_connection_lifetime=300,
-            init=on_connect,
+            init=on_connect and _bounded(on_connect),
             server_settings={
                 "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MS),
                 **(server_settings or {}),
@@ -71,6 +73,9 @@ class Database:
         try:
             async with asyncio.timeout(5):
                 await pool
+        except StoreUnavailable:
+            pool.terminate()
+            raise
         except NO_CONNECTION as error:
             pool.terminate()
             raise StoreUnavailable(f"no connection: {describe(error)}") from error
@@ -125,6 +130,17 @@ class Database:
         except BaseException:
             connection.terminate()
             raise
+
+
+def _bounded(on_connect: OnConnect) -> OnConnect:
+    async def ask(connection: Connection) -> None:
+        try:
+            await on_connect(connection)
+        except _BROKEN:
+            connection.terminate()  # the pool would wait without limit for a hung one to be closed
+            raise
+
+    return ask
 
 
 def describe(error: BaseException) -> str:

@@ -12,6 +12,7 @@ import asyncpg
 
 from infra.postgres import queries
 from infra.postgres.database import Connection
+from infra.postgres.replays import refuse_replays
 from schemas.base import Value
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.views import PaymentView
@@ -35,9 +36,10 @@ class Installed(Value, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def reservation_rebuild(url: str) -> AsyncIterator["ReservationRebuild"]:
-    """One at a time. Raises AnotherRebuild."""
+    """One at a time. Raises AnotherRebuild, FilledByReplay."""
     connection = await asyncpg.connect(url, timeout=5, command_timeout=STATEMENT_TIMEOUT_S)
     try:
+        await refuse_replays(connection)
         if not await connection.fetchval(_sql.lock):
             raise AnotherRebuild
         yield ReservationRebuild(connection)

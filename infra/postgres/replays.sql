@@ -7,6 +7,9 @@ ON CONFLICT DO NOTHING
 -- name: is_ours
 SELECT EXISTS (SELECT FROM watermarks WHERE projection = 'replay') AND NOT EXISTS (SELECT FROM reservations) AS is_ours
 
+-- name: is_filled
+SELECT EXISTS (SELECT FROM watermarks WHERE projection = 'replay') AS is_filled
+
 -- name: begin
 -- Where a replay begins, if it has not begun.
 INSERT INTO watermarks (projection, version, topic, partition, next_offset)

@@ -7,7 +7,7 @@ WRONG = 2
 AWAY = 3
 """A server."""
 REFUSED = 4
-"""A gap, what retention took, a store that is in use, a rebuild beside another."""
+"""A gap, what retention took, a store that is in use or must not be, a rebuild beside another."""
 STOPPED = 130
 CUT_OFF = 141
 """As shells have it: whoever read the answer, such as `head`, has seen enough."""

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from infra.kafka.partition import partition_for
 from infra.kafka.topics import DEAD_LETTERS_TOPIC
-from infra.postgres.database import Database
 from infra.postgres.payments import PostgresPaymentSink
+from infra.resources import product_database
 from infra.settings import Settings
 from projections.absorption import readable
 from projections.ports import RawRecord
@@ -95,7 +95,7 @@ async def _retry(
     part = await part_of(source, payment_id)
     records = await records_of(source, payment_id, part)
     async with AsyncExitStack() as stack:
-        database = await Database.connect(settings.database_url, max_size=1)
+        database = await product_database(settings, min_size=1, max_size=1)
         stack.push_async_callback(database.close)
         sink = PostgresPaymentSink(database)
         transaction = await stack.enter_async_context(sink.transaction(PAYMENTS_TOPIC, [partition]))

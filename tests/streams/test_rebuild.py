@@ -94,6 +94,15 @@ async def test_no_table_is_made_of_a_log_that_is_shorter_than_what_was_projected
     assert await is_untouched(operator)
 
 
+async def test_a_database_that_a_replay_filled_gets_no_reservations(operator: Operator) -> None:
+    await operator.fetch(
+        "INSERT INTO watermarks (projection, version, topic, partition) VALUES ('replay', 1, '', 0)"
+    )
+    code, said = await operator.types(*REBUILD)
+    assert (code, "filled by a replay" in said) == (4, True), said
+    assert await is_untouched(operator)
+
+
 async def test_a_log_that_does_not_answer_touches_nothing(operator: Operator) -> None:
     code, said = await operator.types(*REBUILD, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
     assert (code, "not rebuilt" in said) == (1, True), said

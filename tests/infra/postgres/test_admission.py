@@ -10,6 +10,7 @@ from infra.local.stack import Stack
 from infra.postgres.admission import Admission, StoreIdentity
 from infra.postgres.database import Database
 from infra.postgres.migrate import migrate
+from infra.postgres.replays import take
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.errors import StoreUnavailable
 from schemas.views import Watermark
@@ -146,5 +147,35 @@ async def test_one_that_may_forget_what_it_has_committed_is_not_believed(stack: 
 
     await gate.says("may forget")
     assert not await gate.opens_within(0.3)
+    await gate.admission.stop()
+    await database.close()
+
+
+async def test_one_that_a_replay_filled_is_never_adopted_and_that_is_said_at_once(url: str) -> None:
+    database, adoptions = await Database.connect(url), Adoptions()
+    assert await take(database)
+    gate = Gate(database, adoptions, end=9, projected=3)
+    gate.admission.start()
+
+    await gate.says("filled by a replay")
+    assert not await gate.opens_within(0.3)
+    assert not adoptions.adopted
+    await gate.admission.stop()
+    await database.close()
+
+
+async def test_a_replay_is_not_taken_for_the_projection_that_is_waited_for(url: str) -> None:
+    database, adoptions = await Database.connect(url), Adoptions()
+    first = Gate(database, adoptions)
+    first.admission.start()
+    assert await first.opens_within(HANGS_AFTER_S)
+    gate = Gate(database, adoptions, end=9, projected=3)
+    gate.admission.start()
+    await gate.says("6 records")
+
+    assert await take(database)
+    gate.projected = 9
+    await gate.says("filled by a replay")
+    assert not gate.admission.is_open
     await gate.admission.stop()
     await database.close()

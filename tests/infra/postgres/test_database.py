@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from infra.postgres.database import IDLE_IN_TRANSACTION_MS, Database
+from infra.local.stack import Stack
+from infra.postgres.database import IDLE_IN_TRANSACTION_MS, Connection, Database
 from infra.postgres.experiments import PostgresExperiments
 from schemas.errors import StoreUnavailable
 from tests.waiting import HANGS_AFTER_S
@@ -38,6 +39,21 @@ async def test_an_analyzer_that_stands_still_loses_its_turn_to_another_and_learn
             await stand_still()
     assert await _gets_a_turn(PostgresExperiments(frozen))
     await frozen.close()
+
+
+async def test_what_a_connection_is_asked_first_is_bounded_too(stack: Stack, url: str) -> None:
+    async def meets_a_hung_server(connection: Connection) -> None:
+        stack.postgres.pause()
+        await connection.fetch("SELECT")
+
+    database = await Database.connect(url, min_size=0, on_connect=meets_a_hung_server)
+    try:
+        async with asyncio.timeout(HANGS_AFTER_S):
+            with pytest.raises(StoreUnavailable):
+                await database.fetch("SELECT", timeout_s=0.5)
+    finally:
+        stack.postgres.resume()
+    await database.close()
 
 
 async def _gets_a_turn(store: PostgresExperiments) -> bool:

@@ -25,7 +25,7 @@ from projections.payments import evolve
 from projections.project import Projection
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.envelope import Position
-from schemas.errors import LogBroken
+from schemas.errors import FilledByReplay, LogBroken
 from schemas.views import DeadLetter, PaymentHistory
 from streams.command_line.dead_letters import IN_A_TABLE, tell
 from streams.dead_letters import KafkaDeadLetters
@@ -169,6 +169,16 @@ async def test_a_payment_is_not_made_again_of_fewer_records_than_are_known_of_it
     nowhere = replace(told, position=replace(told.position, offset=2**40))
     with pytest.raises(LogBroken, match=f"offset {2**40} of partition {told.position.partition}"):
         await retry(projected.settings, nowhere)
+    assert await projected.shown() == before
+
+
+async def test_nothing_is_put_into_a_database_that_a_replay_filled(projected: Projected) -> None:
+    before, told = await projected.shown(), await projected.letter()
+    await projected.database.fetch(
+        "INSERT INTO watermarks (projection, version, topic, partition) VALUES ('replay', 1, '', 0)"
+    )
+    with pytest.raises(FilledByReplay):
+        await retry(projected.settings, told)
     assert await projected.shown() == before
 
 
