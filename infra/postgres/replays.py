@@ -3,6 +3,7 @@ and no product works with one: it has no reservations, and keys that were reserv
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from infra.postgres import queries
 from infra.postgres import watermarks as marks
@@ -26,10 +27,18 @@ async def refuse_replays(store: Database | Connection) -> None:
         raise FilledByReplay
 
 
+class Begun(NamedTuple):
+    """Of a partition: offsets [start, reached) are in the database."""
+
+    start: int
+    reached: int
+
+
 async def begin(
-    database: Database, projection: marks.Projection, topic: str, starts: Mapping[int, int]
-) -> dict[int, int]:
-    """Where each partition goes on: at its start, or where a replay that was stopped had come to."""
-    await database.fetch(_sql.begin, *projection, topic, list(starts), list(starts.values()))
-    reached = await marks.all_of(database, projection)
-    return {partition: reached[topic, partition].next_offset for partition in starts}
+    connection: Connection, projection: marks.Projection, topic: str, starts: Mapping[int, int]
+) -> dict[int, Begun]:
+    """Partitions that none has begun begin at their start; the others are as they were begun, and have come to."""
+    partitions = list(starts)
+    await connection.execute(_sql.begin, *projection, topic, partitions, list(starts.values()))
+    rows = await connection.fetch(_sql.begun, *projection, topic, partitions)
+    return {row["partition"]: Begun(row["start"], row["reached"]) for row in rows}

@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streams.replay.errors import Stopped
-from streams.replay.plan import Seam
+from streams.replay.plan import Plan, Seam
 from streams.replay.processes import Tell
 
 WIDE = 200
@@ -45,6 +45,13 @@ def tell_seams(topic: str, seams: Iterable[Seam]) -> None:
         complain(
             f"{topic}-{seam.partition}: files to offset {last}, from {seam.offset} on the topic, {exact}"
         )
+
+
+def tell_stored(plan: Plan) -> None:
+    """On standard error, too."""
+    if plan.stored is not None:
+        longer = ", which begins before what was asked for" if plan.stored.is_longer else ""
+        complain(f"{plan.topic}: goes on after {plan.stored.records:,} records in that database{longer}")
 
 
 def say_json(answer: object) -> None:

@@ -20,8 +20,8 @@ from streams.command_line.asking import (
     settings,
 )
 from streams.command_line.codes import DONE
-from streams.command_line.printing import complain, progress, say, tell_seams
-from streams.replay.audit import audit_into_file, audit_into_postgres, planned
+from streams.command_line.printing import complain, progress, say, tell_seams, tell_stored
+from streams.replay.audit import audit_into_file, audit_into_postgres, audit_left, planned
 from streams.replay.circuits import circuits_into_file, circuits_into_postgres
 from streams.replay.errors import StoreTaken
 from streams.replay.hot_metrics import last_hour, metrics_into_file, metrics_into_redis
@@ -188,6 +188,7 @@ def _taken_in(
     tell_seams(plan.topic, plan.seams)
     if asked.into is not None:
         plan = uvloop.run(prepare(kind, asked.into, plan))
+        tell_stored(plan)
     processes = processes_for(plan.records, asked.processes)
     with progress("replayed", plan.records) as tell:
         if asked.into is not None:
@@ -230,6 +231,10 @@ def _audit(asked: argparse.Namespace, found: Settings) -> Done:
     plans = uvloop.run(planned(source, asked_range(asked, source.topic)))
     for _, plan in plans:
         tell_seams(plan.topic, plan.seams)
+    if asked.into is not None:
+        plans = uvloop.run(audit_left(plans, asked.into))
+        for _, plan in plans:
+            tell_stored(plan)
     records = sum(plan.records for _, plan in plans)
     with progress("replayed", records) as tell:
         monitor = Monitor(telling(tell))

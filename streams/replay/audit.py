@@ -34,11 +34,17 @@ async def planned(source: Source, asked: Asked) -> Planned:
     return [(one, await one.plan(replace(asked, topic=one.topic))) for one in sources]
 
 
-async def audit_into_postgres(plans: Planned, url: str, monitor: Monitor) -> int:
-    """How many records could not be taken in. Raises LogBroken, LogUnavailable, StoreTaken, StoreUnavailable."""
+async def audit_left(plans: Planned, url: str) -> Planned:
+    """What of them is left to be read into that database. Raises StoreTaken, StoreUnavailable."""
     async with database_of_a_replay(url) as database:
-        left = [(source, await go_on(database, PROJECTION, plan)) for source, plan in plans]
-        return await _keep(left, PostgresAudit(database), monitor)
+        return [(source, await go_on(database, PROJECTION, plan)) for source, plan in plans]
+
+
+async def audit_into_postgres(plans: Planned, url: str, monitor: Monitor) -> int:
+    """Of plans that are left. How many records could not be taken in. Raises LogBroken, LogUnavailable, StoreTaken,
+    StoreUnavailable."""
+    async with database_of_a_replay(url) as database:
+        return await _keep(plans, PostgresAudit(database), monitor)
 
 
 async def audit_into_file(plans: Planned, path: Path, monitor: Monitor) -> int:

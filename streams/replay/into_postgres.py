@@ -3,7 +3,7 @@
 Rows and watermarks are stored together, so a replay that was stopped or killed goes on from where it had come to.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from functools import partial
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from infra.postgres import experiments, payments
 from infra.postgres.bulk import BulkPaymentSink
 from infra.postgres.database import Database
 from infra.postgres.migrate import migrate
-from infra.postgres.replays import begin, take
+from infra.postgres.replays import Begun, begin, take
 from infra.postgres.watermarks import Projection as Name
 from projections.absorption import Absorption
 from projections.experiment_intake import ExperimentIntake
@@ -24,7 +24,7 @@ from projections.ports import RawRecord
 from projections.project import Projection
 from streams.dead_letters import NoLetters
 from streams.replay.errors import StoreTaken
-from streams.replay.plan import Part, Plan
+from streams.replay.plan import Part, Plan, Stored
 from streams.replay.processes import Monitor, Tell, in_processes
 from streams.replay.source import Source
 
@@ -73,16 +73,31 @@ async def database_of_a_replay(url: str) -> AsyncIterator[Database]:
 
 
 async def prepare(kind: Kind, url: str, plan: Plan) -> Plan:
-    """What is left to be read into that database. Raises what `database_of_a_replay` does."""
+    """What is left to be read into that database. Raises what `database_of_a_replay` and `go_on` do."""
     async with database_of_a_replay(url) as database:
         return await go_on(database, kind.name, plan)
 
 
 async def go_on(database: Database, name: Name, plan: Plan) -> Plan:
-    """What is left of it, where a replay was stopped. Raises StoreUnavailable."""
-    reached = await begin(database, name, plan.topic, {part.partition: part.start for part in plan.parts})
-    parts = [replace(part, start=min(reached[part.partition], part.stop)) for part in plan.parts]
-    return replace(plan, parts=tuple(parts))
+    """What is left of it, behind what is there already. Raises StoreUnavailable, and, with nothing begun, StoreTaken
+    where what is before that would be missing."""
+    starts = {part.partition: part.start for part in plan.parts}
+    async with database.transaction() as connection:
+        begun = await begin(connection, name, plan.topic, starts)
+        for partition, start in starts.items():
+            if start < begun[partition].start:
+                raise StoreTaken(
+                    f"that database has {plan.topic}-{partition} from offset {begun[partition].start} on, and {start} "
+                    "was asked for: ask for no earlier start, or begin another database"
+                )
+    parts = [replace(part, start=min(begun[part.partition].reached, part.stop)) for part in plan.parts]
+    return replace(plan, parts=tuple(parts), stored=_stored(starts, begun))
+
+
+def _stored(starts: Mapping[int, int], begun: Mapping[int, Begun]) -> Stored | None:
+    records = sum(one.reached - one.start for one in begun.values())
+    is_longer = any(begun[partition].start < start for partition, start in starts.items())
+    return Stored(records=records, is_longer=is_longer) if records or is_longer else None
 
 
 def into_postgres(

@@ -36,12 +36,22 @@ class Seam(Value, frozen=True, kw_only=True):
     """The last record of the files is still on the topic, and is the same there. Otherwise the topic begins here."""
 
 
+class Stored(Value, frozen=True, kw_only=True):
+    """What a database that goes on has already."""
+
+    records: int
+    is_longer: bool
+    """It begins before what was asked for."""
+
+
 class Plan(Value, frozen=True, kw_only=True):
     topic: str
     parts: tuple[Part, ...]
     """In the order of their partitions, one of each; those that have nothing to read, too."""
     seams: tuple[Seam, ...] = ()
     """Of the partitions that there are files of; none where nothing but the topic is read."""
+    stored: Stored | None = None
+    """None where a store begins, or none is filled."""
 
     @property
     def records(self) -> int:

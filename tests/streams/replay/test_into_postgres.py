@@ -27,7 +27,7 @@ from schemas.ids import PaymentId
 from schemas.views import PaymentHistory
 from streams.replay.errors import Stopped, StoreTaken
 from streams.replay.into_postgres import PAYMENTS, into_postgres, prepare
-from streams.replay.plan import Asked, Part, Plan
+from streams.replay.plan import Asked, Part, Plan, Stored
 from streams.replay.source import Source
 from tests.bench.history import life, messages_of
 from tests.projections.outcomes import DOUBT, SUCCESS
@@ -135,12 +135,61 @@ async def test_after_a_stop_it_goes_on_and_comes_to_the_same(world: World) -> No
 
 async def test_what_comes_later_is_folded_upon_what_is_there(world: World) -> None:
     whole = world.plan
-    halves = tuple(replace(part, stop=(part.start + part.stop) // 2) for part in whole.parts)
-    world.plan = replace(whole, parts=halves)
+    world.plan, _ = halves(whole)
     await world.replayed()
     world.plan = whole
     await world.replayed()
     assert await world.shown() == await world.folded()
+
+
+def halves(plan: Plan) -> tuple[Plan, Plan]:
+    """Of each partition the first half of its records, and the second."""
+    middles = [(part, (part.start + part.stop) // 2) for part in plan.parts]
+    return (
+        replace(plan, parts=tuple(replace(part, stop=middle) for part, middle in middles)),
+        replace(plan, parts=tuple(replace(part, start=middle) for part, middle in middles)),
+    )
+
+
+async def test_an_earlier_start_than_that_of_the_database_is_refused_and_begins_nothing(world: World) -> None:
+    whole, (_, second) = world.plan, halves(world.plan)
+    world.plan = replace(second, parts=second.parts[:1])
+    await world.replayed()
+    (begun,) = world.plan.parts
+    world.plan = whole
+    with pytest.raises(StoreTaken, match=f"-{begun.partition} from offset {begun.start} on, and"):
+        await world.replayed()
+    assert (await prepare(PAYMENTS, world.url, second)).parts[1:] == second.parts[1:]
+
+
+async def test_the_same_start_or_a_later_one_goes_on_behind_what_is_there(world: World) -> None:
+    whole, (first, second) = world.plan, halves(world.plan)
+    assert (await prepare(PAYMENTS, world.url, first)).stored is None
+    world.plan = first
+    await world.replayed()
+    same = await prepare(PAYMENTS, world.url, whole)
+    assert same.stored == Stored(records=first.records, is_longer=False)
+
+    last = [replace(part, start=part.stop - 1) for part in whole.parts]
+    later = await prepare(PAYMENTS, world.url, replace(whole, parts=tuple(last)))
+    assert later.stored == Stored(records=first.records, is_longer=True)
+    assert later.parts == same.parts == second.parts
+    world.plan = later
+    await world.replayed()
+    world.plan = whole
+    assert await world.shown() == await world.folded()
+
+
+async def test_a_database_from_before_starts_were_kept_is_whole_only_from_where_it_has_come_to(
+    world: World,
+) -> None:
+    whole, (first, second) = world.plan, halves(world.plan)
+    world.plan = first
+    await world.replayed()
+    await world.fetch("DELETE FROM watermarks WHERE projection = 'replay of payments'")
+    with pytest.raises(StoreTaken):
+        await prepare(PAYMENTS, world.url, whole)
+    assert (await prepare(PAYMENTS, world.url, second)).parts == second.parts
 
 
 async def test_what_postgres_cannot_hold_is_left_out_and_those_behind_it_are_taken_in(world: World) -> None:

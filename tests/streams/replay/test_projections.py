@@ -31,7 +31,7 @@ from schemas.envelope import Outgoing, unowned
 from schemas.exposure import ArmKey
 from schemas.ids import GatewayId
 from streams.audit_keeper import AuditKeeper
-from streams.replay.audit import audit_into_file, audit_into_postgres, planned
+from streams.replay.audit import audit_into_file, audit_into_postgres, audit_left, planned
 from streams.replay.circuits import circuits_into_file, circuits_into_postgres
 from streams.replay.errors import Stopped, StoreTaken
 from streams.replay.hot_metrics import last_hour, metrics_into_file, metrics_into_redis
@@ -223,7 +223,7 @@ async def test_the_audit_made_again_is_what_the_live_keeper_has(
 
     url = a_database(stack)
     for _ in range(2):  # the second time there is nothing to add
-        await audit_into_postgres(plans, url, UNWATCHED)
+        await audit_into_postgres(await audit_left(plans, url), url, UNWATCHED)
     database = await Database.connect(url)
     kept = await PostgresAudit(database).entries(f"{changed.gateway}:UPI", None, None, 10)
     marks = await PostgresAudit(database).watermarks()
@@ -247,7 +247,7 @@ async def test_the_audit_of_a_range_knows_what_was_there_before_it(
         whole[-1].before["at"] if whole[-1].before else None,
     )
     url = a_database(stack)
-    await audit_into_postgres(plans, url, UNWATCHED)
+    await audit_into_postgres(await audit_left(plans, url), url, UNWATCHED)
     database = await Database.connect(url)
     kept = await PostgresAudit(database).entries(None, None, None, 10)
     await database.close()
@@ -282,3 +282,27 @@ async def test_a_database_that_a_product_works_with_is_refused_by_whatever_is_re
     for name in ("payments", "circuits", "experiments", "audit"):
         code, _, complained = await typed.types("replay", name, "--into", counted.settings.database_url)
         assert (code, "not begun by a replay" in complained) == (4, True), complained
+
+
+@pytest.mark.timeout(300)
+async def test_a_database_that_begins_at_a_moment_goes_on_and_refuses_what_was_before(
+    counted: Counted, changed: Changed, stack: Stack
+) -> None:
+    """Whatever is replayed; circuits have no other start than the first event."""
+    await asyncio.sleep(0.01)
+    since = counted.clock.now()
+    await counted.pay(5)
+    await changed.force_open("mina", 3)
+    typed, url = World(stack.env, partitions=1), a_database(stack)
+    for name in ("payments", "experiments", "audit"):
+        for number in range(2):
+            code, _, complained = await typed.types(
+                "replay", name, "--into", url, "--from", since.isoformat()
+            )
+            assert (code, "goes on after" in complained) == (0, number == 1), complained
+        code, _, complained = await typed.types("replay", name, "--into", url)
+        assert (code, "ask for no earlier start" in complained) == (4, True), complained
+        later = ("replay", name, "--into", url, "--from", counted.clock.now().isoformat())
+        code, said, complained = await typed.types(*later)
+        assert (code, said) == (0, "0 records were read\n"), complained
+        assert "which begins before what was asked for" in complained
