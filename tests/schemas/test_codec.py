@@ -105,6 +105,20 @@ def test_without_its_whole_envelope_a_record_is_unreadable(name: str, content: b
         decode(value, [(known, held) for known, held in headers if known != name], HERE, 1_000)
 
 
+@given(st.permutations(a_record()[1]), st.integers(0, 13))
+def test_an_envelope_is_read_wherever_its_headers_stand(headers: Headers, place: int) -> None:
+    headers.insert(place, ("trace", b"00"))
+    assert decode(a_record()[0], headers, HERE, 1_000).envelope == recorded(started()).envelope
+
+
+@pytest.mark.parametrize("place", [0, 2, 3, 12])
+def test_of_two_headers_of_one_name_the_last_counts(place: int) -> None:
+    value, headers = a_record()
+    headers[place] = ("ce_id", b"evt_other")
+    expected = "evt_other" if place > 1 else recorded(started()).envelope.event_id
+    assert decode(value, headers, HERE, 1_000).envelope.event_id == expected
+
+
 @pytest.mark.parametrize("name", ["ce_sequence", "ce_time", "ce_epoch", "ce_validfrom", "ce_validuntil"])
 def test_an_envelope_of_other_types_is_unreadable(name: str) -> None:
     value, headers = a_record()
