@@ -72,5 +72,5 @@ class Source(Value, frozen=True, kw_only=True):
             async with aclosing(
                 stretch(self.bootstrap_servers, self.topic, part.partition, reached, part.stop)
             ) as found:
-                async for records in found:
-                    yield records
+                async for fetched in found:
+                    yield fetched
