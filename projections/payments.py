@@ -41,6 +41,7 @@ from schemas.views import (
     RoutingDecisionView,
 )
 
+_UNSETTLED = ("PENDING_VERIFICATION", "AWAITING_CUSTOMER")
 _TERMINAL = ("SUCCEEDED", "DECLINED", "NOT_SENT")
 _REVIEW_VERDICTS: dict[str, AttemptStatus] = {
     "succeeded": "SUCCEEDED",
@@ -63,7 +64,7 @@ def evolve(history: PaymentHistory | None, recorded: Recorded[Event]) -> Payment
             changes["epoch"] = envelope.epoch
             changes["owned_until_ms"] = envelope.window.valid_until_ms
             changes["handed_over"] = False
-        if envelope.epoch >= payment.epoch and isinstance(recorded.event, PaymentHandedOver):
+        if type(recorded.event) is PaymentHandedOver and envelope.epoch >= payment.epoch:
             changes["owned_until_ms"] = recorded.stamp_ms
             changes["handed_over"] = True
     changes["offsets"] = (*payment.offsets, recorded.position.offset)
@@ -73,21 +74,19 @@ def evolve(history: PaymentHistory | None, recorded: Recorded[Event]) -> Payment
 class _Draft:
     """A history while a record is told: the new one is made once, when all that it changes is known."""
 
-    __slots__ = ("attempts", "changes", "decisions", "payment")
+    __slots__ = ("attempts", "changes", "decisions", "payment", "status")
 
     def __init__(self, history: PaymentHistory) -> None:
         self.payment = history.payment
         """As it was before."""
+        self.status: PaymentStatus = history.payment.status
         self.changes: dict[str, Any] = {}
+        """All others."""
         self.attempts = history.attempts
         self.decisions = history.decisions
 
-    @property
-    def status(self) -> PaymentStatus:
-        status: PaymentStatus = self.changes.get("status", self.payment.status)
-        return status
-
     def finished(self) -> PaymentHistory:
+        self.changes["status"] = self.status
         return PaymentHistory(
             payment=replace(self.payment, **self.changes), attempts=self.attempts, decisions=self.decisions
         )
@@ -136,8 +135,8 @@ def _tell(draft: _Draft, event: Event, envelope: Envelope) -> None:
             )
         case PaymentFailed():
             if draft.status not in ("SUCCESS", "FAILURE"):
+                draft.status = "FAILURE"
                 draft.changes.update(
-                    status="FAILURE",
                     failure=event.failure,
                     next_action=None,
                     latency_ms=_since_request(draft.payment, envelope),
@@ -181,7 +180,8 @@ def _tell(draft: _Draft, event: Event, envelope: Envelope) -> None:
         case ReviewRequested():
             _in_review(draft, event.unsettled)
             if draft.status not in ("SUCCESS", "FAILURE"):
-                draft.changes.update(status="NEEDS_REVIEW", next_action=None)
+                draft.status = "NEEDS_REVIEW"
+                draft.changes["next_action"] = None
         case VerificationPerformed():
             _checked(draft, event, envelope)
         case ReviewSettled():
@@ -249,8 +249,8 @@ def _routed(draft: _Draft, event: PaymentRouted, envelope: Envelope) -> None:
 def _succeeded(draft: _Draft, event: PaymentSucceeded, envelope: Envelope) -> None:
     if draft.status == "SUCCESS":
         return
+    draft.status = "SUCCESS"
     draft.changes.update(
-        status="SUCCESS",
         paid_by=event.attempt_id,
         gateway=event.gateway,
         gateway_reference=event.gateway_reference,
@@ -409,19 +409,29 @@ def _attempt(draft: _Draft, attempt_id: AttemptId) -> AttemptView:
     return attempt
 
 
+def _placed(attempts: tuple[AttemptView, ...], attempt: AttemptView) -> tuple[AttemptView, ...]:
+    """All of them with this one, which takes the place of what it was."""
+    others = [other for other in attempts if other.attempt_id != attempt.attempt_id] if attempts else []
+    return tuple(sorted([*others, attempt], key=_by_start)) if others else (attempt,)
+
+
+def _unsettled(attempts: tuple[AttemptView, ...]) -> PaymentStatus:
+    for attempt in attempts:
+        if attempt.status == "AWAITING_CUSTOMER":
+            return "AWAITING_CUSTOMER"
+    return "PENDING_VERIFICATION"
+
+
 def _put(draft: _Draft, attempt: AttemptView) -> None:
     """Put the attempt in its place, and let the payment show what its attempts make of it while it is unsettled."""
-    others = [other for other in draft.attempts if other.attempt_id != attempt.attempt_id]
-    attempts = tuple(sorted([*others, attempt], key=_by_start)) if others else (attempt,)
-    draft.attempts, changes, status = attempts, draft.changes, draft.status
+    draft.attempts = attempts = _placed(draft.attempts, attempt)
+    changes = draft.changes
     changes["attempts"] = len(attempts)
-    if status in ("PENDING_VERIFICATION", "AWAITING_CUSTOMER"):
-        if "AWAITING_CUSTOMER" in [one.status for one in attempts]:
-            changes["status"] = "AWAITING_CUSTOMER"
-        else:
-            changes["status"] = "PENDING_VERIFICATION"
+    if draft.status in _UNSETTLED:
+        draft.status = _unsettled(attempts)
+        if draft.status == "PENDING_VERIFICATION":
             changes["next_action"] = None
-    if status != "SUCCESS" and attempt is attempts[-1]:
+    if draft.status != "SUCCESS" and attempt is attempts[-1]:
         changes["gateway"] = attempt.gateway
         changes["gateway_reference"] = attempt.gateway_reference
 

@@ -15,7 +15,7 @@ CustomerToken = NewType("CustomerToken", str)
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base32 in lower case: digits sort before letters, and no letter looks like a digit."""
 
-_AS_DIGITS = str.maketrans(ALPHABET, "0123456789abcdefghijklmnopqrstuv")
+_AS_DIGITS = bytes.maketrans(ALPHABET.encode(), b"0123456789abcdefghijklmnopqrstuv")
 """As `int` reads numbers of base 32."""
 _PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
 _BODY_LENGTH = 26
@@ -82,7 +82,7 @@ def is_attempt_id(text: str) -> bool:
 
 def minted_ms(payment: PaymentId) -> int:
     """The millisecond in which the id was minted: the first 48 bits of its UUIDv7, and so its first ten characters."""
-    return int(payment[4:14].translate(_AS_DIGITS), 32)
+    return int(payment[4:14].encode().translate(_AS_DIGITS), 32)
 
 
 def minted_at(payment: PaymentId) -> datetime:
