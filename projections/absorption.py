@@ -7,6 +7,7 @@ stored by then is taken in when the same batch is given again.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 
 from msgspec import Struct
 
@@ -120,7 +121,7 @@ def grouped(records: Iterable[RawRecord]) -> dict[int, list[RawRecord]]:
     for record in records:
         batch.setdefault(record.partition, []).append(record)
     for partition in batch.values():
-        partition.sort(key=lambda record: record.offset)
+        partition.sort(key=attrgetter("offset"))
     return batch
 
 

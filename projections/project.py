@@ -107,7 +107,7 @@ class Projection(Absorption):
         return step
 
     def _remember(self, step: "Step") -> None:
-        for partition, mark in reached(step.run).items():
+        for partition, mark in step.reached.items():
             self._memories[partition].next_offset = mark.next_offset
         for payment_id, history in step.after.items():
             histories = self._memories[step.partitions[payment_id]].histories
@@ -122,6 +122,7 @@ class Step:
 
     def __init__(self, run: Sequence[RawRecord]) -> None:
         self.run = run
+        self.reached = reached(run)
         self.events: list[tuple[RawRecord, Recorded[Event]]] = []
         self.partitions: dict[PaymentId, int] = {}
         self.strays: set[PaymentId] = set()
@@ -148,7 +149,7 @@ class Step:
                 self.bury(record, error)
 
     async def store(self, transaction: Transaction, watermarks: dict[int, Watermark]) -> None:
-        watermarks |= reached(self.run)
+        watermarks |= self.reached
         changed = [(self.before.get(payment_id), after) for payment_id, after in self.after.items()]
         changes = PaymentChanges(
             payments=[after.payment for _, after in changed],
