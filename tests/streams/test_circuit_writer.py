@@ -210,13 +210,13 @@ class World:
         """What was told is what a fold of the topic comes to; a tick may come between the two looks."""
         await self.reaches_the_end()
         for number in numbers:
-            told = await self.once(number)
+            told, folded = await self.once(number), await self.folded(number)
             for _ in range(120):
-                if told == await self.folded(number):
+                if told == folded:
                     break
                 await asyncio.sleep(0.5)
-                told = await self.once(number)
-            assert told == await self.folded(number)
+                told, folded = await self.once(number), await self.folded(number)
+            assert told == folded
             assert told
 
 

@@ -81,8 +81,9 @@ async def test_a_program_is_told_what_differs_and_what_stands(world: World) -> N
     await world.catch_up()
     await world.fetch("UPDATE payments SET routing_reason = 'a slip' WHERE payment_id = $1", payment)
     code, said = await world.types("payments", "--json")
+    assert code == DIFFERS, said
     found = json.loads(said[said.index("{") :])
-    assert (code, found["differ"], found["columns"]) == (DIFFERS, 1, {"payments.routing_reason": 1})
+    assert (found["differ"], found["columns"]) == (1, {"payments.routing_reason": 1})
     assert found["examples"][0]["payment_id"] == payment
     code, said = await world.types("status", "--json")
     assert (code, json.loads(said)) == (DONE, {"behind": {"payments_next": 0}})
