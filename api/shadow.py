@@ -46,6 +46,8 @@ class LiveShadow:
         self._has_complained = False
         self._behind_since: datetime | None = None
         """When the first payment was followed of which nothing is recorded, and nothing of a later one."""
+        self._idle_since: datetime | None = None
+        """Nothing waits, and what was followed is recorded or given up."""
         self._last_lag_s = 0.0
         SHADOW_LAG.set_function(self._lag_s)
 
@@ -54,6 +56,7 @@ class LiveShadow:
             self._behind_since = None
             return
         self._behind_since = self._behind_since or self._clock.now()
+        self._idle_since = None
         try:
             self._waiting.put_nowait((command, routed, policy))
         except asyncio.QueueFull:
@@ -81,8 +84,10 @@ class LiveShadow:
                 if (event := self._shadowed(command, routed, policy)) is not None:
                     events.append((command.payment_id, event))
                 await asyncio.sleep(0)
-            if await self._append(events):
-                self._behind_since = None if self._waiting.empty() else gathered_at
+            is_recorded, is_idle = await self._append(events), self._waiting.empty()
+            if is_recorded:
+                self._behind_since = None if is_idle else gathered_at
+            self._idle_since = self._clock.now() if is_idle else None
 
     def _shadowed(
         self, command: RequestPayment, routed: PaymentRouted, policy: AlternativePolicy
@@ -112,9 +117,10 @@ class LiveShadow:
         if events:
             oldest = min(event.decided_at for _, event in events)
             self._last_lag_s = (self._clock.now() - oldest).total_seconds()
-        return True
+        return bool(events)
 
     def _lag_s(self) -> float:
         if self._behind_since is None:
             return self._last_lag_s
-        return max(self._last_lag_s, (self._clock.now() - self._behind_since).total_seconds())
+        until = self._idle_since or self._clock.now()
+        return max(self._last_lag_s, (until - self._behind_since).total_seconds())

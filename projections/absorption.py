@@ -45,6 +45,8 @@ class Absorption(ABC):
     async def _store(self, batch: Records, refusal: Unreadable | None = None) -> Gaps:
         """What of it continues the watermarks, in one transaction; the first gap of each partition is returned.
 
+        Dead letters are told of last in it: when the store refuses a value, the halves would tell of them again.
+
         Raises Unreadable when the store refuses a value. With a `refusal` the batch is the one record it is about.
         """
 

@@ -43,7 +43,7 @@ class ExperimentIntake(Absorption):
                 step.note(record, refusal)
             if run:
                 await step.store(transaction, run)
-            if step.dead:  # after the store, which may refuse a value: its halves would tell of them again
+            if step.dead:
                 await self._dead_letters.publish(step.dead)
         self._count(batch, run, gaps, step.dead)
         return gaps

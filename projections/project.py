@@ -62,9 +62,7 @@ class Projection(Absorption):
                 step = await self._fold(run, transaction, refusal)
                 if run:
                     await step.store(transaction, dict(transaction.watermarks))
-                if (
-                    step.dead
-                ):  # after the store, which may refuse a value: its halves would tell of them again
+                if step.dead:
                     await self._dead_letters.publish(step.dead)
         except BaseException:
             for partition in batch:

@@ -67,7 +67,7 @@ class WebhookIntake(Absorption):
             deliveries = await self._deliveries(news, transaction) if news else []
             if run:
                 await transaction.store(deliveries, reached(run))
-            if dead:  # after the store, which may refuse a value: its halves would tell of them again
+            if dead:
                 await self._dead_letters.publish(dead)
         self._count(batch, run, gaps, dead)
         if deliveries:

@@ -85,8 +85,12 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             CircuitPolicies(settings).of,
             clock.now_ms,
         )
-        forwarding = Consumption(app, PAYMENTS_TOPIC, forwarder.absorb, reader, forwarder, clock.elapsed_ms)
-        folding = Consumption(app, CIRCUIT_OUTCOMES_TOPIC, fold.absorb, reader, fold, clock.elapsed_ms)
+        forwarding = Consumption(
+            app, PAYMENTS_TOPIC, forwarder.absorb, reader, forwarder, clock.elapsed_ms, sees_others=False
+        )
+        folding = Consumption(
+            app, CIRCUIT_OUTCOMES_TOPIC, fold.absorb, reader, fold, clock.elapsed_ms, sees_others=False
+        )
         keeper = Keeper(fold, store, facts, tail)
 
         registry = CollectorRegistry()

@@ -32,13 +32,23 @@ class Consumption:
         reader: LogReader,
         views: Views,
         elapsed_ms: Callable[[], float],
+        *,
+        sees_others: bool = True,
     ) -> None:
+        """`sees_others` says that `views` tells of partitions, too, that other processes have."""
         self._topic = topic
         self._absorb = absorb
         self._reader = reader
         self._views = views
         self._patience = Patience(absorb)
-        self.watchdog = Watchdog(topic, reader, views, elapsed_ms, lambda: assigned(app, topic))
+        self.watchdog = Watchdog(
+            topic,
+            reader,
+            views,
+            elapsed_ms,
+            lambda: assigned(app, topic),
+            lambda: sees_others and not app.consumer.assignment(),
+        )
         add_agent(app, topic, self._patience)
 
     @property
@@ -73,7 +83,7 @@ class Consumption:
             if stalled := self.watchdog.stalled(GIVEN_UP_AFTER_MS):
                 raise Stalled(f"partitions {stalled} of {self._topic} do not move")
             if abandoned := self.watchdog.abandoned(GIVEN_UP_AFTER_MS):
-                raise Stalled(f"no partition of {self._topic} is assigned, and {abandoned} do not move")
+                raise Stalled(f"no partition is assigned, and {abandoned} of {self._topic} do not move")
 
 
 def assigned(app: faust.App, topic: str) -> list[int]:

@@ -42,18 +42,21 @@ class Watchdog:
         views: Views,
         elapsed_ms: Callable[[], float],
         assigned: Callable[[], Collection[int]],
+        is_idle: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`is_idle` says that the process has no partition of any topic, and could see what others do with them."""
         self._topic = topic
         self._log = log
         self._views = views
         self._elapsed_ms = elapsed_ms
         self._assigned = assigned
+        self._is_idle = is_idle
         self._looked_at_ms: float | None = None
         self.blind: str | None = "has not looked yet"
         self.progress: dict[int, Progress] = {}
         """Of the partitions that are assigned."""
         self._elsewhere: dict[int, Progress] = {}
-        """Of all others, while none is."""
+        """Of all partitions, while this process has none."""
 
     async def watch(self) -> None:
         while True:
@@ -79,7 +82,6 @@ class Watchdog:
             unseen_ms = max(0.0, now_ms - self._looked_at_ms - SEEN_FOR_MS)
         self._looked_at_ms = now_ms
         nothing = Watermark(next_offset=0, last_stamp_ms=0)
-        assigned = self._assigned()
 
         def look_at(partitions: Iterable[int], before: Mapping[int, Progress]) -> dict[int, Progress]:
             return {
@@ -92,8 +94,8 @@ class Watchdog:
                 for partition in partitions
             }
 
-        self.progress = look_at(assigned, self.progress)
-        self._elsewhere = look_at(() if assigned else ends, self._elsewhere)
+        self.progress = look_at(self._assigned(), self.progress)
+        self._elsewhere = look_at(ends if self._is_idle() else (), self._elsewhere)
 
     def _moved(self, before: Progress | None, unseen_ms: float, end: int, watermark: Watermark) -> Progress:
         now_ms = self._elapsed_ms()
@@ -110,18 +112,19 @@ class Watchdog:
         return self._standing(self.progress, after_ms)
 
     def abandoned(self, after_ms: float) -> list[int]:
-        """Partitions that stand still while this worker has none: the group may have lost it without its knowledge.
+        """Partitions that stand still while this process has none: the group may have lost it without its knowledge.
 
         If another has them and is at fault, a new process here does no harm: this one had nothing to do.
         """
         return self._standing(self._elsewhere, after_ms)
 
     def _standing(self, seen: Mapping[int, Progress], after_ms: float) -> list[int]:
-        now_ms = self._elapsed_ms()
+        """As of the last look: nobody knows what became of it since."""
+        seen_ms = self._looked_at_ms or 0.0
         return sorted(
             partition
             for partition, progress in seen.items()
-            if progress.lag and now_ms - progress.moved_at_ms > after_ms
+            if progress.lag and seen_ms - progress.moved_at_ms > after_ms
         )
 
     @property

@@ -34,7 +34,8 @@ class Record(Struct, frozen=True, gc=False):
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, bytes]]
+    headers: list[tuple[str, Any]]
+    """Bytes; None where somebody sent a header without any."""
 
 
 class _Answers(dict[TopicPartition, Any]):
@@ -109,7 +110,8 @@ async def _some(consumer: AIOKafkaConsumer, here: TopicPartition, start: int) ->
                 await consumer.position(here) > start
             ):  # what is there is no record: the mark of a transaction, say
                 raise _missing(here, start)
-    return found[here]  # type: ignore[no-any-return]
+    records: list[Record] = found[here]
+    return records
 
 
 def _require_unbroken(records: list[Record], here: TopicPartition, start: int) -> None:

@@ -70,6 +70,7 @@ class Admission:
         self._adopted: StoreIdentity | None = None
         self._opening: asyncio.Task[None] | None = None
         self._flushed = 0
+        self._told_at_s = 0.0
         self.detail = "starting"
 
     @property
@@ -78,6 +79,7 @@ class Admission:
 
     def start(self) -> None:
         if self._opening is None or self._opening.done():
+            self._told_at_s = asyncio.get_running_loop().time()
             self._opening = asyncio.create_task(self._open(), context=contextvars.Context())
 
     async def stop(self) -> None:
@@ -106,9 +108,8 @@ class Admission:
                 log.info("payments are admitted")
                 return
             except Unavailable as error:
-                if self.detail != str(error):
-                    log.warning("payments cannot be admitted yet", reason=str(error))
                 self.detail = str(error)
+                self._tell()
             except (
                 Exception
             ) as error:  # a standby, missing tables, a wrong password: it may be mended while we run
@@ -143,13 +144,17 @@ class Admission:
 
     async def _catch_up(self, ends: Mapping[int, int]) -> None:
         """Wait for the projection that heals the reservations; it has no deadline, but says how far it is."""
-        told_at_s = -_TOLD_EVERY_S
         while behind := _behind(ends, await self._watermarks()):
             self.detail = f"the projection is {behind} records behind the log as it was at start"
-            if (now_s := asyncio.get_running_loop().time()) - told_at_s >= _TOLD_EVERY_S:
-                log.warning("payments cannot be admitted yet", reason=self.detail)
-                told_at_s = now_s
+            self._tell()
             await asyncio.sleep(_CATCH_UP_POLL_S)
+
+    def _tell(self) -> None:
+        """Now and then, while payments have not been admitted for a while."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._told_at_s >= _TOLD_EVERY_S:
+            self._told_at_s = now_s
+            log.warning("payments cannot be admitted yet", reason=self.detail)
 
 
 def _behind(ends: Mapping[int, int], watermarks: Mapping[tuple[str, int], Watermark]) -> int:

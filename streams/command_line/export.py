@@ -52,7 +52,9 @@ def _export(asked: argparse.Namespace) -> int:
     source = Source(bootstrap_servers=settings().kafka_bootstrap_servers, topic=asked.topic)
     plan = unfinished(asked.folder, asked.topic)
     if plan is not None:
-        complain("an export that was stopped goes on, to the end that it was to have")
+        complain(
+            "an export that was stopped goes on, to the end that it was to have; ask again for anything else"
+        )
     else:
         plan = uvloop.run(source.plan(asked_range(asked, asked.topic)))
     with progress("exported", plan.records) as tell:

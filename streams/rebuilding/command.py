@@ -147,10 +147,12 @@ def _command(
         except Refused as error:
             return _refuse(str(error))
         except (Unavailable, SwitchPutOff, LiveTooLate) as error:
+            if isinstance(error.__cause__, asyncpg.InsufficientPrivilegeError):
+                raise  # to do it again would not help
             complain(f"not done, do it again: {error}")
             return AWAY
         except asyncpg.InsufficientPrivilegeError:
-            raise  # to do it again would not help
+            raise  # nor here
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             complain(f"not done, do it again: {describe(error)}")
             return AWAY

@@ -80,18 +80,28 @@ async def prepare(kind: Kind, url: str, plan: Plan) -> Plan:
 
 async def go_on(database: Database, name: Name, plan: Plan) -> Plan:
     """What is left of it, behind what is there already. Raises StoreUnavailable, and, with nothing begun, StoreTaken
-    where what is before that would be missing."""
+    where what is before that would be missing, or what is there goes beyond what was asked for."""
     starts = {part.partition: part.start for part in plan.parts}
     async with database.transaction() as connection:
         begun = await begin(connection, name, plan.topic, starts)
-        for partition, start in starts.items():
-            if start < begun[partition].start:
-                raise StoreTaken(
-                    f"that database has {plan.topic}-{partition} from offset {begun[partition].start} on, and {start} "
-                    "was asked for: ask for no earlier start, or begin another database"
-                )
-    parts = [replace(part, start=min(begun[part.partition].reached, part.stop)) for part in plan.parts]
+        for part in plan.parts:
+            _require_that_it_fits(plan.topic, part, begun[part.partition])
+    parts = [replace(part, start=begun[part.partition].reached) for part in plan.parts]
     return replace(plan, parts=tuple(parts), stored=_stored(starts, begun))
+
+
+def _require_that_it_fits(topic: str, part: Part, begun: Begun) -> None:
+    there = f"that database has {topic}-{part.partition} "
+    if part.start < begun.start:
+        raise StoreTaken(
+            f"{there}from offset {begun.start} on, and {part.start} was asked for: ask for no earlier start, or begin "
+            "another database"
+        )
+    if part.stop < begun.reached:
+        raise StoreTaken(
+            f"{there}up to offset {begun.reached}, and {part.stop} was asked for: ask for no earlier end, or begin "
+            "another database"
+        )
 
 
 def _stored(starts: Mapping[int, int], begun: Mapping[int, Begun]) -> Stored | None:

@@ -61,8 +61,9 @@ async def in_turns(
     gone when this process is, however that ends. Raises LogBroken, LogUnavailable and OSError.
     """
     turns = -(-part.records // at_once)
-    if turns == 1:
-        yield await _at_once(source, part, new(), monitor)
+    if turns <= 1:
+        if turns:
+            yield await _at_once(source, part, new(), monitor)
         return
     note = _by_halves(monitor)
     with tempfile.TemporaryFile(dir=folder) as file:

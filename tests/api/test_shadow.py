@@ -126,32 +126,51 @@ async def test_a_log_that_is_away_costs_what_the_shadow_said_and_no_more() -> No
     assert counted() == {"agrees": 1, "not_recorded": 1}
 
 
-async def test_the_lag_grows_while_nothing_can_be_recorded_and_is_gone_when_something_is() -> None:
+def lag() -> float | None:
+    return REGISTRY.get_sample_value("payments_gateway_shadow_lag_seconds")
+
+
+async def follow(shadow: LiveShadow, clock: MemoryClock, policy: AlternativePolicy) -> None:
+    request, routed = a_payment(policy)
+    shadow.follow(replace(request, at=clock.now()), routed)
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def test_the_lag_grows_with_each_payment_that_cannot_be_recorded_and_is_gone_with_one_that_is() -> None:
     log, clock = ShadowLog(), MemoryClock()
-    shadow = LiveShadow(log, clock)
-
-    def lag() -> float | None:
-        return REGISTRY.get_sample_value("payments_gateway_shadow_lag_seconds")
-
-    async def follow() -> None:
-        request, routed = a_payment(first("alpha"))
-        shadow.follow(replace(request, at=clock.now()), routed)
-        for _ in range(50):
-            await asyncio.sleep(0)
-
+    shadow, alpha = LiveShadow(log, clock), first("alpha")
     async with shadow.running():
-        await follow()
+        await follow(shadow, clock, alpha)
         await asyncio.sleep(10)
         assert lag() == pytest.approx(0, abs=0.1)
         log.is_away = True
-        await follow()
-        await asyncio.sleep(10)
-        await follow()
-        await asyncio.sleep(10)
+        for expected in (0, 10, 20):
+            await follow(shadow, clock, alpha)
+            assert lag() == pytest.approx(expected, abs=0.1)
+            await asyncio.sleep(10)
         assert lag() == pytest.approx(20, abs=0.1)
         log.is_away = False
-        await follow()
+        await follow(shadow, clock, alpha)
         assert lag() == pytest.approx(0, abs=0.1)
+
+
+async def test_the_lag_grows_while_a_record_is_on_its_way() -> None:
+    on_its_way = asyncio.Event()
+
+    class SlowLog(ShadowLog):
+        async def append(self, events: Sequence[tuple[PaymentId, PaymentShadowed]]) -> None:
+            await on_its_way.wait()
+
+    clock = MemoryClock()
+    shadow = LiveShadow(SlowLog(), clock)
+    async with shadow.running():
+        await follow(shadow, clock, first("alpha"))
+        await asyncio.sleep(10)
+        assert lag() == pytest.approx(10, abs=0.1)
+        on_its_way.set()
+        await asyncio.sleep(1)
+        assert lag() == pytest.approx(10, abs=0.1)
 
 
 async def test_a_policy_that_fails_is_counted_and_the_next_payment_is_followed() -> None:

@@ -3,12 +3,11 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-import structlog
 
+from infra.local.child import last_lines
 from infra.local.stack import Stack
+from streams.consumption import Stalled
 from tests.product import Client, Product, running
-
-log = structlog.get_logger(__name__)
 
 
 @pytest.fixture(scope="session")
@@ -31,9 +30,10 @@ async def client(product: Product) -> AsyncIterator[Client]:
 
 
 async def revive(product: Product) -> None:
-    """As a supervisor would: a worker that stands still, or cannot go on, ends for that."""
+    """As a supervisor would: a worker that its group has lost ends for that."""
     for service in product.services:
         if not service.running:
-            log.warning("it had ended", process=service.name, log=str(service.log))
+            said = last_lines(service.log)
             await service.start()
             await service.wait_ready()
+            assert Stalled.__name__ in said, f"{service.name} had ended\n{said}"

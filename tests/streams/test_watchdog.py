@@ -17,8 +17,11 @@ class World:
         self.reached = {0: 10, 1: 10}
         self.assigned = list(assigned)
         self.is_away = False
+        self.is_idle = not assigned
         self.now_ms = 0.0
-        self.watchdog = Watchdog(TOPIC, self, self, lambda: self.now_ms, lambda: self.assigned)
+        self.watchdog = Watchdog(
+            TOPIC, self, self, lambda: self.now_ms, lambda: self.assigned, lambda: self.is_idle
+        )
 
     async def end_offsets(self, topic: str) -> dict[int, int]:
         if self.is_away:
@@ -78,11 +81,19 @@ async def test_who_has_nothing_while_the_projection_stands_still_is_abandoned() 
     assert world.watchdog.complaint is None
 
 
+async def test_who_has_nothing_of_this_topic_and_work_of_another_is_not_abandoned() -> None:
+    world = World()
+    world.ends[1] = 11
+    world.is_idle = False
+    await world.pass_by(GIVEN_UP_AFTER_MS)
+    assert world.watchdog.abandoned(GIVEN_UP_AFTER_MS) == []
+
+
 async def test_a_partition_that_has_just_come_has_time_to_move() -> None:
     world = World()
     world.ends[1] = 11
     await world.pass_by(GIVEN_UP_AFTER_MS)
-    world.assigned = [1]
+    world.assigned, world.is_idle = [1], False
     await world.pass_by(0)
     assert world.watchdog.stalled() == []
     assert world.watchdog.abandoned(GIVEN_UP_AFTER_MS) == []
@@ -100,6 +111,7 @@ async def test_what_nobody_could_see_is_not_held_against_a_worker() -> None:
     assert world.watchdog.stalled() == []
 
     world.now_ms += GIVEN_UP_AFTER_MS  # stopped, and continued
+    assert world.watchdog.stalled() == []
     await world.pass_by(1_000)
     assert world.watchdog.stalled() == []
 

@@ -27,12 +27,14 @@ async def world(stack: Stack) -> AsyncIterator[World]:
     owner = await asyncpg.connect(url.geturl())
     await owner.execute(f"CREATE ROLE {name} LOGIN")
     theirs = url._replace(netloc=f"{name}@{url.hostname}:{url.port}")
-    world = World({**stack.env, "DATABASE_URL": theirs.geturl()}, partitions=1)
-    await make_topics(world.settings)
-    yield world
-    await owner.execute(f"DROP OWNED BY {name}")
-    await owner.execute(f"DROP ROLE {name}")
-    await owner.close()
+    try:
+        world = World({**stack.env, "DATABASE_URL": theirs.geturl()}, partitions=1)
+        await make_topics(world.settings)
+        yield world
+    finally:
+        await owner.execute(f"DROP OWNED BY {name}")
+        await owner.execute(f"DROP ROLE {name}")
+        await owner.close()
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,14 @@ async def test_an_earlier_start_than_that_of_the_database_is_refused_and_begins_
     assert (await prepare(PAYMENTS, world.url, second)).parts[1:] == second.parts[1:]
 
 
+async def test_what_goes_beyond_the_end_that_is_asked_for_is_not_taken_for_it(world: World) -> None:
+    first, _ = halves(world.plan)
+    await world.replayed()
+    part = first.parts[0]
+    with pytest.raises(StoreTaken, match=f"-{part.partition} up to offset .* and {part.stop} was asked for"):
+        await prepare(PAYMENTS, world.url, first)
+
+
 async def test_the_same_start_or_a_later_one_goes_on_behind_what_is_there(world: World) -> None:
     whole, (first, second) = world.plan, halves(world.plan)
     assert (await prepare(PAYMENTS, world.url, first)).stored is None
