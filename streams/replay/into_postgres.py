@@ -124,13 +124,15 @@ async def _fill(kind: Kind, source: Source, url: str, parts: Sequence[Part], mon
         stack.push_async_callback(database.close)
         reader = LogReader(source.bootstrap_servers)
         stack.push_async_callback(reader.stop)
-        projection = kind.made(source.topic, database, reader)
+        dead = 0
         for part in parts:
+            projection = kind.made(source.topic, database, reader)  # what it remembers is of no use to the next part
             async with aclosing(chunks(source, part, kind.records_at_once)) as found:
                 async for records in found:
                     await projection.absorb(records)
                     monitor.read(len(records))
-        return projection.counts.dead
+            dead += projection.counts.dead
+        return dead
 
 
 async def chunks(source: Source, part: Part, size: int) -> AsyncGenerator[Sequence[RawRecord], None]:
