@@ -8,8 +8,7 @@ from zlib import crc32
 import cramjam
 import msgspec
 
-from projections.ports import RawRecord
-from streams.replay.kept import KeptRecord
+from infra.kafka.stretches import Record
 
 GATHERED = 10_000
 """Records in memory, before each share's are written together: alike as they are, they become a tenth of their size."""
@@ -18,31 +17,28 @@ LEVEL = 1
 _LENGTH_BYTES = 4
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[KeptRecord]).decode
+_decode = msgspec.msgpack.Decoder(list[Record]).decode
 
 
 class Aside:
     def __init__(self, file: IO[bytes], shares: int) -> None:
         """In a file that is empty and nobody else's."""
         self._file = file
-        self._gathered: list[list[KeptRecord]] = [[] for _ in range(shares)]
+        self._gathered: list[list[Record]] = [[] for _ in range(shares)]
         self._records = 0
         self._places = [array("q") for _ in range(shares)]
         """Where in the file there is something of each share."""
 
-    def put(self, records: Iterable[RawRecord]) -> None:
+    def put(self, records: Iterable[Record]) -> None:
         """All of one key are in the same share."""
         shares = len(self._gathered)
         for one in records:
-            kept = KeptRecord(
-                one.topic, one.partition, one.offset, one.timestamp, one.key, one.value, one.headers
-            )
-            self._gathered[crc32(one.key or b"") % shares].append(kept)
+            self._gathered[crc32(one.key or b"") % shares].append(one)
             self._records += 1
         if self._records >= GATHERED:
             self._write()
 
-    def share(self, number: int) -> Iterator[list[KeptRecord]]:
+    def share(self, number: int) -> Iterator[list[Record]]:
         """In the order in which they were put aside."""
         self._write()
         for place in self._places[number]:

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from infra.kafka.reader import LogReader
+from infra.kafka.stretches import Record
 from projections.ports import RawRecord
 from schemas.errors import LogBroken
 from streams.replay.files import Files, Stretch
-from streams.replay.kept import KeptRecord
 from streams.replay.plan import Part, Seam
 
 _RECORD = ["offset", "stamp", "key", "value", "raw", "headers"]
@@ -57,7 +57,7 @@ class Cold:
                 )
         return None
 
-    def batches(self, part: Part) -> Iterator[list[KeptRecord]]:
+    def batches(self, part: Part) -> Iterator[list[Record]]:
         """Those of the part that are in the files."""
         for one in self._files.get(part.partition, []):
             if one.start < part.stop and part.start < one.stop:
@@ -65,7 +65,7 @@ class Cold:
                     if wanted := [record for record in records if part.start <= record.offset < part.stop]:
                         yield wanted
 
-    def last(self, partition: int) -> KeptRecord:
+    def last(self, partition: int) -> Record:
         stop = self.stop(partition)
         ((record,),) = self.batches(Part(partition=partition, start=stop - 1, stop=stop))
         return record
@@ -75,7 +75,7 @@ class Cold:
             stamps = file.read(columns=["stamp"])["stamp"]
         return int(max(stamps.cast(pa.int64()).to_pylist())) // 1000
 
-    def _read(self, one: Stretch, part: Part) -> Iterator[list[KeptRecord]]:
+    def _read(self, one: Stretch, part: Part) -> Iterator[list[Record]]:
         """Of the row groups that have some of the part."""
         with _opened(one) as file:
             start = one.start
@@ -161,7 +161,7 @@ def _content(record: RawRecord) -> tuple[Any, ...]:
     return record.timestamp, record.key, record.value, tuple(record.headers)
 
 
-def _records(batch: pa.RecordBatch, topic: str, partition: int) -> Iterator[KeptRecord]:
+def _records(batch: pa.RecordBatch, topic: str, partition: int) -> Iterator[Record]:
     offset, stamp, key, value, raw, headers = (batch.column(name) for name in _RECORD)
     first, ends = headers.offsets[0].as_py(), headers.offsets.to_pylist()
     pairs = list(
@@ -180,7 +180,7 @@ def _records(batch: pa.RecordBatch, topic: str, partition: int) -> Iterator[Kept
         strict=True,
     )
     for place, (its_offset, stamp_us, its_key, text, bytes_) in enumerate(rows):
-        yield KeptRecord(
+        yield Record(
             topic,
             partition,
             its_offset,

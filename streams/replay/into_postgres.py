@@ -126,7 +126,8 @@ async def _fill(kind: Kind, source: Source, url: str, parts: Sequence[Part], mon
         stack.push_async_callback(reader.stop)
         dead = 0
         for part in parts:
-            projection = kind.made(source.topic, database, reader)  # what it remembers is of no use to the next part
+            # A new one: what it remembers is of no use to the next part.
+            projection = kind.made(source.topic, database, reader)
             async with aclosing(chunks(source, part, kind.records_at_once)) as found:
                 async for records in found:
                     await projection.absorb(records)

@@ -7,8 +7,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from infra.kafka.reader import LogReader
-from infra.kafka.stretches import stretch
-from projections.ports import RawRecord
+from infra.kafka.stretches import Record, stretch
 from schemas.base import Value
 from schemas.errors import LogBroken
 from streams.replay.plan import Asked, Log, Part, Plan, Seam, resolve
@@ -54,7 +53,7 @@ class Source(Value, frozen=True, kw_only=True):
         finally:
             await reader.stop()
 
-    async def batches(self, part: Part) -> AsyncGenerator[Sequence[RawRecord], None]:
+    async def batches(self, part: Part) -> AsyncGenerator[Sequence[Record], None]:
         """All of the part in the order of offsets. Raises LogBroken, LogUnavailable."""
         reached = part.start
         if self.cold is not None:

@@ -75,8 +75,12 @@ class Counted:
 
 async def worked_off(shadow: LiveShadow) -> None:
     async with shadow.running():
-        for _ in range(50):
-            await asyncio.sleep(0)
+        await settled()
+
+
+async def settled() -> None:
+    for _ in range(50):
+        await asyncio.sleep(0)
 
 
 async def test_what_the_shadow_would_have_done_is_told() -> None:
@@ -117,12 +121,10 @@ async def test_a_log_that_is_away_costs_what_the_shadow_said_and_no_more() -> No
     async with shadow.running():
         log.is_away = True
         shadow.follow(*a_payment(first("alpha")))
-        for _ in range(50):
-            await asyncio.sleep(0)
+        await settled()
         log.is_away = False
         shadow.follow(*a_payment(first("alpha")))
-        for _ in range(50):
-            await asyncio.sleep(0)
+        await settled()
     assert counted() == {"agrees": 1, "not_recorded": 1}
 
 
@@ -133,8 +135,7 @@ def lag() -> float | None:
 async def follow(shadow: LiveShadow, clock: MemoryClock, policy: AlternativePolicy) -> None:
     request, routed = a_payment(policy)
     shadow.follow(replace(request, at=clock.now()), routed)
-    for _ in range(50):
-        await asyncio.sleep(0)
+    await settled()
 
 
 async def test_the_lag_grows_with_each_payment_that_cannot_be_recorded_and_is_gone_with_one_that_is() -> None:

@@ -97,16 +97,21 @@ async def test_an_unknown_postgres_is_adopted_only_when_no_forgotten_owner_can_w
     assert adoptions.adopted[-1] not in others
 
 
-async def test_nothing_is_admitted_before_the_projection_has_reached_the_end_of_the_log(
-    database: Database,
-) -> None:
-    adoptions = Adoptions()
+async def behind(database: Database, adoptions: Adoptions) -> Gate:
+    """Of a Postgres that is known, which waits for the projection to come from offset 3 to 9."""
     first = Gate(database, adoptions)
     first.admission.start()
     assert await first.opens_within(HANGS_AFTER_S)
     gate = Gate(database, adoptions, end=9, projected=3)
     gate.admission.start()
     await gate.says("6 records")
+    return gate
+
+
+async def test_nothing_is_admitted_before_the_projection_has_reached_the_end_of_the_log(
+    database: Database,
+) -> None:
+    gate = await behind(database, Adoptions())
     assert not await gate.opens_within(0.4)
     gate.projected = 9
     assert await gate.opens_within(HANGS_AFTER_S)
@@ -166,12 +171,7 @@ async def test_one_that_a_replay_filled_is_never_adopted_and_that_is_said_at_onc
 
 async def test_a_replay_is_not_taken_for_the_projection_that_is_waited_for(url: str) -> None:
     database, adoptions = await Database.connect(url), Adoptions()
-    first = Gate(database, adoptions)
-    first.admission.start()
-    assert await first.opens_within(HANGS_AFTER_S)
-    gate = Gate(database, adoptions, end=9, projected=3)
-    gate.admission.start()
-    await gate.says("6 records")
+    gate = await behind(database, adoptions)
 
     assert await take(database)
     gate.projected = 9

@@ -11,7 +11,7 @@ from hypothesis import given as for_any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from infra.memory.projections import RawRecord as Raw
+from infra.kafka.stretches import Record
 from projections.ports import RawRecord
 from schemas.errors import Unreadable
 from streams.replay.aside import Aside
@@ -28,10 +28,10 @@ UNREADABLE = b"7"
 class ReadOnce(Source, frozen=True, kw_only=True):
     """A topic in memory."""
 
-    records: tuple[RawRecord, ...]
+    records: tuple[Record, ...]
     reads: list[Part]
 
-    async def batches(self, part: Part) -> AsyncGenerator[Sequence[RawRecord], None]:
+    async def batches(self, part: Part) -> AsyncGenerator[Sequence[Record], None]:
         assert not self.reads, "a partition is read a second time"
         self.reads.append(part)
         for first in range(part.start, part.stop, 13):
@@ -57,8 +57,8 @@ def record(
     value: bytes | None = b"{}",
     headers: Sequence[tuple[str, bytes]] = (),
     stamp_ms: int = 1_700_000_000_000,
-) -> Raw:
-    return Raw("t", PART.partition, offset, stamp_ms, key, value, headers)
+) -> Record:
+    return Record("t", PART.partition, offset, stamp_ms, key, value, headers)
 
 
 def source() -> ReadOnce:
@@ -131,7 +131,7 @@ any_record = st.builds(
 
 @settings(max_examples=60, deadline=None)
 @for_any(batches=st.lists(st.lists(any_record, max_size=5), max_size=5), shares=st.integers(1, 4))
-def test_what_is_put_aside_comes_back_as_it_was(batches: list[list[Raw]], shares: int) -> None:
+def test_what_is_put_aside_comes_back_as_it_was(batches: list[list[Record]], shares: int) -> None:
     with TemporaryFile() as file:
         aside = Aside(file, shares)
         for batch in batches:
