@@ -1,5 +1,6 @@
 -- name: add
 -- A message that comes again, from the topic or from its sender, is known by its position or by its sender's id of it.
+-- In one order for everybody: two consumers in the middle of a rebalance must not wait for each other.
 INSERT INTO notifications (
     topic, partition, "offset", stamp_ms, payment_id, attempt_id, gateway, event_id, told, message, due_at_ms
 )
@@ -8,6 +9,7 @@ FROM unnest(
     $1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
     $10::text[]
 ) AS new (topic, partition, "offset", stamp_ms, payment_id, attempt_id, gateway, event_id, told, message)
+ORDER BY partition, "offset"
 ON CONFLICT DO NOTHING
 
 -- name: move_watermarks

@@ -1,16 +1,21 @@
--- name: add
--- The rows that are locked below must be there.
-INSERT INTO watermarks (projection, version, topic, partition)
-SELECT $1, $2, $3, unnest($4::int[])
-ON CONFLICT DO NOTHING
-
 -- name: lock
--- In one order for everybody, so that two workers in the middle of a rebalance cannot wait for each other.
+-- In one order for everybody, so that two workers in the middle of a rebalance cannot wait for each other. None of them
+-- while one is missing: whoever adds a row may wait for another who adds it too, and must hold nothing then.
 SELECT partition, next_offset, last_stamp_ms, generation
 FROM watermarks
 WHERE projection = $1 AND version = $2 AND topic = $3 AND partition = ANY ($4::int[])
+    AND (
+        SELECT count(*) FROM watermarks
+        WHERE projection = $1 AND version = $2 AND topic = $3 AND partition = ANY ($4::int[])
+    ) = cardinality($4::int[])
 ORDER BY partition
 FOR UPDATE
+
+-- name: add
+-- Those that are not there, in the same order.
+INSERT INTO watermarks (projection, version, topic, partition)
+SELECT $1, $2, $3, partition FROM unnest($4::int[]) AS partition ORDER BY partition
+ON CONFLICT DO NOTHING
 
 -- name: move
 UPDATE watermarks AS w
