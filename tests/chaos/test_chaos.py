@@ -13,7 +13,7 @@ from tests.chaos.aftermath import Aftermath
 from tests.chaos.checker import Checker
 from tests.chaos.run import Chaos, unleash
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.chaos, pytest.mark.safety, pytest.mark.timeout(900)]
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 

@@ -43,7 +43,7 @@ from tests.chaos.test_one_key import ALMOST_TOO_LATE_MS, charges_of, in_the_call
 from tests.product import WINDOW_S, Answer, Client, Product
 from tests.waiting import is_once_within
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.safety]
 
 GATEWAYS = ("razorpay", "stripe", "payu", "cashfree")
 BOUND_S = 8

@@ -10,7 +10,7 @@ from infra.local.stack import Stack
 from tests.chaos.test_one_key import ALMOST_TOO_LATE_MS, in_the_call, new_key
 from tests.product import Answer, Client, Product, running
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.safety]
 
 SCHEDULE = "1,3,6,12,24,48,96"
 """Seconds since the attempt's start, instead of the 90 that the first look at a UPI payment waits."""

@@ -14,7 +14,7 @@ from tests.chaos.test_one_key import ALMOST_TOO_LATE_MS, charges_of, in_the_call
 from tests.product import WINDOW_S, Answer, Client, Product, plain, read_topic
 from tests.waiting import HANGS_AFTER_S
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.safety]
 
 OUTAGE_S = 8
 ANSWER_BOUND_S = 12

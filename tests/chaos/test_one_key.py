@@ -7,7 +7,7 @@ import pytest
 
 from tests.product import Answer, Client, Product
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.safety]
 
 
 def new_key() -> str:

@@ -31,7 +31,7 @@ from tests.chaos.scan import VAULT, Hit, scan
 from tests.product import BODY, Product, own_servers, plain, running
 from tests.waiting import ACKNOWLEDGED_WITHIN_MS
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.safety]
 
 WITHIN_S = 40
 METHODS: Mapping[str, Mapping[str, str]] = {

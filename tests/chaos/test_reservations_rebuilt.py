@@ -17,7 +17,7 @@ from tests.chaos.load import ACKNOWLEDGED
 from tests.chaos.test_one_key import ALMOST_TOO_LATE_MS, IN_TIME_MS, new_key
 from tests.product import Answer, Client, Product, read_topic
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.safety]
 
 WINDOW_S = "30"
 """The longest of the product: a verifier's."""
