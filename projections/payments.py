@@ -4,6 +4,7 @@ Any subset of a decision's events may be what is on the log, so each event is re
 attempt it belongs to, a success settles the payment whose request never arrived. No rules are here; all was decided.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -52,44 +53,76 @@ _REVIEW_VERDICTS: dict[str, AttemptStatus] = {
 
 def evolve(history: PaymentHistory | None, recorded: Recorded[Event]) -> PaymentHistory:
     """The history with one more record. A payment with sequence 0 has only void records: it does not exist."""
-    envelope = recorded.envelope
-    draft = _Draft(history or _nothing_yet(PaymentId(envelope.aggregate_id)))
-    payment, changes = draft.payment, draft.changes
-    if not recorded.is_void:
-        _tell(draft, recorded.event, envelope)
-        changes["updated_at"] = envelope.at
-        if envelope.sequence > payment.sequence:
-            changes["sequence"] = envelope.sequence
-        if envelope.epoch > payment.epoch:
-            changes["epoch"] = envelope.epoch
-            changes["owned_until_ms"] = envelope.window.valid_until_ms
-            changes["handed_over"] = False
-        if type(recorded.event) is PaymentHandedOver and envelope.epoch >= payment.epoch:
-            changes["owned_until_ms"] = recorded.stamp_ms
-            changes["handed_over"] = True
-    changes["offsets"] = (*payment.offsets, recorded.position.offset)
+    return fold(history, (recorded,))
+
+
+def fold(history: PaymentHistory | None, run: Sequence[Recorded[Event]]) -> PaymentHistory:
+    """The history with these of its records, in offset order: what `evolve` makes of one after the other."""
+    draft = _Draft(history or _nothing_yet(PaymentId(run[0].envelope.aggregate_id)))
+    for recorded in run:
+        _take(draft, recorded)
     return draft.finished()
 
 
 class _Draft:
-    """A history while a record is told: the new one is made once, when all that it changes is known."""
+    """A history while records are told: the new one is made once, when all that they change is known."""
 
-    __slots__ = ("attempts", "changes", "decisions", "payment", "status")
+    __slots__ = (
+        "_before", "attempts", "changes", "created_at", "decisions", "epoch", "is_requested", "offsets",
+        "payment_id", "sequence", "status",
+    )  # fmt: skip
 
     def __init__(self, history: PaymentHistory) -> None:
-        self.payment = history.payment
-        """As it was before."""
-        self.status: PaymentStatus = history.payment.status
-        self.changes: dict[str, Any] = {}
-        """All others."""
+        payment = history.payment
+        self._before = payment
+        self.payment_id = payment.payment_id
+        self.status: PaymentStatus = payment.status
+        self.sequence = payment.sequence
+        self.epoch = payment.epoch
+        self.created_at = payment.created_at
+        self.is_requested = payment.order is not None
+        self.offsets = list(payment.offsets)
         self.attempts = history.attempts
         self.decisions = history.decisions
+        self.changes: dict[str, Any] = {}
+        """Of the payment's other fields."""
+
+    @property
+    def gateway(self) -> GatewayId | None:
+        gateway: GatewayId | None = self.changes.get("gateway", self._before.gateway)
+        return gateway
 
     def finished(self) -> PaymentHistory:
-        self.changes["status"] = self.status
-        return PaymentHistory(
-            payment=replace(self.payment, **self.changes), attempts=self.attempts, decisions=self.decisions
+        payment = replace(
+            self._before,
+            status=self.status,
+            sequence=self.sequence,
+            epoch=self.epoch,
+            created_at=self.created_at,
+            attempts=len(self.attempts),
+            offsets=tuple(self.offsets),
+            **self.changes,
         )
+        return PaymentHistory(payment=payment, attempts=self.attempts, decisions=self.decisions)
+
+
+def _take(draft: _Draft, recorded: Recorded[Event]) -> None:
+    draft.offsets.append(recorded.position.offset)
+    if recorded.is_void:
+        return
+    envelope, event, changes = recorded.envelope, recorded.event, draft.changes
+    _tell(draft, event, envelope)
+    changes["updated_at"] = envelope.at
+    if envelope.sequence > draft.sequence:
+        draft.sequence = envelope.sequence
+    is_handed_over = type(event) is PaymentHandedOver and envelope.epoch >= draft.epoch
+    if envelope.epoch > draft.epoch:
+        draft.epoch = envelope.epoch
+        changes["owned_until_ms"] = envelope.window.valid_until_ms
+        changes["handed_over"] = False
+    if is_handed_over:
+        changes["owned_until_ms"] = recorded.stamp_ms
+        changes["handed_over"] = True
 
 
 def _tell(draft: _Draft, event: Event, envelope: Envelope) -> None:
@@ -109,12 +142,11 @@ def _tell(draft: _Draft, event: Event, envelope: Envelope) -> None:
                 verified=event.verified,
             )
         case PaymentRequested():
-            if draft.payment.order is None:
+            if not draft.is_requested:
+                draft.is_requested = True
+                draft.created_at = event.requested_at
                 draft.changes.update(
-                    order=event.order,
-                    key_hash=event.key_hash,
-                    fingerprint=event.fingerprint,
-                    created_at=event.requested_at,
+                    order=event.order, key_hash=event.key_hash, fingerprint=event.fingerprint
                 )
         case PaymentRouted():
             _routed(draft, event, envelope)
@@ -139,7 +171,7 @@ def _tell(draft: _Draft, event: Event, envelope: Envelope) -> None:
                 draft.changes.update(
                     failure=event.failure,
                     next_action=None,
-                    latency_ms=_since_request(draft.payment, envelope),
+                    latency_ms=_since_request(draft, envelope),
                 )
         case ExperimentAssigned():
             draft.changes.update(experiment_id=event.experiment_id, variant=event.variant)
@@ -234,7 +266,7 @@ def _routed(draft: _Draft, event: PaymentRouted, envelope: Envelope) -> None:
     if any(decision.sequence == envelope.sequence for decision in draft.decisions):
         return
     decision = RoutingDecisionView(
-        payment_id=draft.payment.payment_id,
+        payment_id=draft.payment_id,
         sequence=envelope.sequence,
         strategy=event.strategy,
         reason=event.reason,
@@ -256,12 +288,12 @@ def _succeeded(draft: _Draft, event: PaymentSucceeded, envelope: Envelope) -> No
         gateway_reference=event.gateway_reference,
         failure=None,
         next_action=None,
-        latency_ms=_since_request(draft.payment, envelope),
+        latency_ms=_since_request(draft, envelope),
     )
 
 
-def _since_request(payment: PaymentView, envelope: Envelope) -> int:
-    return max(0, round((envelope.at - payment.created_at).total_seconds() * 1000))
+def _since_request(draft: _Draft, envelope: Envelope) -> int:
+    return max(0, round((envelope.at - draft.created_at).total_seconds() * 1000))
 
 
 # Its attempts
@@ -281,7 +313,7 @@ def _started(draft: _Draft, event: AttemptStarted) -> None:
     else:
         attempt = AttemptView(
             attempt_id=event.attempt_id,
-            payment_id=draft.payment.payment_id,
+            payment_id=draft.payment_id,
             number=event.number,
             gateway=event.gateway,
             status="STARTED",
@@ -308,7 +340,7 @@ def _outcome(
     latency_ms: int | None = None,
 ) -> None:
     """The first terminal outcome stands, unless a later verified success overrides it."""
-    known = _find(draft, attempt_id) or _unseen(draft.payment, attempt_id, gateway, envelope)
+    known = _find(draft, attempt_id) or _unseen(draft, attempt_id, gateway, envelope)
     if known.status == status and status in _TERMINAL:
         _put(draft, replace(known, verified=known.verified or verified))
     elif known.status not in _TERMINAL or (
@@ -382,15 +414,15 @@ def _certain(
 
 
 def _unseen(
-    payment: PaymentView, attempt_id: AttemptId, gateway: GatewayId | None, envelope: Envelope
+    draft: _Draft, attempt_id: AttemptId, gateway: GatewayId | None, envelope: Envelope
 ) -> AttemptView:
     """An attempt whose start is not on the log; its number is the last part of its id."""
     number = attempt_id.rpartition("_")[2]
     return AttemptView(
         attempt_id=attempt_id,
-        payment_id=payment.payment_id,
+        payment_id=draft.payment_id,
         number=int(number) if number.isdecimal() else 0,
-        gateway=gateway or payment.gateway or GatewayId(""),
+        gateway=gateway or draft.gateway or GatewayId(""),
         status="STARTED",
         started_at=envelope.at,
     )
@@ -426,7 +458,6 @@ def _put(draft: _Draft, attempt: AttemptView) -> None:
     """Put the attempt in its place, and let the payment show what its attempts make of it while it is unsettled."""
     draft.attempts = attempts = _placed(draft.attempts, attempt)
     changes = draft.changes
-    changes["attempts"] = len(attempts)
     if draft.status in _UNSETTLED:
         draft.status = _unsettled(attempts)
         if draft.status == "PENDING_VERIFICATION":

@@ -8,7 +8,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from projections.absorption import Absorption, Gaps, Records, continuing, dead_letter, reached, readable
-from projections.payments import evolve
+from projections.payments import evolve, fold
 from projections.ports import DeadLetters, Log, RawRecord, Sink, Transaction
 from projections.verifications import work
 from schemas.base import Event
@@ -91,14 +91,14 @@ class Projection(Absorption):
             except Exception as error:  # whatever a record does to us, it must not stop those behind it
                 step.bury(record, error)
         unknown = []
-        for payment_id, partition in step.partitions.items():
+        for partition, payment_id in step.noted:
             history = self._memories[partition].histories.get(payment_id)
             if history is not None:
                 step.before[payment_id] = history
             elif self._partition_of(payment_id) == partition:
                 unknown.append(payment_id)
             else:
-                step.strays.add(payment_id)
+                step.strays.add((partition, payment_id))
         if unknown:
             step.before.update(await transaction.load(unknown))
         step.fold()
@@ -115,35 +115,53 @@ class Projection(Absorption):
                 histories.popitem(last=False)
 
 
+Noted = tuple[RawRecord, Recorded[Event]]
+
+
 class Step:
     """What one run of records makes of the payments it is about."""
 
     def __init__(self, run: Sequence[RawRecord]) -> None:
         self.run = run
         self.reached = reached(run)
-        self.events: list[tuple[RawRecord, Recorded[Event]]] = []
-        self.partitions: dict[PaymentId, int] = {}
-        self.strays: set[PaymentId] = set()
+        self.noted: dict[tuple[int, PaymentId], list[Noted]] = {}
+        self.strays: set[tuple[int, PaymentId]] = set()
+        """Those in a partition that is not their payment's."""
         self.before: dict[PaymentId, PaymentHistory] = {}
         self.after: dict[PaymentId, PaymentHistory] = {}
+        self.partitions: dict[PaymentId, int] = {}
+        """Of those that were folded."""
         self.dead: list[DeadLetter] = []
 
     def note(self, record: RawRecord, recorded: Recorded[Event]) -> None:
-        self.events.append((record, recorded))
-        self.partitions[PaymentId(recorded.envelope.aggregate_id)] = record.partition
+        place = record.partition, PaymentId(recorded.envelope.aggregate_id)
+        self.noted.setdefault(place, []).append((record, recorded))
 
     def bury(self, record: RawRecord, error: Exception) -> None:
         self.dead.append(dead_letter(record, error))
 
     def fold(self) -> None:
-        for record, recorded in self.events:
-            payment_id = PaymentId(recorded.envelope.aggregate_id)
+        for place, noted in self.noted.items():
+            partition, payment_id = place
+            if place in self.strays:
+                for record, _ in noted:
+                    self.bury(record, Unreadable("its key belongs in another partition"))
+                continue
+            self.partitions[payment_id] = partition
+            before = self.before.get(payment_id)
             try:
-                if payment_id in self.strays:
-                    raise Unreadable("its key belongs in another partition")
-                history = self.after.get(payment_id) or self.before.get(payment_id)
-                self.after[payment_id] = evolve(history, recorded)
-            except Exception as error:  # as above: a fold that raises is a fault of this record alone
+                self.after[payment_id] = fold(before, [recorded for _, recorded in noted])
+            except Exception:
+                self._fold_singly(payment_id, before, noted)
+
+    def _fold_singly(
+        self, payment_id: PaymentId, history: PaymentHistory | None, noted: Iterable[Noted]
+    ) -> None:
+        """A fold that raises is a fault of that record alone, whatever it is."""
+        for record, recorded in noted:
+            try:
+                history = self.after[payment_id] = evolve(history, recorded)
+            except Exception as error:
                 self.bury(record, error)
 
     async def store(self, transaction: Transaction, watermarks: dict[int, Watermark]) -> None:

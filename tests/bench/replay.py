@@ -28,9 +28,11 @@ from infra.local.ports import Ports
 from infra.local.stack import Stack
 from infra.settings import Settings
 from projections.absorption import readable
-from projections.payments import evolve
+from projections.payments import fold
 from projections.ports import RawRecord
+from schemas.base import Event
 from schemas.codec import PAYMENTS_TOPIC
+from schemas.envelope import Recorded
 from schemas.ids import PaymentId
 from schemas.views import PaymentHistory
 from streams.replay.export import export
@@ -171,10 +173,12 @@ def _fold(records: Sequence[RawRecord]) -> None:
     """As many payments are remembered as a replay into Postgres remembers."""
     if len(_histories) > REMEMBERED:
         _histories.clear()
+    runs: dict[PaymentId, list[Recorded[Event]]] = {}
     for record in records:
         recorded = readable(record)
-        payment = PaymentId(recorded.envelope.aggregate_id)
-        _histories[payment] = evolve(_histories.get(payment), recorded)
+        runs.setdefault(PaymentId(recorded.envelope.aggregate_id), []).append(recorded)
+    for payment_id, run in runs.items():
+        _histories[payment_id] = fold(_histories.get(payment_id), run)
 
 
 async def _begin(parts: Sequence[Part], monitor: Monitor) -> None:

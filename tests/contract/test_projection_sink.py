@@ -394,6 +394,22 @@ async def test_a_record_in_a_partition_that_is_not_its_own_is_poisonous(world: W
     assert len(world.dead_letters.published) == 1
 
 
+@pytest.mark.parametrize("away", [-1, 1])
+async def test_a_stray_record_does_nothing_to_those_in_their_own_partition(world: World, away: int) -> None:
+    payment = next(
+        payment for payment in map(new_payment_id, range(1, 50)) if 0 < partition_for(payment) < 11
+    )
+    own = world.tell(payment, requested(), routed(), started())
+    stray = raw(recorded(started(), payment=payment))._replace(partition=partition_for(payment) + away)
+    await world.projection.absorb([*own, stray])
+
+    history, _ = await world.store.views.find(payment)
+    assert history is not None
+    assert history.payment.offsets == tuple(record.offset for record in own)
+    (letter,) = world.dead_letters.published
+    assert letter.position.partition == stray.partition
+
+
 class Away:
     """Dead letters whose topic does not answer for a while."""
 
