@@ -1,11 +1,13 @@
 """Fixtures that tests of several packages share."""
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from infra.local.ports import keep_to_share
 from infra.local.stack import Stack
 from tests.jumping import JumpingLoop
 from tests.product import own_servers
@@ -15,10 +17,16 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")
 
 
+# Of processes that test side by side each has servers of its own.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+if WORKER:
+    keep_to_share(int(WORKER.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+
+
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """Started once, for all."""
-    with own_servers("test") as stack:
+    """Started once, for all tests of this process."""
+    with own_servers(f"test-{WORKER}" if WORKER else "test") as stack:
         yield stack
 
 

@@ -1,4 +1,4 @@
-"""All tests, and the few that failed once more, with servers of their own: `python -m tests.second_run [PYTEST-ARGS]`.
+"""All tests, side by side, and the few that failed once more, alone: `python -m tests.second_run [PYTEST-ARGS]`.
 
 What must not happen even once is marked `safety` and never gets a second run. ADR 15 says why the rest may.
 """
@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+"""Two processes with servers of their own, each a file at a time, in order: those that take longest come early."""
 MOST = 3
 """When more than these failed, something is broken."""
 
@@ -25,7 +27,7 @@ class Witness:
 
 def main(arguments: list[str]) -> int:
     witness = Witness()
-    code = pytest.main(arguments, plugins=[witness])
+    code = pytest.main([*SIDE_BY_SIDE, *arguments], plugins=[witness])
     if code != pytest.ExitCode.TESTS_FAILED or not may_run_again(witness.failed):
         return int(code)
     names = list(witness.failed)
