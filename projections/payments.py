@@ -58,7 +58,7 @@ def evolve(history: PaymentHistory | None, recorded: Recorded[Event]) -> Payment
 
 def fold(history: PaymentHistory | None, run: Sequence[Recorded[Event]]) -> PaymentHistory:
     """The history with these of its records, in offset order: what `evolve` makes of one after the other."""
-    draft = _Draft(history or _nothing_yet(PaymentId(run[0].envelope.aggregate_id)))
+    draft = _Draft(PaymentId(run[0].envelope.aggregate_id), history)
     for recorded in run:
         _take(draft, recorded)
     return draft.finished()
@@ -68,41 +68,60 @@ class _Draft:
     """A history while records are told: the new one is made once, when all that they change is known."""
 
     __slots__ = (
-        "_before", "attempts", "changes", "created_at", "decisions", "epoch", "is_requested", "offsets",
+        "_before", "_created_at", "attempts", "changes", "decisions", "epoch", "is_requested", "offsets",
         "payment_id", "sequence", "status",
     )  # fmt: skip
 
-    def __init__(self, history: PaymentHistory) -> None:
-        payment = history.payment
-        self._before = payment
-        self.payment_id = payment.payment_id
-        self.status: PaymentStatus = payment.status
-        self.sequence = payment.sequence
-        self.epoch = payment.epoch
-        self.created_at = payment.created_at
-        self.is_requested = payment.order is not None
-        self.offsets = list(payment.offsets)
-        self.attempts = history.attempts
-        self.decisions = history.decisions
+    def __init__(self, payment_id: PaymentId, history: PaymentHistory | None) -> None:
+        self.payment_id = payment_id
         self.changes: dict[str, Any] = {}
-        """Of the payment's other fields."""
+        """Of those fields of the payment that are not below."""
+        self._before: PaymentView | None = None
+        self._created_at: datetime | None = None
+        self.status: PaymentStatus = "PENDING_VERIFICATION"
+        self.sequence = self.epoch = 0
+        self.is_requested = False
+        self.offsets: list[int] = []
+        self.attempts: tuple[AttemptView, ...] = ()
+        self.decisions: tuple[RoutingDecisionView, ...] = ()
+        if history is not None:
+            self._before = payment = history.payment
+            self._created_at = payment.created_at
+            self.status = payment.status
+            self.sequence, self.epoch = payment.sequence, payment.epoch
+            self.is_requested = payment.order is not None
+            self.offsets += payment.offsets
+            self.attempts, self.decisions = history.attempts, history.decisions
+
+    @property
+    def created_at(self) -> datetime:
+        """When its id was minted, as long as no request says when it came."""
+        if self._created_at is None:
+            self._created_at = minted_at(self.payment_id)
+        return self._created_at
+
+    @created_at.setter
+    def created_at(self, at: datetime) -> None:
+        self._created_at = at
 
     @property
     def gateway(self) -> GatewayId | None:
-        gateway: GatewayId | None = self.changes.get("gateway", self._before.gateway)
+        gateway: GatewayId | None = self.changes.get("gateway", self._before and self._before.gateway)
         return gateway
 
     def finished(self) -> PaymentHistory:
-        payment = replace(
-            self._before,
-            status=self.status,
-            sequence=self.sequence,
-            epoch=self.epoch,
-            created_at=self.created_at,
-            attempts=len(self.attempts),
-            offsets=tuple(self.offsets),
-            **self.changes,
-        )
+        changes = self.changes
+        changes["status"] = self.status
+        changes["sequence"] = self.sequence
+        changes["epoch"] = self.epoch
+        changes["created_at"] = self.created_at
+        changes["attempts"] = len(self.attempts)
+        changes["offsets"] = tuple(self.offsets)
+        if self._before is not None:
+            payment = replace(self._before, **changes)
+        else:
+            changes.setdefault("updated_at", self.created_at)
+            payment = PaymentView(payment_id=self.payment_id, **changes)
         return PaymentHistory(payment=payment, attempts=self.attempts, decisions=self.decisions)
 
 
@@ -247,20 +266,6 @@ def _tell(draft: _Draft, event: Event, envelope: Envelope) -> None:
 # The payment
 
 
-def _nothing_yet(payment_id: PaymentId) -> PaymentHistory:
-    minted = minted_at(payment_id)
-    return PaymentHistory(
-        payment=PaymentView(
-            payment_id=payment_id,
-            status="PENDING_VERIFICATION",
-            sequence=0,
-            epoch=0,
-            created_at=minted,
-            updated_at=minted,
-        )
-    )
-
-
 def _routed(draft: _Draft, event: PaymentRouted, envelope: Envelope) -> None:
     draft.changes.update(strategy=event.strategy, routing_reason=event.reason)
     if any(decision.sequence == envelope.sequence for decision in draft.decisions):
@@ -275,7 +280,8 @@ def _routed(draft: _Draft, event: PaymentRouted, envelope: Envelope) -> None:
         policy=event.policy,
         decided_at=envelope.at,
     )
-    draft.decisions = tuple(sorted([*draft.decisions, decision], key=_by_sequence))
+    others = draft.decisions
+    draft.decisions = tuple(sorted([*others, decision], key=_by_sequence)) if others else (decision,)
 
 
 def _succeeded(draft: _Draft, event: PaymentSucceeded, envelope: Envelope) -> None:

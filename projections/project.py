@@ -1,7 +1,7 @@
 """The step that makes *at least once* into *effectively once* for payments: rows and watermarks are stored in one
 transaction, as `absorption.py` says."""
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
@@ -124,7 +124,7 @@ class Step:
     def __init__(self, run: Sequence[RawRecord]) -> None:
         self.run = run
         self.reached = reached(run)
-        self.noted: dict[tuple[int, PaymentId], list[Noted]] = {}
+        self.noted: defaultdict[tuple[int, PaymentId], list[Noted]] = defaultdict(list)
         self.strays: set[tuple[int, PaymentId]] = set()
         """Those in a partition that is not their payment's."""
         self.before: dict[PaymentId, PaymentHistory] = {}
@@ -135,7 +135,7 @@ class Step:
 
     def note(self, record: RawRecord, recorded: Recorded[Event]) -> None:
         place = record.partition, PaymentId(recorded.envelope.aggregate_id)
-        self.noted.setdefault(place, []).append((record, recorded))
+        self.noted[place].append((record, recorded))
 
     def bury(self, record: RawRecord, error: Exception) -> None:
         self.dead.append(dead_letter(record, error))

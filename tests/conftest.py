@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
@@ -16,6 +17,10 @@ from tests.product import own_servers
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
+
+# A shell that starts the tests in the background has Ctrl-C ignored, and so would be whatever a test interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Of processes that test side by side each has servers of its own.
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")

@@ -20,6 +20,7 @@ from infra.postgres import queries
 from infra.postgres import watermarks as marks
 from infra.postgres.database import Connection, Database
 from infra.postgres.payments import PROJECTION
+from infra.postgres.replays import refuse_replays
 from schemas.codec import PAYMENTS_TOPIC
 from schemas.ids import PaymentId
 
@@ -148,9 +149,10 @@ async def standing_behind(database: Database) -> dict[Name, int]:
 
 @asynccontextmanager
 async def generations(url: str) -> AsyncIterator["Generations"]:
-    """For one process at a time. Raises AnotherAtIt."""
+    """For one process at a time. Raises AnotherAtIt, FilledByReplay."""
     connection = await asyncpg.connect(url, timeout=5, command_timeout=STATEMENT_TIMEOUT_S)
     try:
+        await refuse_replays(connection)
         if not await connection.fetchval(_sql.alone):
             raise AnotherAtIt
         yield Generations(url, connection)

@@ -14,7 +14,7 @@ import uvloop
 from infra.postgres.database import describe
 from infra.postgres.generations import AnotherAtIt, AnotherDefinition, SwitchPutOff
 from infra.settings import Settings
-from schemas.errors import Unavailable
+from schemas.errors import FilledByReplay, Unavailable
 from streams.command_line.asking import Subjects, add_json, command, settings
 from streams.command_line.codes import AWAY, DIFFERS, DONE, REFUSED
 from streams.command_line.printing import complain, say, say_json
@@ -144,7 +144,7 @@ def _command(
             return _refuse(f"{error}; drop what is unfinished and begin anew")
         except NotAcceptable as error:
             return _refuse(f"no table or column that may differ: {error}")
-        except Refused as error:
+        except (Refused, FilledByReplay) as error:
             return _refuse(str(error))
         except (Unavailable, SwitchPutOff, LiveTooLate) as error:
             if isinstance(error.__cause__, asyncpg.InsufficientPrivilegeError):

@@ -9,6 +9,7 @@ import os
 import resource
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -37,7 +38,7 @@ from schemas.ids import PaymentId
 from schemas.views import PaymentHistory
 from streams.replay.export import export
 from streams.replay.into_file import payments_into_file
-from streams.replay.into_postgres import PAYMENTS, into_postgres, prepare
+from streams.replay.into_postgres import PAYMENTS, REMEMBERED, into_postgres, prepare
 from streams.replay.metrics import Question, metrics
 from streams.replay.plan import Asked, Part, Plan
 from streams.replay.processes import Monitor, in_processes
@@ -50,7 +51,6 @@ from tests.projections.story import BEGIN, PAYMENT, new_payment_id
 
 EVENTS_OF_A_LIFE = 5
 PUBLISHED_AT_ONCE = 5_000
-REMEMBERED = 20_000
 TARGETS = {"payments in memory": 100_000, "payments into Postgres": 50_000, "Parquet": 80_000}
 """Events a second: of the first for a core, of the others in all."""
 
@@ -166,17 +166,17 @@ def _decode(records: Sequence[RawRecord]) -> None:
         readable(record)
 
 
-_histories: dict[PaymentId, PaymentHistory] = {}
+_histories: dict[str, PaymentHistory] = {}
 
 
 def _fold(records: Sequence[RawRecord]) -> None:
     """As many payments are remembered as a replay into Postgres remembers."""
     if len(_histories) > REMEMBERED:
         _histories.clear()
-    runs: dict[PaymentId, list[Recorded[Event]]] = {}
+    runs: defaultdict[str, list[Recorded[Event]]] = defaultdict(list)
     for record in records:
         recorded = readable(record)
-        runs.setdefault(PaymentId(recorded.envelope.aggregate_id), []).append(recorded)
+        runs[recorded.envelope.aggregate_id].append(recorded)
     for payment_id, run in runs.items():
         _histories[payment_id] = fold(_histories.get(payment_id), run)
 

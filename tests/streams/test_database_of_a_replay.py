@@ -87,7 +87,8 @@ class World:
         try:
             yield process
         finally:
-            process.kill()
+            if process.returncode is None:
+                process.kill()
             await process.communicate()
 
 
@@ -126,4 +127,16 @@ async def test_the_api_stays_unready_saying_why_and_admits_no_payment(world: Wor
         await until(says_why)
         async with client.post(f"{url}/payments", json=BODY, headers={"Idempotency-Key": "k"}) as answer:
             assert answer.status == 503
+    assert await world.stored() == before
+
+
+@pytest.mark.parametrize("words", [("rebuild", "payments"), ("reservations", "rebuild")])
+async def test_nothing_is_rebuilt_in_it(world: World, words: tuple[str, ...]) -> None:
+    before = await world.stored()
+    async with world.running("streams.cli", *words) as process:
+        assert process.stderr is not None
+        async with asyncio.timeout(HANGS_AFTER_S):
+            complained = (await process.stderr.read()).decode()
+            assert await process.wait() == 4
+    assert (complained.startswith("refused: "), WHY in complained) == (True, True), complained
     assert await world.stored() == before
