@@ -21,6 +21,16 @@ def test_fails_once(number):
     seen.touch()
     assert not is_first
 """
+CRASHES_ONCE = """
+import os
+from pathlib import Path
+
+def test_crashes_once():
+    seen = Path("seen")
+    if not seen.exists():
+        seen.touch()
+        os._exit(1)
+"""
 ALWAYS = "def test_fails(): assert False"
 
 
@@ -63,6 +73,20 @@ def test_what_fails_again_fails(tmp_path: Path, tests: str) -> None:
 def test_many_and_those_about_safety_are_not_run_again(tmp_path: Path, tests: str) -> None:
     code, said = second_run(tmp_path, tests)
     assert code == 1
+    assert "Once more" not in said
+
+
+def test_nothing_is_run_again_where_a_file_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "test_unreadable.py").write_text("this is no test")
+    code, said = second_run(tmp_path, failing_once(1))
+    assert code == 1
+    assert "Once more" not in said
+
+
+def test_nothing_is_run_again_where_a_process_has_crashed(tmp_path: Path) -> None:
+    (tmp_path / "test_crash.py").write_text(CRASHES_ONCE)
+    code, said = second_run(tmp_path, "def test_passes(): assert True")
+    assert code != 0
     assert "Once more" not in said
 
 

@@ -12,6 +12,7 @@ from infra.local import LocalError
 
 HOST = "127.0.0.1"
 BASE_VARIABLE = "PAYMENTS_LOCAL_PORT_BASE"
+TEST_PORTS_BEGIN = 20000
 EPHEMERAL_PORTS_BEGIN = 32768
 
 
@@ -59,21 +60,22 @@ def is_free(port: int, host: str = HOST) -> bool:
 
 _GIVEN: set[int] = set()
 """By this process: whoever has asked for one may not listen on it yet."""
-_ours = range(20000, EPHEMERAL_PORTS_BEGIN)
+_ours = range(TEST_PORTS_BEGIN, EPHEMERAL_PORTS_BEGIN)
+"""Those that this process may give."""
 
 
 def keep_to_share(number: int, shares: int) -> None:
     """From now on this process gives only these, counted from 0: of several that give at once none takes another's."""
     global _ours
-    _ours = range(20000 + number, EPHEMERAL_PORTS_BEGIN, shares)
+    _ours = range(TEST_PORTS_BEGIN + number, EPHEMERAL_PORTS_BEGIN, shares)
 
 
 def free_ports(count: int) -> list[int]:
     """Free a moment ago, and never given by this process before; at random, so that two test runs seldom meet."""
-    candidates = random.sample(_ours, 1000)
+    candidates = random.sample(_ours, min(1000, len(_ours)))
     found = [port for port in candidates if port not in _GIVEN and is_free(port)][:count]
     if len(found) < count:
-        raise PortError(f"fewer than {count} free ports from 20000 to {EPHEMERAL_PORTS_BEGIN}")
+        raise PortError(f"fewer than {count} free ports from {TEST_PORTS_BEGIN} to {EPHEMERAL_PORTS_BEGIN}")
     _GIVEN.update(found)
     return found
 

@@ -1,6 +1,7 @@
 -- name: add
 -- A message that comes again, from the topic or from its sender, is known by its position or by its sender's id of it.
--- In one order for everybody: two consumers in the middle of a rebalance must not wait for each other.
+-- In one order for everybody: two consumers that have the same records, in the middle of a rebalance, must not wait for
+-- each other in a circle.
 INSERT INTO notifications (
     topic, partition, "offset", stamp_ms, payment_id, attempt_id, gateway, event_id, told, message, due_at_ms
 )

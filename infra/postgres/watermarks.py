@@ -17,9 +17,10 @@ async def locked(
     connection: Connection, projection: Projection, topic: str, partitions: Collection[int]
 ) -> dict[int, Watermark]:
     """Nobody else can move them before the end of the transaction; one that was never moved is at 0."""
-    arguments = (*projection, topic, list(partitions))
+    distinct = sorted(set(partitions))
+    arguments = (*projection, topic, distinct)
     rows = await connection.fetch(_sql.lock, *arguments)
-    if len(rows) < len(partitions):
+    if len(rows) < len(distinct):
         await connection.execute(_sql.add, *arguments)
         rows = await connection.fetch(_sql.lock, *arguments)
     return {

@@ -1,6 +1,7 @@
 -- name: lock
 -- In one order for everybody, so that two workers in the middle of a rebalance cannot wait for each other. None of them
--- while one is missing: whoever adds a row may wait for another who adds it too, and must hold nothing then.
+-- while one is missing: whoever adds a row may wait for another who adds it too, and must hold nothing then. The partitions
+-- are distinct.
 SELECT partition, next_offset, last_stamp_ms, generation
 FROM watermarks
 WHERE projection = $1 AND version = $2 AND topic = $3 AND partition = ANY ($4::int[])

@@ -137,6 +137,7 @@ async def test_what_is_set_with_a_named_key_is_signed_by_it_everywhere(
         assert (answer.status, (await answer.json())["type"]) == (403, "/problems/forbidden")
 
 
+@pytest.mark.safety
 async def test_a_key_that_leaked_is_refused_everywhere_when_it_is_taken_out_of_its_file(
     product: Product, http: aiohttp.ClientSession
 ) -> None:

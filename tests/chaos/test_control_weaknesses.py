@@ -191,6 +191,7 @@ async def test_2_a_path_that_does_not_exist_is_404_with_a_key_and_without(ask: A
         assert_problem(await ask("GET", path, X_Internal_Api_Key=key), 404, "path-not-found")
 
 
+@pytest.mark.safety
 async def test_3_a_failure_tells_nothing_of_the_inside(product: Product, client: Client) -> None:
     product.stack.postgres.pause()
     try:
@@ -237,6 +238,7 @@ async def test_5_a_body_that_makes_no_sense_is_refused_by_name(
     assert [error["pointer"] for error in refused.body["errors"]] == [pointer]
 
 
+@pytest.mark.safety
 @pytest.mark.parametrize("number", ["41111é1111111111", "4111111111111111", "💳" * 16])
 async def test_6_whatever_stands_for_a_card_number_is_answered_and_not_repeated(
     client: Client, number: str
@@ -543,6 +545,7 @@ async def test_29_without_redis_there_is_a_limit(
     assert [answer.status for answer in answers].count(429) >= 30
 
 
+@pytest.mark.safety
 def test_30_production_does_not_start_with_the_key_that_everybody_knows(product: Product) -> None:
     environment = {**os.environ, **product.env, "APP_ENV": "production"}
     environment.pop("INTERNAL_API_KEY", None)
@@ -609,6 +612,7 @@ async def told(ask: Asked, receiver: tuple[Receiver, str]) -> AsyncIterator[tupl
     assert (await ask.by_an_operator("DELETE", f"/webhooks/subscriptions/{subscription}")).status == 204
 
 
+@pytest.mark.safety
 async def test_31_a_webhook_has_an_id_a_time_and_a_signature_and_not_the_secret(
     client: Client, told: tuple[Receiver, str, str]
 ) -> None:

@@ -196,6 +196,7 @@ async def settle(product: Product, payment_id: str, **body: Any) -> Answer:
         return Answer(told.status, await told.json(content_type=None), told.headers)
 
 
+@pytest.mark.safety
 async def test_what_the_gateway_did_not_sign_reaches_nobody(product: Product, reader: LogReader) -> None:
     before = await reader.end_offsets(NOTIFICATIONS_TOPIC)
     url, headers = f"{product.api.url}/gateway-notifications/razorpay", {"X-Razorpay-Signature": "ab" * 32}

@@ -181,6 +181,7 @@ async def test_a_free_key_is_reserved_until_its_window_has_passed_by_the_stores_
     assert before_ms + WINDOW_MS <= reserved.window.valid_until_ms <= store.now_ms() + WINDOW_MS
 
 
+@pytest.mark.safety
 async def test_of_fifty_wishes_at_once_one_has_the_key_and_the_others_hear_who(store: Store) -> None:
     wish = a_wish()
     wishes = [somebody_elses(wish) for _ in range(50)]
@@ -303,6 +304,7 @@ async def test_a_claim_of_an_epoch_that_is_not_the_present_one_is_refused(store:
     assert await store.reservations.claim(wish, 2) is None
 
 
+@pytest.mark.safety
 async def test_of_many_claims_at_once_one_wins(store: Store) -> None:
     wish = await held_until(store, store.now_ms() - 2 * GUARD_MS)
     answers = await asyncio.gather(*(store.reservations.claim(wish, 1) for _ in range(10)))

@@ -120,6 +120,7 @@ async def test_a_wait_that_is_shorter_than_a_window_of_ours_is_refused(operator:
     assert await is_untouched(operator)
 
 
+@pytest.mark.safety
 async def test_what_a_forgotten_owner_writes_while_the_command_waits_is_in_the_table(
     operator: Operator,
 ) -> None:

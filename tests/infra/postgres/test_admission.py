@@ -84,6 +84,7 @@ async def test_the_first_postgres_of_an_empty_log_is_adopted_at_once_and_recorde
     assert len(adoptions.adopted) == 1
 
 
+@pytest.mark.safety
 @pytest.mark.parametrize("known, end", [((), 5), (("other",), 5), (("other",), 0)])
 async def test_an_unknown_postgres_is_adopted_only_when_no_forgotten_owner_can_write(
     database: Database, known: tuple[str, ...], end: int
@@ -117,6 +118,7 @@ async def test_nothing_is_admitted_before_the_projection_has_reached_the_end_of_
     assert await gate.opens_within(HANGS_AFTER_S)
 
 
+@pytest.mark.safety
 async def test_a_connection_is_refused_until_admission_is_open_and_when_it_leads_elsewhere(
     stack: Stack, database: Database
 ) -> None:

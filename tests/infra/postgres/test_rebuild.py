@@ -197,6 +197,7 @@ async def test_of_two_payments_under_one_key_the_attempted_one_is_told_of(
     assert [row[3] for row in await rows(database)] == [new_payment_id(2)]
 
 
+@pytest.mark.safety
 async def test_nobody_is_admitted_from_the_first_step_to_the_last(url: str, database: Database) -> None:
     reservations = PostgresReservations(database, SystemClock(), guard_ms=750)
     free = Reservation(
@@ -235,6 +236,7 @@ async def test_a_rebuild_that_ends_half_way_leaves_no_table_and_the_next_one_mak
         assert (await rebuild(url, told)).keys == 1
 
 
+@pytest.mark.safety
 async def test_two_rebuilds_at_once_are_one(url: str) -> None:
     async with reservation_rebuild(url):
         with pytest.raises(AnotherRebuild):
