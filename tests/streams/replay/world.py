@@ -103,8 +103,12 @@ class World:
 
 
 async def ended(process: Process) -> tuple[int, str, str]:
-    async with asyncio.timeout(WITHIN_S):
-        said, complained = await process.communicate()
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            said, complained = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
     assert process.returncode is not None
     return process.returncode, said.decode(), complained.decode()
 
