@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
-from infra.garbage import OF_A_REPLAY, collect_rarely
+from infra.garbage import OF_A_REPLAY, collect_rarely, let_children_keep_memory
 from streams.replay.errors import ProcessLost, Stopped
 from streams.replay.plan import Part
 
@@ -85,6 +85,7 @@ def telling(tell: Tell) -> Callable[[int], None]:
 
 
 def _spread(work: Work[R], divided: Sequence[list[Part]], tell: Tell) -> list[R]:
+    let_children_keep_memory()
     wish, counts = _spawning.RawValue(c_bool, False), _spawning.RawArray(c_int64, len(divided))
     running = [_start(work, share, place, wish, counts) for place, share in enumerate(divided)]
     results: dict[int, R] = {}
