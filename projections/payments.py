@@ -134,12 +134,11 @@ def _take(draft: _Draft, recorded: Recorded[Event]) -> None:
     changes["updated_at"] = envelope.at
     if envelope.sequence > draft.sequence:
         draft.sequence = envelope.sequence
-    is_handed_over = type(event) is PaymentHandedOver and envelope.epoch >= draft.epoch
     if envelope.epoch > draft.epoch:
         draft.epoch = envelope.epoch
         changes["owned_until_ms"] = envelope.window.valid_until_ms
         changes["handed_over"] = False
-    if is_handed_over:
+    if type(event) is PaymentHandedOver and envelope.epoch == draft.epoch:
         changes["owned_until_ms"] = recorded.stamp_ms
         changes["handed_over"] = True
 
